@@ -1,0 +1,141 @@
+// What the operator asked for, after every check: plain values, no YAML, no I/O after load().
+//
+// Always true of a Config that load() returned: every relation between its knobs holds (a pool fits its clients, two
+// listeners never share an address, a deadline is longer than the steps inside it). Durations are milliseconds, sizes
+// bytes; the suffix says so. Files named here (password, users, certificates) have been read or checked for existence.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace turnout::conf {
+
+enum class Protocol { postgres, mysql };
+enum class PoolMode { session, transaction };
+// Towards clients. `hba` reads rules from Deployment::hba_file.
+enum class ClientAuth { trust, md5, scram_sha_256, cert, peer, hba };
+// libpq's sslmode names, for both sides.
+enum class TlsMode { disable, allow, prefer, require, verify_ca, verify_full };
+// What a read on green may see (router/README.md).
+enum class TokenPolicy { session, bounded, global, strict };
+
+// Exactly one of (host, port) and unix_path. Written "127.0.0.1:5432", "[::1]:5432", "db.example:5432", "unix:/path".
+// For a server, unix_path is the socket file itself ("/run/postgresql/.s.PGSQL.5432").
+struct Address {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string unix_path;
+
+  [[nodiscard]] bool is_unix() const { return !unix_path.empty(); }
+  [[nodiscard]] std::string text() const;
+  friend bool operator==(const Address&, const Address&) = default;
+};
+
+struct Tls {
+  TlsMode mode = TlsMode::disable;  // towards clients: default disable; towards servers: default prefer
+  std::string certificate_file;     // clients: required unless disable. servers: client certificate, optional
+  std::string key_file;
+  std::string ca_file;  // verify_ca, verify_full
+};
+
+struct Login {
+  std::string user;
+  std::string password;       // read from password_file; empty = none (trust, peer, .pgpass is never read)
+  std::string password_file;  // as written, for messages only
+};
+
+struct Pool {
+  PoolMode mode = PoolMode::transaction;
+  std::uint32_t size = 20;                     // server connections of one (side, database, user, access), all workers
+  std::uint32_t wait_ms_max = 120'000;         // a session waits this long for a server connection
+  std::uint32_t idle_ms_max = 600'000;         // an idle server connection older than this is closed; 0 = never
+  std::uint32_t lifetime_ms_max = 3'600'000;   // closed when idle after this age; 0 = never
+  std::uint32_t connect_ms_max = 10'000;       // TCP + TLS + login of one server connection
+  std::uint32_t prepared_statements_max = 500; // kept prepared on one server connection; least recently used closed
+};
+
+struct Limits {
+  std::uint32_t clients_max = 10'000;              // of the deployment; one more gets 53300
+  std::uint32_t login_ms_max = 15'000;             // from accept to ReadyForQuery's predecessor, absolute
+  std::uint32_t idle_in_transaction_ms_max = 0;    // 0 = off
+  std::uint32_t client_idle_ms_max = 0;            // 0 = off
+  std::uint64_t message_bytes_max = 1'073'741'823; // one message; Postgres' own limit is 1 GiB - 1
+  std::uint32_t startup_bytes_max = 10'000;        // Postgres' own limit
+  std::uint32_t buffered_message_bytes_max = 16 * 1024 * 1024;  // messages that must be whole (Query, Parse)
+};
+
+struct Hold {
+  std::uint32_t sessions_max = 20'000;
+  std::uint64_t bytes_max = 64ULL * 1024 * 1024;
+  std::uint32_t release_per_ms = 20;  // paced resume: sessions released a millisecond and worker, oldest first
+};
+
+struct Cutover {
+  std::uint32_t lag_ms_max = 100;              // heartbeat lag at start
+  std::uint64_t lag_bytes_max = 1024 * 1024;
+  std::uint32_t transaction_ms_max = 2'000;    // no older transaction at start
+  std::uint32_t drain_ms_max = 1'500;
+  std::uint32_t proof_ms_max = 2'000;
+  std::uint32_t window_ms_max = 5'000;         // hold to resume, hard; then reverting. > drain + proof
+  std::uint32_t cooling_ms = 72u * 3600 * 1000;
+  std::uint64_t slot_retained_bytes_max = 8ULL * 1024 * 1024 * 1024;
+};
+
+struct Ramp {
+  TokenPolicy policy = TokenPolicy::session;
+  std::uint32_t bounded_ms = 200;              // policy bounded
+  std::uint32_t sample_ms = 10;                // period of the position sampler while a ramp is on
+  std::uint64_t lag_bytes_max = 16ULL * 1024 * 1024;  // green leaves the read set beyond this for two samples
+  std::vector<std::uint32_t> ladder = {1, 10, 25, 50, 100};
+  std::uint32_t hold_ms = 600'000;
+  std::uint32_t samples_min = 3'000;
+};
+
+// How the two servers reach each other; every field defaults to the deployment's admin and addresses.
+struct Replication {
+  Login login;
+  Address blue_address;
+  Address green_address;
+  TlsMode tls = TlsMode::prefer;
+};
+
+struct Deployment {
+  std::string name;
+  Protocol protocol = Protocol::postgres;
+  std::vector<Address> listen;
+  Address blue;
+  std::optional<Address> green;
+  Login admin;
+  Replication replication;
+  ClientAuth auth = ClientAuth::scram_sha_256;
+  std::string users_file;                  // PgBouncer's userlist; may be empty with trust
+  std::string hba_file;
+  std::vector<std::string> databases;      // of a cutover; empty = all that green subscribes to
+  std::vector<std::string> waive;          // preflight checks waived for good, by name
+  Pool pool;
+  Limits limits;
+  Hold hold;
+  Cutover cutover;
+  Ramp ramp;
+  Tls client_tls;
+  Tls server_tls{TlsMode::prefer, {}, {}, {}};
+};
+
+struct Control {
+  Address listen;                 // default 127.0.0.1:6480
+  std::string token_file;         // required when listen is neither loopback nor unix
+  std::string token;              // its content, trimmed
+  std::string state_dir = "/var/lib/turnout";
+};
+
+struct Config {
+  std::string file;
+  std::vector<Deployment> deployments;
+  Control control;
+  std::uint32_t workers = 0;      // 0 = one a core
+  std::string log_level = "info"; // trace debug info warn error
+};
+
+}  // namespace turnout::conf

@@ -1,0 +1,132 @@
+// The data path as the control side sees it: workers that relay, and a few thread-safe questions and orders.
+//
+// Every order is a new RoutingTable (router/routing_table.h); every answer is a level that may be asked again. Nothing
+// here blocks on the data path. Deployments are named by their position in Config::deployments.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conf/config.h"
+#include "router/classify.h"
+#include "router/routing_table.h"
+
+namespace turnout::proxy {
+
+using DeploymentIndex = std::size_t;
+
+// Sum over all workers. `version` is the least version that every worker has reached: the rest speaks of that table.
+struct Levels {
+  std::uint64_t version = 0;
+  struct PerSide {
+    std::uint32_t writes_in_flight = 0;  // leases of `write` connections in or possibly in a transaction
+    std::uint32_t reads_in_flight = 0;
+    std::uint32_t write_connections = 0;  // open or opening
+    std::uint32_t read_connections = 0;
+    std::uint32_t unproven = 0;           // logged-in `write` connections that prove_writable still waits for
+    std::uint32_t warming = 0;            // connections that `warm`/`warm_reads` still wants
+  };
+  std::array<PerSide, 2> side;
+  std::uint32_t held_sessions = 0;
+  std::uint64_t held_bytes = 0;
+  bool hold_overflow = false;  // a worker would pass hold.sessions_max or bytes_max: the window must abort
+  std::uint64_t client_errors = 0;  // errors that Turnout itself made for clients since start
+};
+
+// Of the latest hold: how long held work waited, from being ready to run to being sent.
+struct HoldTimes {
+  std::uint64_t held = 0;
+  double p50_ms = 0, p99_ms = 0, max_ms = 0;
+};
+
+struct ClientInfo {
+  std::uint64_t id = 0;
+  std::string address, user, database, application;
+  std::string state;       // login, idle, active, waiting, held, closing
+  std::string side;        // of its lease, "" without
+  bool in_transaction = false;
+  double connected_s = 0, state_s = 0;
+  std::string pinned_by;   // why it cannot move: "temp_object", "listen", …; "" = movable
+  std::uint32_t prepared_statements = 0;
+  std::uint32_t server_pid = 0;
+};
+
+struct PoolInfo {
+  std::string database, user;
+  router::Side side = router::Side::blue;
+  router::Access access = router::Access::write;
+  conf::PoolMode mode = conf::PoolMode::transaction;
+  std::uint32_t clients_active = 0, clients_waiting = 0;
+  std::uint32_t servers_active = 0, servers_idle = 0, servers_opening = 0;
+  double longest_wait_s = 0;
+};
+
+struct Counters {
+  std::uint64_t transactions[2] = {0, 0}, queries[2] = {0, 0};
+  std::uint64_t bytes_from_clients = 0, bytes_to_clients = 0;
+  std::uint64_t reads_proven[2] = {0, 0};  // proven reads answered by each side (the ramp's actual share)
+  std::uint64_t detours = 0;               // ramped reads run again on the writer
+  std::uint64_t logins = 0, login_failures = 0, client_errors = 0, commit_unknown = 0, protocol_errors = 0;
+  std::uint64_t clients = 0, clients_waiting = 0, clients_held = 0;
+  std::vector<std::uint64_t> wait_us_buckets, query_us_buckets;  // bounds in histogram_bounds_us()
+  double wait_s_sum = 0, query_s_sum = 0;
+};
+[[nodiscard]] const std::vector<std::uint64_t>& histogram_bounds_us();
+
+// What the position sampler (control) tells the workers; read by sessions with one relaxed load. Sample numbers grow by
+// one; a session whose last answer from the writer came while `started` was s may read on green once `proven` > s.
+struct TokenBoard {
+  std::atomic<std::uint64_t> started{0};  // number of the newest sample that has begun
+  std::atomic<std::uint64_t> proven{0};   // newest sample whose position is applied on green
+};
+
+class Proxy {
+ public:
+  // Throws std::runtime_error when a listener cannot be opened or a certificate cannot be read.
+  explicit Proxy(const conf::Config& config);
+  ~Proxy();
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  void start();              // threads; accepts only once every deployment has a table published
+  void stop(std::uint32_t grace_ms);  // no new clients; sessions end at safe points; the rest is cut after grace_ms
+  void reload(const conf::Config& config);  // same deployments; users, limits, pool sizes, certificates
+
+  void publish(DeploymentIndex, router::RoutingTablePtr);
+  [[nodiscard]] router::RoutingTablePtr table(DeploymentIndex) const;
+  void publish_catalog(DeploymentIndex, router::CatalogPtr);
+  [[nodiscard]] TokenBoard& tokens(DeploymentIndex);
+
+  [[nodiscard]] Levels levels(DeploymentIndex) const;
+  [[nodiscard]] HoldTimes hold_times(DeploymentIndex) const;
+  [[nodiscard]] Counters counters(DeploymentIndex) const;
+  // Reports of a worker, gathered by posting to it; called from control threads, waits for the workers (≤ 1 s each).
+  [[nodiscard]] std::vector<ClientInfo> clients(DeploymentIndex) const;
+  [[nodiscard]] std::vector<PoolInfo> pools(DeploymentIndex) const;
+  // Backend pids of our own `write` connections on a side (the fence checks that none is left on the server).
+  [[nodiscard]] std::vector<std::uint32_t> write_pids(DeploymentIndex, router::Side) const;
+  // Every (database, user) that has logged in since start, or that the users file names with a pool now.
+  struct Account {
+    std::string database, user;
+  };
+  [[nodiscard]] std::vector<Account> accounts(DeploymentIndex) const;
+  // One real login of that account on that side, through the same path as a pool's. "" = fine, else the error.
+  [[nodiscard]] std::string try_login(DeploymentIndex, router::Side, const Account&) const;
+  // hash16 and proven reads of the last second, of the sessions that made any: input of the ramp's threshold.
+  struct SessionReads {
+    std::uint16_t hash;
+    std::uint32_t reads;
+  };
+  [[nodiscard]] std::vector<SessionReads> session_reads(DeploymentIndex) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace turnout::proxy

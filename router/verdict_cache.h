@@ -1,0 +1,39 @@
+// A worker's memory of verdicts, by the shape of a text. Bounded; not thread-safe (one a worker).
+//
+// The key is a keyed hash of (shape, database, search_path, catalog generation): a shape is the text with literals
+// replaced and comments dropped, found by our own lexer in one pass without allocation. A text whose verdict depends on
+// a literal (set_config, function arguments that name relations) is never cached by shape.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "router/classify.h"
+
+namespace turnout::router {
+
+class VerdictCache {
+ public:
+  // `seed` secret and random: keys come from clients. capacity: entries.
+  explicit VerdictCache(std::uint64_t seed, std::size_t capacity = 10'000);
+  ~VerdictCache();
+  VerdictCache(VerdictCache&&) noexcept;
+  VerdictCache& operator=(VerdictCache&&) noexcept;
+
+  // standard_conforming_strings=off, client encodings other than UTF8/SQL_ASCII/LATIN1…9: the caller passes
+  // trusted_text=false and gets `write`.
+  [[nodiscard]] Verdict verdict(std::string_view sql, const CatalogPtr& catalog, std::string_view database,
+                                std::string_view search_path, bool trusted_text);
+
+  struct Counters {
+    std::uint64_t hits = 0, misses = 0, evictions = 0;
+  };
+  [[nodiscard]] const Counters& counters() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace turnout::router
