@@ -12,9 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "protocol/pg/wire.h"
+
 namespace turnout::protocol::pg {
 
-using Bytes = std::span<const std::uint8_t>;
+
 
 // ---- secrets -------------------------------------------------------------------------------------------------------
 
