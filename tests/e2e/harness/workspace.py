@@ -1,0 +1,89 @@
+"""One temporary directory and everything that must be gone when the run ends, however it ends.
+
+Closers run in reverse order of registration, then the directory is removed. That happens at normal exit, after Ctrl-C
+and after SIGTERM; servers also die with this process through PR_SET_PDEATHSIG, so that even kill -9 leaves no daemon.
+"""
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Callable
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(death_signal: int) -> Callable[[], None]:
+    """A preexec_fn. Runs after subprocess' setuid, which would otherwise clear the request."""
+
+    def arrange() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, death_signal)
+
+    return arrange
+
+
+class Workspace:
+    def __init__(self, keep: bool = False) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="turnout-e2e-", dir=os.environ.get("TURNOUT_E2E_TMP", "/tmp")))
+        self.path.chmod(0o755)  # the servers run as another user when we are root
+        self.keep = keep
+        self._closers: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._owner = os.getpid()
+        atexit.register(self.close)
+
+    def directory(self, name: str) -> Path:
+        path = self.path / name
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o755)
+        return path
+
+    def on_close(self, closer: Callable[[], None]) -> None:
+        with self._lock:
+            self._closers.append(closer)
+
+    def close(self) -> None:
+        if os.getpid() != self._owner or self.keep:  # a forked child must not clean up for its parent
+            return
+        while True:
+            with self._lock:
+                if not self._closers:
+                    break
+                closer = self._closers.pop()
+            try:
+                closer()
+            except Exception as error:  # one stubborn process must not keep the others alive
+                print(f"cleanup: {error}", file=sys.stderr)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def exit_on_signals() -> None:
+    """SIGTERM and SIGHUP end the program the way Ctrl-C does, so that atexit runs."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+
+
+_given_ports: set[int] = set()
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now, never given twice by this process."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
