@@ -1,0 +1,12 @@
+// The tree → Config: every key, its type, its range, its default (config.h). One function a mapping of the file.
+#pragma once
+
+#include "conf/config.h"
+#include "conf/section.h"
+
+namespace turnout::conf {
+
+// Mistakes go to the walker, which afterwards knows where each key stood.
+[[nodiscard]] Config read_config(const Node& root, Walker& walker);
+
+}  // namespace turnout::conf
