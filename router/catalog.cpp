@@ -1,0 +1,296 @@
+#include "router/catalog.h"
+
+#include <algorithm>
+#include <functional>
+#include <unordered_set>
+#include <utility>
+
+#include "router/builtins.h"
+
+namespace turnout::router {
+
+namespace {
+
+struct TextHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+template <typename Value>
+using NameMap = std::unordered_map<std::string, Value, TextHash, std::equal_to<>>;
+
+// '\0' cannot be part of a name, so the pair is one unambiguous key.
+std::string joined(std::string_view schema, std::string_view name) {
+  std::string key;
+  key.reserve(schema.size() + name.size() + 1);
+  return key.append(schema).append(1, '\0').append(name);
+}
+
+std::string shown(std::string_view schema, std::string_view name) {
+  return std::string(schema).append(".").append(name);
+}
+
+bool is_worse(char left, char right) {
+  const auto rank = [](char volatility) { return volatility == 'i' ? 0 : volatility == 's' ? 1 : 2; };
+  return rank(left) > rank(right);
+}
+
+}  // namespace
+
+bool is_system_schema(std::string_view schema) {
+  return schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast";
+}
+
+struct Catalog::Database {
+  struct Relation {
+    RelationRow row;
+    std::vector<std::string> used_relations;  // joined keys
+    std::vector<std::string> used_functions;
+    Effect effect;
+    enum class Visit : std::uint8_t { not_yet, running, done } visit = Visit::not_yet;
+  };
+
+  NameMap<char> functions;      // joined key → worst volatility
+  NameMap<Relation> relations;  // joined key
+  NameMap<Effect> operators;    // by name; only what is worse than a read
+  NameMap<Effect> types;
+  NameMap<std::vector<std::string>> function_schemas;  // by name, without the system's
+  NameMap<std::vector<std::string>> relation_schemas;
+  NameMap<std::vector<std::string>> pending_relations;  // uses told before or without their relation
+  NameMap<std::vector<std::string>> pending_functions;
+  bool carries_everything = true;
+
+  Relation& add(const RelationRow& row);
+  [[nodiscard]] Effect function(std::string_view schema, std::string_view name) const;
+  const Effect& resolve(const std::string& key, Relation& relation);
+  void resolve_all();
+
+ private:
+  [[nodiscard]] static Effect own_effect(const RelationRow& row);
+};
+
+namespace {
+
+void worsen(Effect& effect, const Effect& by) {
+  if (by.verdict <= effect.verdict) return;
+  effect.verdict = by.verdict;
+  effect.why = by.why;
+}
+
+}  // namespace
+
+Effect Catalog::Database::function(std::string_view schema, std::string_view name) const {
+  const auto found = functions.find(joined(schema, name));
+  if (found == functions.end()) {
+    return {false, Verdict::write, "function " + shown(schema, name) + "() is not known"};
+  }
+  return effect_of_function(schema, name, found->second);
+}
+
+Effect Catalog::Database::own_effect(const RelationRow& row) {
+  const std::string name = shown(row.schema, row.name);
+  const auto to_writer = [&](const char* what) { return Effect{true, Verdict::read_writer, name + " " + what}; };
+  if (is_system_schema(row.schema)) return to_writer("is a system catalog");
+  if (row.persistence == 'u') return to_writer("is unlogged, green does not have its rows");
+  if (row.persistence == 't') return {true, Verdict::write, name + " is a temporary table"};
+  switch (row.kind) {
+    case 'v':
+      return {true, Verdict::read, ""};
+    case 'm':
+      return to_writer("is a materialized view, green's is not refreshed with blue's");
+    case 'f':
+      return to_writer("is a foreign table");
+    case 'S':
+      return to_writer("is a sequence");
+    case 'r':
+    case 'p':
+      return row.carried ? Effect{true, Verdict::read, ""} : to_writer("is not carried to green");
+    default:
+      return to_writer("is of a kind that is not carried to green");
+  }
+}
+
+// Depth first; a view that is being resolved and met again (only recursion through rules could do it) is the writer's.
+const Effect& Catalog::Database::resolve(const std::string& key, Relation& relation) {
+  using Visit = Relation::Visit;
+  static const Effect circular{true, Verdict::read_writer, "its definition refers to itself"};
+  if (relation.visit == Visit::done) return relation.effect;
+  if (relation.visit == Visit::running) return circular;
+  relation.visit = Visit::running;
+  relation.effect = own_effect(relation.row);
+  const std::string name = shown(relation.row.schema, relation.row.name);
+  const auto through = [&](const Effect& used) {
+    if (used.verdict != Verdict::read) worsen(relation.effect, {true, used.verdict, name + " uses: " + used.why});
+  };
+  for (const std::string& used : relation.used_functions) {
+    const std::size_t end_of_schema = used.find('\0');
+    through(
+        function(std::string_view(used).substr(0, end_of_schema), std::string_view(used).substr(end_of_schema + 1)));
+  }
+  for (const std::string& used : relation.used_relations) {
+    const auto found = relations.find(used);
+    if (used == key) continue;
+    if (found == relations.end()) {
+      through({false, Verdict::read_writer, "a relation that is not known"});
+    } else {
+      through(resolve(used, found->second));
+    }
+  }
+  relation.visit = Visit::done;
+  return relation.effect;
+}
+
+void Catalog::Database::resolve_all() {
+  for (auto& [key, relation] : relations) {
+    if (const auto uses = pending_relations.find(key); uses != pending_relations.end()) {
+      relation.used_relations = std::move(uses->second);
+    }
+    if (const auto uses = pending_functions.find(key); uses != pending_functions.end()) {
+      relation.used_functions = std::move(uses->second);
+    }
+  }
+  pending_relations.clear();
+  pending_functions.clear();
+  for (auto& [key, relation] : relations) {
+    const Effect& effect = resolve(key, relation);
+    if (effect.verdict == Verdict::read || relation.row.kind == 'S' || is_system_schema(relation.row.schema)) continue;
+    if (relation.row.kind == 'i' || relation.row.kind == 'I' || relation.row.kind == 'c') continue;
+    carries_everything = false;
+  }
+}
+
+Catalog::Catalog() = default;
+Catalog::~Catalog() = default;
+
+const Catalog::Database* Catalog::find(std::string_view database) const {
+  const auto found = databases_.find(std::string(database));
+  return found == databases_.end() ? nullptr : found->second.get();
+}
+
+bool Catalog::knows(std::string_view database) const {
+  return find(database) != nullptr;
+}
+
+Effect Catalog::function(std::string_view database, std::string_view schema, std::string_view name) const {
+  const Database* known = find(database);
+  if (known == nullptr) return {false, Verdict::write, "the functions of this database are not known"};
+  return known->function(schema, name);
+}
+
+Effect Catalog::relation(std::string_view database, std::string_view schema, std::string_view name) const {
+  const Database* known = find(database);
+  if (known == nullptr) return {false, Verdict::write, "the relations of this database are not known"};
+  const auto found = known->relations.find(joined(schema, name));
+  if (found == known->relations.end()) {
+    return {false, Verdict::read_writer, "relation " + shown(schema, name) + " is not known"};
+  }
+  return found->second.effect;
+}
+
+Effect Catalog::operation(std::string_view database, std::string_view name) const {
+  const Database* known = find(database);
+  if (known == nullptr) return {false, Verdict::write, "the operators of this database are not known"};
+  const auto found = known->operators.find(name);
+  return found == known->operators.end() ? Effect{true, Verdict::read, ""} : found->second;
+}
+
+Effect Catalog::type(std::string_view database, std::string_view name) const {
+  const Database* known = find(database);
+  if (known == nullptr) return {false, Verdict::write, "the types of this database are not known"};
+  const auto found = known->types.find(name);
+  return found == known->types.end() ? Effect{true, Verdict::read, ""} : found->second;
+}
+
+namespace {
+
+std::vector<std::string_view> schemas_in(const NameMap<std::vector<std::string>>& by_name, std::string_view name) {
+  const auto found = by_name.find(name);
+  if (found == by_name.end()) return {};
+  return {found->second.begin(), found->second.end()};
+}
+
+}  // namespace
+
+std::vector<std::string_view> Catalog::schemas_of_function(std::string_view database, std::string_view name) const {
+  const Database* known = find(database);
+  return known == nullptr ? std::vector<std::string_view>{} : schemas_in(known->function_schemas, name);
+}
+
+std::vector<std::string_view> Catalog::schemas_of_relation(std::string_view database, std::string_view name) const {
+  const Database* known = find(database);
+  return known == nullptr ? std::vector<std::string_view>{} : schemas_in(known->relation_schemas, name);
+}
+
+bool Catalog::carries_everything(std::string_view database) const {
+  const Database* known = find(database);
+  return known != nullptr && known->carries_everything;
+}
+
+CatalogBuilder::CatalogBuilder() : catalog_(new Catalog) {}
+CatalogBuilder::~CatalogBuilder() = default;
+
+Catalog::Database& CatalogBuilder::database(std::string_view name) {
+  auto& slot = catalog_->databases_[std::string(name)];
+  if (!slot) slot = std::make_unique<Catalog::Database>();
+  return *slot;
+}
+
+void CatalogBuilder::add_database(std::string_view database) {
+  this->database(database);
+}
+
+void CatalogBuilder::add_function(std::string_view database, const FunctionRow& row) {
+  Catalog::Database& known = this->database(database);
+  const auto [slot, is_new] = known.functions.try_emplace(joined(row.schema, row.name), row.volatility);
+  if (!is_new && is_worse(row.volatility, slot->second)) slot->second = row.volatility;
+  if (is_new && !is_system_schema(row.schema)) known.function_schemas[row.name].push_back(row.schema);
+}
+
+void CatalogBuilder::add_relation(std::string_view database, const RelationRow& row) {
+  Catalog::Database& known = this->database(database);
+  const auto [slot, is_new] = known.relations.try_emplace(joined(row.schema, row.name));
+  slot->second.row = row;
+  if (is_new && !is_system_schema(row.schema)) known.relation_schemas[row.name].push_back(row.schema);
+}
+
+void CatalogBuilder::add_relation_use(std::string_view database, const RelationUse& row) {
+  this->database(database).pending_relations[joined(row.schema, row.name)].push_back(
+      joined(row.used_schema, row.used_name));
+}
+
+void CatalogBuilder::add_function_use(std::string_view database, const FunctionUse& row) {
+  this->database(database).pending_functions[joined(row.schema, row.name)].push_back(
+      joined(row.function_schema, row.function_name));
+}
+
+void CatalogBuilder::add_operator(std::string_view database, const OperatorRow& row) {
+  const bool is_builtin = is_system_schema(row.function_schema);
+  Effect effect{true, Verdict::read, ""};
+  if (row.volatility != 'i' && row.volatility != 's') {
+    effect = {true, Verdict::write, "an operator " + row.name + " runs a volatile function"};
+  } else if (row.volatility == 's' && !is_builtin) {
+    effect = {true, Verdict::read_writer, "an operator " + row.name + " runs a function that may read anything"};
+  }
+  if (effect.verdict != Verdict::read) {
+    worsen(this->database(database).operators.try_emplace(row.name, Effect{true, Verdict::read, ""}).first->second,
+           effect);
+  }
+}
+
+void CatalogBuilder::add_type(std::string_view database, const TypeRow& row) {
+  if (row.volatility == 'i' || row.volatility == 's') return;
+  this->database(database).types[row.name] = {true, Verdict::write, "type " + row.name + " runs a volatile function"};
+}
+
+CatalogPtr CatalogBuilder::build(std::uint64_t generation, std::string_view deployment) {
+  for (auto& [name, database] : catalog_->databases_) database->resolve_all();
+  catalog_->generation_ = generation;
+  catalog_->identity_ = std::hash<std::string_view>{}(deployment)*0x9e3779b97f4a7c15ULL + generation;
+  return std::exchange(catalog_, std::unique_ptr<Catalog>(new Catalog));
+}
+
+CatalogPtr empty_catalog() {
+  static const CatalogPtr nothing = CatalogBuilder().build(0);
+  return nothing;
+}
+
+}  // namespace turnout::router
