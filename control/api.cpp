@@ -115,7 +115,7 @@ HttpResponse Api::serve(const Route& route, Call& call, const HttpRequest& reque
     case Kind::events: {
       HttpResponse response;
       response.content_type = "text/event-stream";
-      std::uint64_t after = 0;
+      std::uint64_t after = only_new_events;
       const auto* asked = call.arguments.if_contains("after");
       if (asked != nullptr) after = static_cast<std::uint64_t>(asked->as_int64());
       // What the browser or our own client saw last outranks the URL it began with.
@@ -131,7 +131,6 @@ HttpResponse Api::serve(const Route& route, Call& call, const HttpRequest& reque
 HttpResponse Api::failure(int status, std::string_view detail) {
   const std::string_view title = status == 413   ? "The body is too large"
                                  : status == 431 ? "The header is too large"
-                                 : status == 408 ? "Too slow"
                                  : status == 503 ? "Too many connections"
                                  : status == 500 ? "The control side failed"
                                                  : "Not a request";

@@ -14,13 +14,16 @@
 
 namespace turnout::control {
 
+// A stream that did not say where to begin gets only what happens from now on.
+inline constexpr std::uint64_t only_new_events = UINT64_MAX;
+
 struct HttpResponse {
   int status = 200;
   int exit_code = 0;
   std::string content_type = "application/json";
   std::string body;
   std::string allow;                          // with 405
-  std::optional<std::uint64_t> events_after;  // set: no body, stream events from here on
+  std::optional<std::uint64_t> events_after;  // set: no body, stream the events after this one
 };
 
 class Api {
@@ -30,7 +33,7 @@ class Api {
 
   [[nodiscard]] HttpResponse handle(const HttpRequest& request) const;
   [[nodiscard]] bool is_slow(const HttpRequest& request) const;
-  // For mistakes that HTTP parsing finds before there is a request: 400, 408, 413, 431, 503.
+  // For mistakes that HTTP parsing finds before there is a request: 400, 413, 431, 503.
   [[nodiscard]] static HttpResponse failure(int status, std::string_view detail);
 
  private:
