@@ -77,13 +77,24 @@ class ClientLogin {
   [[nodiscard]] std::optional<Secret> learned() const;
 
  private:
-  enum class State { fresh, md5_sent, sasl_sent, challenge_sent, done, failed };
+  enum class State {
+    fresh,           // start() has not been called
+    md5_sent,        // salt sent, the digest is to come
+    sasl_sent,       // mechanisms sent, the client's first message is to come
+    challenge_sent,  // salt and nonce sent, the proof is to come
+    done,
+    failed,
+  };
   LoginStep fail(std::string detail);
+  LoginStep fail_protocol(std::string detail);
+  LoginStep done(std::string send);
+  LoginStep on_md5(Bytes body);
   LoginStep on_initial(Bytes body);
+  std::optional<std::string> take_gs2_header(std::string_view& message);
   LoginStep on_final(Bytes body);
   Input input_;
   State state_ = State::fresh;
-  std::string client_first_bare_, server_first_, gs2_header_;
+  std::string client_first_bare_, server_first_, gs2_header_, nonce_;
   std::array<std::uint8_t, 32> stored_key_{}, server_key_{}, client_key_{};
   bool plus_ = false, mock_ = false;
 };
@@ -114,15 +125,38 @@ class ServerLogin {
   [[nodiscard]] const std::string& cancel_key() const { return cancel_key_; }  // 4 bytes in 3.0, up to 256 in 3.2
 
  private:
-  enum class State { authenticating, sasl_first, sasl_final, authenticated, done, failed };
+  enum class State {
+    authenticating,  // the server may ask for anything, or let us in
+    password_sent,   // only its yes or no
+    sasl_first,      // our first SCRAM message sent, the challenge is to come
+    sasl_final,      // our proof sent, the server's is to come
+    proved,          // the server's proof was right, AuthenticationOk is to come
+    authenticated,   // parameters, key, ReadyForQuery
+    done,
+    failed,
+  };
   LoginStep fail(std::string sqlstate, std::string message);
+  LoginStep fail_protocol(std::string_view what);
+  LoginStep fail_secret(std::string_view method);
+  LoginStep fail_no_binding();
+  LoginStep on_error(Bytes body);
+  LoginStep on_negotiate(Bytes body);
+  LoginStep on_parameter(Bytes body);
+  LoginStep on_key(Bytes body);
   LoginStep on_authentication(Bytes body);
+  LoginStep on_authentication_ok(std::string_view payload);
+  LoginStep answer_cleartext();
+  LoginStep answer_md5(std::string_view salt_text);
+  LoginStep answer_sasl(std::string_view mechanisms);
+  LoginStep answer_challenge(std::string_view server_first);
+  LoginStep check_signature(std::string_view server_final);
   Input input_;
   State state_ = State::authenticating;
   std::vector<std::pair<std::string, std::string>> parameters_;
   std::uint32_t backend_pid_ = 0;
   std::string cancel_key_;
-  std::string client_first_bare_, gs2_header_, expected_server_signature_;
+  std::string client_first_bare_, gs2_header_, nonce_, expected_server_signature_;
+  std::size_t messages_ = 0;
   bool plus_ = false;
 };
 
