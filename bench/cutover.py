@@ -1,0 +1,323 @@
+"""The pause of a cutover, as the clients of one run feel it: Turnout's, and PgBouncer's recipe beside it.
+
+Each run gets a fresh blue/green pair (fsync on, replicating), `pgbench --rate` as load, and the open-loop probe
+(probe.cpp). The pause is the longest answer in the window of the cutover, minus the longest in an equally long window
+without one: the median over the windows just before, so that one lucky or unlucky window does not decide.
+"""
+from __future__ import annotations
+
+import collections
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import psycopg2
+
+from measure import pgbench
+from peers import DATABASE, PGBENCH, USER, Missing, Peer, PgBouncer, Turnout, direct, own_tool, pgbouncer, say, turnout
+
+from harness.pair import Pair  # peers.py has put tests/e2e on the path
+from harness.workspace import Workspace, die_with_parent
+
+
+@dataclass
+class Options:
+    runs: int = 3
+    window_s: float = 4.0      # at least; a longer cutover makes it longer
+    baseline_s: float = 12.0   # of the same load before the window
+    period_ms: float = 5.0
+    connections: int = 4       # of the probe, for reads and for writes
+    clients: int = 8           # of pgbench
+    mode: str = "simple"
+    rate: float | None = None  # transactions a second; None = half of what the machine does
+    scale: int = 10
+    workers: int = 0
+    cutover_arguments: list[str] = field(default_factory=list)
+
+
+class Mover(Protocol):
+    """Somebody who can move the writes from blue to green."""
+
+    peer: Peer
+
+    def prepare(self) -> None: ...
+    def cut_over(self) -> dict[str, Any]: ...
+
+
+class TurnoutMover:
+    def __init__(self, workspace: Workspace, pair: Pair, options: Options) -> None:
+        self._options = options
+        self.peer: Turnout = turnout(options.workers)(workspace, pair.blue, pair.green)
+
+    def prepare(self) -> None:
+        outcome = self.peer.server.cli("prepare", DATABASE, "--yes")
+        if outcome.code != 0:
+            raise RuntimeError(f"turnout prepare: {outcome}\n{self.peer.log_tail()}")
+
+    def cut_over(self) -> dict[str, Any]:
+        outcome = self.peer.server.cli("cutover", DATABASE, "-o", "json", "--yes", *self._options.cutover_arguments)
+        if outcome.code != 0:
+            raise RuntimeError(f"turnout cutover: {outcome}\n{self.peer.log_tail()}")
+        report = outcome.json
+        return {name: report.get(name) for name in ("outcome", "pause_ms", "phases_ms", "held_sessions", "client_errors")}
+
+
+class RecipeMover:
+    """What people do with PgBouncer: PAUSE, wait for the slot, move the sequences, RELOAD with the new host, RESUME.
+    All its connections stand before it begins, as in a script written with care; it polls each millisecond."""
+
+    def __init__(self, workspace: Workspace, pair: Pair, _options: Options) -> None:
+        self._pair = pair
+        self.peer: PgBouncer = pgbouncer(workspace, pair.blue)
+
+    def prepare(self) -> None:
+        # psycopg2, because PgBouncer's console speaks the simple protocol only.
+        console = f"host=127.0.0.1 port={self.peer.port} user={USER} dbname=pgbouncer"
+        self._console = self._connect(console)
+        self._blue = self._connect(self._pair.blue.conninfo("postgres", DATABASE))
+        self._green = self._connect(self._pair.green.conninfo("postgres", DATABASE))
+
+    @staticmethod
+    def _connect(conninfo: str) -> Any:
+        connection = psycopg2.connect(conninfo)
+        connection.autocommit = True
+        return connection.cursor()
+
+    def cut_over(self) -> dict[str, Any]:
+        steps: dict[str, float] = {}
+        last = time.monotonic()
+
+        def done(step: str) -> None:
+            nonlocal last
+            now = time.monotonic()
+            steps[step] = round((now - last) * 1000, 1)
+            last = now
+
+        self._console.execute(f"PAUSE {DATABASE}")
+        done("pause")
+        self._wait_for_slot()
+        done("slot")
+        self._move_sequences()
+        done("sequences")
+        self.peer.point_to(self._pair.green)
+        self._console.execute("RELOAD")
+        done("reload")
+        self._console.execute(f"RESUME {DATABASE}")
+        done("resume")
+        return {"phases_ms": steps}
+
+    def _wait_for_slot(self, timeout_s: float = 30) -> None:
+        self._blue.execute("SELECT pg_current_wal_lsn()")
+        position = self._blue.fetchone()[0]
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._blue.execute("SELECT bool_and(confirmed_flush_lsn >= %s) FROM pg_replication_slots WHERE slot_type = 'logical'",
+                               [position])
+            if self._blue.fetchone()[0]:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"green did not confirm {position} in {timeout_s} s")
+            time.sleep(0.001)
+
+    def _move_sequences(self) -> None:
+        self._blue.execute("SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences "
+                           "WHERE last_value IS NOT NULL")
+        values = self._blue.fetchall()
+        if values:
+            calls = ", ".join(f"setval('{name}', {value})" for name, value in values)
+            self._green.execute(f"SELECT {calls}")
+
+
+MOVERS = {"turnout": TurnoutMover, "pgbouncer": RecipeMover}
+
+
+# ---- one run
+
+
+class Ground:
+    """A pair built once; each run works on a copy of it, on the same ports."""
+
+    def __init__(self, workspace: Workspace, scale: int) -> None:
+        self._workspace = workspace
+        self._origin = Pair(workspace, "bench-pair", fsync=True)
+        self._origin.build(scale)
+        self._add_probe_table(self._origin)
+        self.description = self._origin.describe()
+        self._origin.stop()
+        self._copies = 0
+
+    @staticmethod
+    def _add_probe_table(pair: Pair) -> None:
+        for server in pair.sides.values():
+            server.sql("CREATE TABLE bench_probe (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, number bigint NOT NULL); "
+                       "ALTER TABLE bench_probe OWNER TO app_owner; GRANT SELECT, INSERT ON bench_probe TO app; "
+                       "GRANT USAGE ON SEQUENCE bench_probe_id_seq TO app")
+        pair.blue.sql("ALTER PUBLICATION turnout_fwd ADD TABLE bench_probe", user="turnout")
+        pair.green.sql("ALTER SUBSCRIPTION turnout_fwd REFRESH PUBLICATION", user="turnout")
+        pair.green.wait_for("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
+
+    def copy(self) -> Pair:
+        self._copies += 1
+        origin = self._origin
+        pair = Pair(self._workspace, f"bench-run{self._copies}", fsync=True, ports=(origin.blue.port, origin.green.port))
+        for source, target in ((origin.blue, pair.blue), (origin.green, pair.green)):
+            subprocess.run(["cp", "-a", "--reflink=auto", str(source.data), str(target.data)], check=True)
+        pair.start()
+        pair.blue.wait_for("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'")
+        return pair
+
+    def drop(self, pair: Pair) -> None:
+        pair.stop()
+        subprocess.run(["rm", "-rf", str(self._workspace.path / pair.name)], check=True)
+
+
+def half_of_what_the_machine_does(ground: Ground, workspace: Workspace, options: Options) -> float:
+    pair = ground.copy()
+    try:
+        load = ("-M", options.mode, "-c", str(options.clients), "-j", "2")
+        pgbench(direct(workspace, pair.blue), *load, "-T", "1")
+        return pgbench(direct(workspace, pair.blue), *load, "-T", "5")["tps"] / 2
+    finally:
+        ground.drop(pair)
+
+
+@dataclass
+class Answer:
+    kind: str
+    number: int
+    due_s: float
+    latency_ms: float
+    sqlstate: str
+
+
+class Traffic:
+    """pgbench at a fixed rate, and the probe, both through `peer`."""
+
+    def __init__(self, peer: Peer, rate: float, options: Options) -> None:
+        self._errors = tempfile.TemporaryFile("w+")
+        self._answers = tempfile.TemporaryFile("w+")
+        self._probe_errors = tempfile.TemporaryFile("w+")
+        address = ["-h", "127.0.0.1", "-p", str(peer.port), "-U", USER]
+        environment = {**os.environ, "PGSSLMODE": "disable"}
+        self._load = subprocess.Popen([str(PGBENCH), "-n", *address, "-M", options.mode, "-c", str(options.clients), "-j", "2",
+                                       "-T", "3600", "-R", f"{rate:.1f}", DATABASE], stdout=subprocess.DEVNULL,
+                                      stderr=self._errors, env=environment, preexec_fn=die_with_parent(15))
+        self._probe = subprocess.Popen([str(own_tool("bench_probe")), f"host=127.0.0.1 port={peer.port} user={USER} dbname={DATABASE} "
+                                        "sslmode=disable", str(options.period_ms), str(options.connections)],
+                                       stdout=self._answers, stderr=self._probe_errors, preexec_fn=die_with_parent(15))
+
+    def check(self) -> None:
+        for process, errors in ((self._load, self._errors), (self._probe, self._probe_errors)):
+            if process.poll() is not None:
+                errors.seek(0)
+                raise RuntimeError(f"{process.args[0]} ended early:\n{errors.read()[-3000:]}")  # type: ignore[index]
+
+    def end(self) -> tuple[list[Answer], list[str]]:
+        """The probe's answers, and pgbench's complaints."""
+        self._probe.terminate()
+        self._probe.wait(30)
+        self._load.terminate()
+        self._load.wait(30)
+        self._answers.seek(0)
+        answers = []
+        for line in self._answers:
+            kind, number, due_us, latency_us, sqlstate = line.strip().split(",")
+            answers.append(Answer(kind, int(number), int(due_us) / 1e6, int(latency_us) / 1e3, sqlstate))
+        self._errors.seek(0)
+        return answers, [line for line in self._errors.read().splitlines() if "ERROR" in line or "error" in line]
+
+    def kill(self) -> None:
+        for process in (self._probe, self._load):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def longest(answers: list[Answer], kind: str, start_s: float, end_s: float) -> float:
+    return max((each.latency_ms for each in answers if each.kind == kind and start_s <= each.due_s < end_s), default=0.0)
+
+
+def pauses(answers: list[Answer], start_s: float, window_s: float, baseline_s: float) -> dict[str, dict[str, float]]:
+    """Longest answer in the window, in the windows before it, and the difference, for reads and writes apart."""
+    windows = max(1, int(baseline_s // window_s))
+    result = {}
+    for kind, name in (("w", "write"), ("r", "read")):
+        inside = longest(answers, kind, start_s, start_s + window_s)
+        before = [longest(answers, kind, start_s - (n + 1) * window_s, start_s - n * window_s) for n in range(windows)]
+        base = statistics.median(before)
+        result[name] = {"longest_ms": inside, "baseline_ms": base, "pause_ms": inside - base}
+    return result
+
+
+def run_once(name: str, ground: Ground, workspace: Workspace, rate: float, options: Options) -> dict[str, Any]:
+    pair = ground.copy()
+    traffic: Traffic | None = None
+    mover: Mover | None = None
+    try:
+        mover = MOVERS[name](workspace, pair, options)
+        mover.prepare()
+        traffic = Traffic(mover.peer, rate, options)
+        time.sleep(2)  # connections, caches, the first checkpoint's shock
+        history_before, begun = pair.blue.value("SELECT count(*) FROM pgbench_history"), time.monotonic()
+        time.sleep(options.baseline_s)
+        history = pair.blue.value("SELECT count(*) FROM pgbench_history") - history_before
+        load_tps = history / (time.monotonic() - begun)
+        traffic.check()
+        start = time.monotonic()
+        report = mover.cut_over()
+        took = time.monotonic() - start
+        window = max(options.window_s, took + 0.5)
+        time.sleep(max(0.0, start + window + 0.5 - time.monotonic()))
+        traffic.check()
+        answers, load_errors = traffic.end()
+        result = {"target": name, "window_s": round(window, 2), "took_ms": round(took * 1000, 1), "load_tps": round(load_tps, 1),
+                  **pauses(answers, start, window, options.baseline_s), **_ledger(pair, answers), "load_errors": len(load_errors),
+                  "report": report}
+        result["error_texts"] = load_errors[:3]
+        return result
+    finally:
+        if traffic:
+            traffic.kill()
+        if mover:
+            mover.peer.stop()
+        ground.drop(pair)
+
+
+def _ledger(pair: Pair, answers: list[Answer]) -> dict[str, int]:
+    """A short pause bought with lost writes would be no achievement: what was acknowledged is on green, once."""
+    stored = collections.Counter(row[0] for row in pair.green.sql("SELECT number FROM bench_probe"))
+    acknowledged = {each.number for each in answers if each.kind == "w" and each.sqlstate == "00000"}
+    return {"answers": len(answers), "errors": sum(each.sqlstate != "00000" for each in answers),
+            "lost": sum(number not in stored for number in acknowledged), "duplicated": sum(count > 1 for count in stored.values())}
+
+
+def run(workspace: Workspace, targets: list[str], options: Options) -> dict[str, Any]:
+    """All runs, the movers taking turns in changing order."""
+    ground = Ground(workspace, options.scale)
+    rate = options.rate or half_of_what_the_machine_does(ground, workspace, options)
+    say(f"{ground.description}, fsync on; load: pgbench --rate {rate:.0f}, {options.clients} clients, {options.mode}; "
+        f"probe: 1 write and 1 read each {options.period_ms:g} ms")
+    results: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
+    for number in range(options.runs):
+        order = targets if number % 2 == 0 else targets[::-1]
+        for name in order:
+            if name in left_out:
+                continue
+            try:
+                result = run_once(name, ground, workspace, rate, options)
+            except (Missing, RuntimeError, TimeoutError) as error:
+                left_out[name] = str(error)
+                say(f"cutover: {name} left out: {error}")
+                continue
+            results.append({"run": number, **result})
+            say(f"cutover run {number + 1} {name}: write pause {result['write']['pause_ms']:.1f} ms, read pause "
+                f"{result['read']['pause_ms']:.1f} ms, command {result['took_ms']:.0f} ms, errors {result['errors']}+{result['load_errors']}, "
+                f"lost {result['lost']}, {shlex.quote(json.dumps(result['report'].get('phases_ms')))}")
+    return {"rate": rate, "servers": ground.description, "results": results, "left_out": left_out}

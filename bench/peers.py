@@ -1,0 +1,247 @@
+"""Who is measured: nobody (direct), the floor (relay), HAProxy, PgBouncer and Turnout, each a process of its own.
+
+All of them listen on a free loopback port in front of one server, with trust towards clients, 20 server connections a
+pool where there is a pool, and no log line per connection. A peer that cannot be had is left out, and says so.
+"""
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+import harness.turnout  # noqa: E402
+from harness.postgres import DEBIAN_BIN, Postgres, superuser_of_system  # noqa: E402
+from harness.workspace import Workspace, die_with_parent, free_port  # noqa: E402
+
+SID = ROOT / ".cache/sid"
+SID_PGBOUNCER = SID / "usr/sbin/pgbouncer"
+POOL_SIZE = 20
+DATABASE, USER = "app", "app"
+PGBENCH = DEBIAN_BIN / "pgbench"
+
+
+class Missing(Exception):
+    """This peer cannot be measured here; the text says why and what to do."""
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def own_tool(name: str) -> Path:
+    """bench_relay and bench_probe come from the build tree; they are built when they are not there."""
+    folders = [ROOT / "build/release/bench"]
+    if "TURNOUT_BINARY" in os.environ:
+        folders.insert(0, Path(os.environ["TURNOUT_BINARY"]).resolve().parent / "bench")
+    if "TURNOUT_BENCH_BIN" in os.environ:
+        folders.insert(0, Path(os.environ["TURNOUT_BENCH_BIN"]))
+    for folder in folders:
+        if (folder / name).exists():
+            return folder / name
+    say(f"building {name}")
+    for command in (["cmake", "--preset", "release"], ["cmake", "--build", "build/release", "--target", name]):
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return ROOT / "build/release/bench" / name
+
+
+class Peer:
+    """A running proxy. `pid` is None for direct; `port` is where clients go."""
+
+    def __init__(self, name: str, port: int, process: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
+        self.name, self.port, self.process, self.log = name, port, process, log
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+    def cpu_s(self) -> float:
+        """User and system time of all threads so far. The kernel's CPU clock of a process counts in nanoseconds;
+        /proc/PID/stat holds the same figure in hundredths of a second."""
+        return time.clock_gettime((~self.pid << 3) | 2) if self.pid else 0.0
+
+    def rss_bytes(self) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError(f"{self.name} has no resident memory: has it ended? {self.log_tail()}")
+
+    def log_tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:]) if self.log and self.log.exists() else ""
+
+    def stop(self) -> None:
+        process, self.process = self.process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _spawn(workspace: Workspace, name: str, command: list[str], port: int, unprivileged: bool = False) -> Peer:
+    log = workspace.directory("peers") / f"{name}-{port}.log"
+    more: dict[str, Any] = {}
+    user = superuser_of_system()
+    if unprivileged and user:
+        account = pwd.getpwnam(user)
+        more = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+                                   preexec_fn=die_with_parent(signal.SIGKILL), **more)
+    peer = Peer(name, port, process, log)
+    workspace.on_close(peer.stop)
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return peer
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                peer.stop()
+                raise Missing(f"{name} did not start: {' '.join(command)}\n{peer.log_tail()}") from error
+            time.sleep(0.02)
+
+
+# ---- each of them
+
+
+def direct(_workspace: Workspace, server: Postgres) -> Peer:
+    return Peer("direct", server.port)
+
+
+def relay(workspace: Workspace, server: Postgres) -> Peer:
+    port = free_port()
+    return _spawn(workspace, "relay", [str(own_tool("bench_relay")), str(port), str(server.port)], port)
+
+
+def haproxy(workspace: Workspace, server: Postgres) -> Peer:
+    binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
+    if not Path(binary).exists():
+        raise Missing("no HAProxy: `apt-get install haproxy`")
+    port = free_port()
+    file = workspace.directory("peers") / f"haproxy-{port}.cfg"
+    # One thread, as PgBouncer and the relay have.
+    file.write_text(f"global\n  nbthread 1\n  maxconn 8000\ndefaults\n  mode tcp\n  maxconn 8000\n  timeout connect 5s\n"
+                    f"  timeout client 1h\n  timeout server 1h\n"
+                    f"listen pg\n  bind 127.0.0.1:{port}\n  server blue 127.0.0.1:{server.port}\n")
+    return _spawn(workspace, "haproxy", [binary, "-db", "-f", str(file)], port)
+
+
+def pgbouncer_command() -> list[str]:
+    """The tree's own loader and libraries, so that neither chroot nor root is needed."""
+    if not SID_PGBOUNCER.exists():
+        raise Missing("no PgBouncer 1.26: `./dev bench --setup` makes a Debian sid tree with it in .cache/sid (root, a minute)")
+    return [str(SID / "lib64/ld-linux-x86-64.so.2"), "--library-path", str(SID / "usr/lib/x86_64-linux-gnu"), str(SID_PGBOUNCER)]
+
+
+def pgbouncer_ini(listen_port: int, server_port: int, users_file: Path) -> str:
+    return (f"[databases]\n{DATABASE} = host=127.0.0.1 port={server_port} dbname={DATABASE}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {listen_port}\nunix_socket_dir =\n"
+            f"auth_type = trust\nauth_file = {users_file}\nadmin_users = {USER}\n"
+            f"pool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\nmax_client_conn = 8000\nmax_prepared_statements = 500\n"
+            f"log_connections = 0\nlog_disconnections = 0\n")
+
+
+class PgBouncer(Peer):
+    """Knows its ini file, for the cutover by hand."""
+
+    ini: Path
+    users_file: Path
+
+    def point_to(self, server: Postgres) -> None:
+        self.ini.write_text(pgbouncer_ini(self.port, server.port, self.users_file))
+
+
+def pgbouncer(workspace: Workspace, server: Postgres) -> PgBouncer:
+    command = pgbouncer_command()
+    port = free_port()
+    users_file = workspace.directory("peers") / "users.txt"
+    users_file.write_text(f'"{USER}" ""\n')
+    ini = workspace.directory("peers") / f"pgbouncer-{port}.ini"
+    ini.write_text(pgbouncer_ini(port, server.port, users_file))
+    started = _spawn(workspace, "pgbouncer", [*command, "-q", str(ini)], port, unprivileged=True)
+    peer = PgBouncer("pgbouncer", port, started.process, started.log)
+    peer.ini, peer.users_file = ini, users_file
+    return peer
+
+
+class Turnout(Peer):
+    """The end-to-end tests' Turnout, with a green side or without one."""
+
+    def __init__(self, name: str, workspace: Workspace, blue: Postgres, green: Postgres | None, workers: int) -> None:
+        without_green = {} if green else {"green": None, "databases": None}
+        sides = SimpleNamespace(blue=blue, green=green or blue)
+        self.server = harness.turnout.Turnout(workspace, sides, f"{name}-{free_port()}",  # type: ignore[arg-type]
+                                              {"pool": {"size": POOL_SIZE}, **without_green})
+        self.server.config |= {"workers": workers, "log_level": "warn"}
+        self.server.write_config()
+        self.server.start()
+        super().__init__(name, self.server.port, None, self.server.log_file)
+
+    @property
+    def pid(self) -> int | None:
+        return self.server.pid
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+def turnout(workers: int, name: str = "turnout") -> Callable[..., Turnout]:
+    """`workers` 0 is Turnout's default, one a core."""
+
+    def start(workspace: Workspace, server: Postgres, green: Postgres | None = None) -> Turnout:
+        try:
+            harness.turnout.binary()
+        except FileNotFoundError as error:
+            raise Missing(str(error)) from error
+        try:
+            return Turnout(name, workspace, server, green, workers)
+        except (RuntimeError, TimeoutError) as error:
+            raise Missing(f"{name} did not start: {error}") from error
+
+    return start
+
+
+# ---- PgBouncer's tree
+
+
+def set_up() -> None:
+    """Makes .cache/sid: a minimal Debian sid with PgBouncer and its libraries, none of its maintainer scripts."""
+    if SID_PGBOUNCER.exists():
+        version = subprocess.run([*pgbouncer_command(), "--version"], capture_output=True, text=True, check=True).stdout
+        return say(f"{version.splitlines()[0]} is there: {SID}")
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        raise Missing("--setup needs root and debootstrap (`apt-get install debootstrap`)")
+    partial = SID.with_name("sid.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(exist_ok=True)
+    say(f"debootstrap of Debian sid into {SID} (about half a minute)")
+    steps = [
+        ["debootstrap", "--variant=minbase", "sid", str(partial), "http://deb.debian.org/debian"],
+        # The mirror's release file may be older than it allows.
+        ["chroot", str(partial), "apt-get", "-q", "-o", "Acquire::Check-Valid-Until=false", "update"],
+        ["chroot", str(partial), "apt-get", "-q", "-y", "install", "--no-install-recommends", "libcares2", "libevent-2.1-7t64",
+         "libldap2", "libpam0g", "libssl3t64", "libsystemd0"],
+        ["chroot", str(partial), "sh", "-ec", "cd /tmp; apt-get -q download pgbouncer; dpkg -x pgbouncer_*.deb /; "
+         "rm -f pgbouncer_*.deb; apt-get clean; rm -rf /var/lib/apt/lists/* /usr/share/doc /usr/share/locale"],
+    ]
+    for step in steps:
+        done = subprocess.run(step, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            raise Missing(f"{' '.join(step)} failed:\n" + "\n".join(done.stdout.splitlines()[-15:]))
+    shutil.rmtree(SID, ignore_errors=True)
+    partial.rename(SID)
+    set_up()

@@ -1,0 +1,122 @@
+"""Figures of many rounds → tables. Median, and the smallest and largest in brackets; ratios are made within a round,
+where both had the same neighbours, and only then is their median taken."""
+from __future__ import annotations
+
+import statistics
+from typing import Any, Callable, Iterable
+
+Row = dict[str, Any]
+
+
+def spread(values: Iterable[float], digits: int = 1) -> str:
+    found = sorted(values)
+    if not found:
+        return "-"
+    middle = f"{statistics.median(found):.{digits}f}"
+    return middle if len(found) == 1 else f"{middle} ({found[0]:.{digits}f}–{found[-1]:.{digits}f})"
+
+
+def table(title: str, header: list[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(row: list[str]) -> str:
+        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))]
+        return "  ".join(cells).rstrip()
+
+    return ["", title, line(header), line(["-" * width for width in widths]), *map(line, rows)]
+
+
+def distinct(rows: list[Row], *keys: str) -> list[Any]:
+    found = [tuple(row[key] for key in keys) if len(keys) > 1 else row[keys[0]] for row in rows]
+    return list(dict.fromkeys(found))
+
+
+def ratios(rows: list[Row], target: str, base: str, figure: Callable[[Row], float], turn: str = "round") -> list[float]:
+    """target ÷ base of every round that has both."""
+    of = {(row["target"], row[turn]): figure(row) for row in rows}
+    turns = distinct(rows, turn)
+    return [of[target, n] / of[base, n] for n in turns if (target, n) in of and of.get((base, n), 0) > 0]
+
+
+def _sorted(rows: list[Row]) -> list[str]:
+    order = ["direct", "relay", "haproxy", "pgbouncer"]
+    names = distinct(rows, "target")
+    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def cpu_tables(rows: list[Row]) -> list[str]:
+    lines: list[str] = []
+    for mode, clients in sorted(distinct(rows, "mode", "clients"), key=lambda pair: (pair[0] != "simple", pair)):
+        part = [row for row in rows if row["mode"] == mode and row["clients"] == clients]
+        body = []
+        for name in _sorted(part):
+            own = [row for row in part if row["target"] == name]
+            proxied = name != "direct"
+            body.append([name, spread((row["tps"] for row in own), 0), spread((row["latency_ms"] for row in own), 3),
+                         spread(row["cpu_us"] for row in own) if proxied else "-",
+                         *(spread(ratios(part, name, base, lambda row: row["cpu_us"]), 2) if proxied else "-"
+                           for base in ("relay", "pgbouncer"))])
+        lines += table(f"pgbench -S -M {mode} -c {clients}",
+                       ["", "tps", "latency ms", "proxy CPU µs/transaction", "× relay", "× pgbouncer"], body)
+    return lines
+
+
+def syscall_table(rows: list[Row]) -> list[str]:
+    if not rows:
+        return []
+    body = []
+    for row in rows:
+        calls = {name: count for name, count in row.items() if name not in ("target", "mode", "total")}
+        parts = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items(), key=lambda item: -item[1]))
+        body.append([f"{row['target']} {row['mode']}", f"{row['total']:.2f}", parts])
+    lines = table("system calls per transaction, pgbench -S -c 1", ["", "total", "which"], body)
+    return lines
+
+
+def memory_table(rows: list[Row], clients: int) -> list[str]:
+    if not rows:
+        return []
+    body = []
+    for name in _sorted(rows):
+        own = [row for row in rows if row["target"] == name]
+        body.append([name, spread((row["bytes_per_client"] for row in own), 0), spread(row["rss_empty_bytes"] / 2**20 for row in own),
+                     spread(row["rss_full_bytes"] / 2**20 for row in own),
+                     spread(ratios(rows, name, "pgbouncer", lambda row: row["bytes_per_client"]), 2)])
+    return table(f"memory of {clients} idle clients that ran one query each",
+                 ["", "bytes a client", "RSS before, MiB", "RSS after, MiB", "× pgbouncer"], body)
+
+
+def login_table(rows: list[Row]) -> list[str]:
+    if not rows:
+        return []
+    body = []
+    for name in _sorted(rows):
+        own = [row for row in rows if row["target"] == name]
+        body.append([name, spread((row["per_second"] for row in own), 0),
+                     spread(row["cpu_us"] for row in own) if name != "direct" else "-",
+                     spread(ratios(rows, name, "pgbouncer", lambda row: row["per_second"]), 2)])
+    return table("logins with one query each, 4 at a time", ["", "a second", "proxy CPU µs each", "× pgbouncer"], body)
+
+
+def cutover_tables(document: dict[str, Any]) -> list[str]:
+    rows: list[Row] = document["results"]
+    if not rows:
+        return []
+    body = []
+    for name in _sorted(rows):
+        own = [row for row in rows if row["target"] == name]
+        for kind in ("write", "read"):
+            body.append([f"{name} {kind}s", spread(row[kind]["pause_ms"] for row in own), spread(row[kind]["longest_ms"] for row in own),
+                         spread(row[kind]["baseline_ms"] for row in own),
+                         spread(ratios(rows, name, "pgbouncer", lambda row: row[kind]["pause_ms"], "run"), 2),
+                         str(sum(row["errors"] + row["load_errors"] for row in own)),
+                         f"{sum(row['lost'] for row in own)}/{sum(row['duplicated'] for row in own)}"])
+    lines = table(f"cutover pause, ms: {len(distinct(rows, 'run'))} runs, load {document['rate']:.0f} transactions/s, fsync on",
+                  ["", "pause", "longest in the window", "longest without", "× pgbouncer", "errors", "lost/doubled"], body)
+    phases = []
+    for name in _sorted(rows):
+        own = [row for row in rows if row["target"] == name]
+        names = list(dict.fromkeys(phase for row in own for phase in (row["report"].get("phases_ms") or {})))
+        medians = [f"{phase} {statistics.median([row['report']['phases_ms'].get(phase, 0) for row in own]):.1f}" for phase in names]
+        phases.append([name, spread(row["took_ms"] for row in own), ", ".join(medians) or "-"])
+    return lines + table("of which, ms", ["", "whole command", "steps (medians)"], phases)
