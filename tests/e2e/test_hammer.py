@@ -1,0 +1,45 @@
+"""An ordinary role that goes past Turnout, to both servers at once, never finds both of them writable."""
+from __future__ import annotations
+
+from typing import Any
+
+from conftest import Fresh
+from harness.checks import assert_books, assert_no_errors
+from harness.ledger import Ledger
+from harness.load import Hammer
+
+# It is there on purpose.
+WAIVED = ("bypassing_clients", "green.no_writes", "unmovable_sessions")
+CHANGES: dict[str, Any] = {"waive": ["bypassing_clients"]}
+# Green is read-only until the decision by its default, which READ WRITE passes: on the side that is not yet the writer
+# the hammer does what an ordinary application does; on the old writer it tries everything.
+ON_THE_NEW = ("old", "new")
+
+
+def hammered(fresh: Fresh, verb: str, old: str, new: str) -> None:
+    hammer = Hammer(fresh.pair.sides, {old: Hammer.WAYS, new: ON_THE_NEW})
+    with Ledger(fresh.turnout.conninfo(), sessions_per_kind=1) as ledger:
+        since = fresh.pair.sides[new].value("SELECT now()::text")
+        hammer.start()
+        assert hammer.successes(new) == 0, "the other side takes writes before the decision"
+        fresh.turnout.ask(verb, "app")
+        ledger.wait_commits(20)
+        hammer.stop()
+    verdict = hammer.verdict(old, new, since)
+    assert verdict.last_on_old is not None, "the hammer never hit the old writer: this proves nothing"
+    assert hammer.successes(new) > 0, f"the hammer never got through to the new writer: {hammer.errors()}"
+    assert verdict.overlap_ms() <= 0, f"both sides took writes for {verdict.overlap_ms():.2f} ms: {verdict}"
+    assert_no_errors(ledger)
+    assert_books(ledger, fresh.pair, new)
+    rows = {side: server.value("SELECT count(*) FROM hammer WHERE side = %s", [old]) for side, server in fresh.pair.sides.items()}
+    assert rows[old] == rows[new], f"writes that passed Turnout before the fence are lost: {rows}"
+
+
+def test_cutover_under_the_hammer(fresh: Fresh) -> None:
+    hammered(fresh, "cutover", "blue", "green")
+
+
+def test_rollback_under_the_hammer(fresh: Fresh) -> None:
+    fresh.turnout.ask("cutover", "app")
+    fresh.turnout.wait_settled()
+    hammered(fresh, "rollback", "green", "blue")

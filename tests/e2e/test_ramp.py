@@ -1,0 +1,196 @@
+"""The read ramp: proven reads move to green by weight, sessions read their own writes, and trouble stays invisible."""
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from harness.checks import assert_books, assert_no_errors
+from harness.ledger import Ledger
+from harness.load import Pgbench, TypeReaders
+from harness.pair import Pair
+from harness.turnout import CONFLICT, USAGE, Turnout
+
+CHANGES: dict[str, Any] = {}
+
+
+def reads_on(turnout: Turnout) -> dict[str, float]:
+    samples = turnout.metrics()
+    return {side: sum(value for key, value in samples.items() if key.startswith("turnout_ramped_reads_total") and f'side="{side}"' in key)
+            for side in ("blue", "green")}
+
+
+def share_during(turnout: Turnout, seconds: float) -> float:
+    before = reads_on(turnout)
+    time.sleep(seconds)
+    after = reads_on(turnout)
+    green, blue = after["green"] - before["green"], after["blue"] - before["blue"]
+    return 100 * green / (green + blue) if green + blue else 0.0
+
+
+def set_weight(turnout: Turnout, percent: int) -> None:
+    turnout.ask("shift", "app", str(percent))
+    assert turnout.status()["ramp_percent"] == percent
+
+
+@pytest.fixture(autouse=True)
+def back_to_zero(turnout: Turnout) -> Any:
+    yield
+    set_weight(turnout, 0)
+
+
+def test_share_follows_the_weight(turnout: Turnout, pair: Pair) -> None:
+    load = [Pgbench(turnout.port, turnout.home, mode=mode, script="select-only", clients=12, rate=500, seconds=600)
+            for mode in ("prepared", "simple")]
+    readers = TypeReaders(turnout.conninfo(), 4).start()
+    with Ledger(turnout.conninfo(), first=20) as ledger:
+        # Weights are made of whole sessions: with about 36 of them the share is exact to some per cent.
+        for percent, low, high in ((10, 2, 30), (50, 33, 67), (100, 90, 100), (50, 33, 67), (0, 0, 0)):
+            set_weight(turnout, percent)
+            time.sleep(2.5)  # the threshold follows what sessions really read
+            share = share_during(turnout, 1.5)
+            actual = turnout.status()["ramp_actual_percent"]
+            assert low <= share <= high, f"weight {percent}: {share:.1f} % of the reads on green"
+            assert abs(actual - share) < 20, f"status says {actual}, the counters {share:.1f}"
+    results = [pgbench.stop() for pgbench in load]
+    readers.stop()
+    for result in results:
+        assert result.clean(), result.errors[:5]
+    assert not readers.errors, readers.errors[:5]
+    assert_no_errors(ledger)
+    assert_books(ledger, pair, "blue")
+
+
+def where(connection: psycopg.Connection[Any]) -> str:
+    """Which side answers a proven read of this session? One row says something else on green (see `marked`)."""
+    row = connection.execute("SELECT body FROM notes WHERE id = 50").fetchone()
+    return "green" if row == ("green's own",) else "blue"
+
+
+@pytest.fixture
+def marked(pair: Pair) -> Any:
+    pair.green.sql("SET default_transaction_read_only = off; SET session_replication_role = replica; "
+                   "UPDATE notes SET body = 'green''s own' WHERE id = 50")
+    yield
+    pair.green.sql("SET default_transaction_read_only = off; SET session_replication_role = replica; "
+                   "UPDATE notes SET body = 'note 50' WHERE id = 50")
+
+
+def wait_where(connection: psycopg.Connection[Any], side: str, timeout_s: float = 5) -> None:
+    deadline = time.monotonic() + timeout_s
+    while where(connection) != side:
+        assert time.monotonic() < deadline, f"reads never reached {side}"
+        time.sleep(0.02)
+
+
+def test_what_goes_where(turnout: Turnout, marked: None) -> None:
+    with turnout.connect() as connection:
+        assert where(connection) == "blue"
+        set_weight(turnout, 100)
+        wait_where(connection, "green")
+        with connection.transaction():  # a read-write transaction belongs to the writer, reads included
+            connection.execute("UPDATE counter SET value = value WHERE session = 250")
+            assert where(connection) == "blue"
+        assert connection.execute("SELECT body FROM notes WHERE id = 50 FOR UPDATE").fetchone() == ("note 50",)
+        set_weight(turnout, 0)
+        wait_where(connection, "blue")
+
+
+def test_read_only_transactions_are_ramped_whole(turnout: Turnout, marked: None) -> None:
+    set_weight(turnout, 100)
+    with turnout.connect() as connection:
+        wait_where(connection, "green")
+        connection.execute("BEGIN READ ONLY")
+        assert where(connection) == "green"
+        assert where(connection) == "green"
+        connection.execute("COMMIT")
+
+
+def test_a_session_reads_its_own_writes(turnout: Turnout, pair: Pair) -> None:
+    """Green is stopped from applying: nobody may see the state from before their own write."""
+    set_weight(turnout, 100)
+    with turnout.connect() as connection, pair.green.connect(database="app") as blocker:
+        connection.execute("UPDATE counter SET value = 0 WHERE session = 240")
+        pair.caught_up()
+        blocker.execute("BEGIN; LOCK TABLE counter IN SHARE ROW EXCLUSIVE MODE")  # apply waits, reads do not
+        for number in range(1, 60):
+            connection.execute("UPDATE counter SET value = %s WHERE session = 240", (number,))
+            assert connection.execute("SELECT value FROM counter WHERE session = 240").fetchone() == (number,)
+        blocker.execute("ROLLBACK")
+        pair.caught_up()
+        for number in range(100, 200):
+            connection.execute("UPDATE counter SET value = %s WHERE session = 240", (number,))
+            assert connection.execute("SELECT value FROM counter WHERE session = 240").fetchone() == (number,)
+
+
+def test_detour(turnout: Turnout, pair: Pair) -> None:
+    """A read that fails on green only is answered by the writer; the client notices nothing, a counter does."""
+    set_weight(turnout, 100)
+    pair.green.sql("SET default_transaction_read_only = off; REVOKE SELECT ON pgbench_tellers FROM app")
+    try:
+        before = sum(value for key, value in turnout.metrics().items() if key.startswith("turnout_route_detours_total"))
+        with turnout.connect() as connection:
+            for prepare_threshold in (None, 0):
+                connection.prepare_threshold = prepare_threshold
+                for number in range(1, 11):
+                    row = connection.execute("SELECT tid FROM pgbench_tellers WHERE tid = %s", (number,)).fetchone()
+                    assert row == (number,)
+        after = sum(value for key, value in turnout.metrics().items() if key.startswith("turnout_route_detours_total"))
+        assert after > before, "no read went to green at all"
+    finally:
+        pair.green.sql("SET default_transaction_read_only = off; GRANT SELECT ON pgbench_tellers TO app")
+
+
+def test_green_dies_under_the_reads(turnout: Turnout, pair: Pair) -> None:
+    set_weight(turnout, 100)
+    load = Pgbench(turnout.port, turnout.home, mode="prepared", script="select-only", clients=6, rate=300, seconds=600)
+    readers = TypeReaders(turnout.conninfo(), 2).start()
+    time.sleep(1.5)
+    pair.green.kill9()
+    time.sleep(1.5)
+    seen = readers.reads
+    time.sleep(1)
+    assert readers.reads > seen, "reads stand still without green"
+    pair.green.start()
+    pair.blue.wait_for("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'", timeout_s=40)
+    result = load.stop()
+    readers.stop()
+    # An answer of which a part had reached the client cannot be asked for again; nothing else may show.
+    assert result.clean(), result.errors[:5]
+    assert not readers.errors, readers.errors[:5]
+
+
+@pytest.mark.parametrize("text, to_green", [
+    ("SELECT abalance FROM pgbench_accounts WHERE aid = 1", True),
+    ("SELECT m, count(*) FROM feelings GROUP BY m ORDER BY 2 DESC", True),
+    ("WITH n AS (SELECT 1 AS x) SELECT * FROM n, notes WHERE id = x", True),
+    ("INSERT INTO notes (body) VALUES ('x')", False),
+    ("SELECT * FROM notes FOR UPDATE", False),
+    ("SELECT nextval('ticket')", False),
+    ("WITH gone AS (DELETE FROM notes RETURNING id) SELECT * FROM gone", False),
+    ("SELECT 1; DELETE FROM notes", False),
+    ("SELECT pg_advisory_lock(1)", False),
+    ("SELECT set_config('work_mem', '1MB', false)", False),
+    ("EXPLAIN ANALYZE DELETE FROM notes", False),
+    ("SELECT xmin FROM notes", False),
+    ("SELECT version()", False),
+    ("SELECT count(*) FROM pg_class", False),
+    ("SHOW work_mem", False),
+    ("SELEC broken", False),
+    ("SELECT last_value FROM ticket", False),
+])
+def test_explain_route(turnout: Turnout, text: str, to_green: bool) -> None:
+    set_weight(turnout, 100)
+    answer = turnout.cli("explain-route", "app", text, "-o", "json", "--yes")
+    assert answer.code == 0, answer
+    verdict = str(answer.json.get("verdict"))
+    assert (verdict == "read") == to_green, answer.stdout
+    assert answer.json.get("reason") or answer.json.get("why"), "it says why"
+
+
+def test_wrong_weights(turnout: Turnout) -> None:
+    for wrong in ("101", "-1", "ten"):
+        assert turnout.cli("shift", "app", wrong, "--yes").code == USAGE
+    assert turnout.cli("shift", "nobody", "10", "--yes").code in (USAGE, CONFLICT)
