@@ -62,8 +62,8 @@ class Bench:
         self.server.start()
         self.server.create_roles()
         self.server.sql(f"CREATE DATABASE {DATABASE} OWNER {USER}", database="postgres")
-        subprocess.run([str(PGBENCH), "-i", "-q", "-s", "1", "-h", "127.0.0.1", "-p", str(self.server.port), "-U", USER, DATABASE],
-                       check=True, capture_output=True)
+        subprocess.run([str(PGBENCH), "-i", "-q", "-s", "1", "-h", "127.0.0.1", "-p", str(self.server.port), "-U", USER,
+                        DATABASE], check=True, capture_output=True)
 
     def start_peers(self, part: str) -> None:
         """Fresh ones for every part: what broke one part, or its memory, is not carried into the next."""
@@ -173,7 +173,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=numbers, default=[0, 1], help="of Turnout, each a target; 0 = its default, one a core")
     parser.add_argument("--idle-clients", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3, help="cutovers of each")
-    parser.add_argument("--rate", type=float, help="transactions a second during cutovers; default: half of what the machine does")
+    parser.add_argument("--rate", type=float, help="transactions a second in cutovers; default: half of what the machine does")
     parser.add_argument("--window", type=float, default=4, help="seconds of a cutover's window, at least")
     parser.add_argument("--baseline", type=float, default=12, help="seconds of load before the window")
     parser.add_argument("--scale", type=int, default=10, help="of pgbench's tables in cutovers")
@@ -203,7 +203,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     about = machine()
     if about["load_average_before"] > 0.5:
-        say(f"the machine is busy (load average {about['load_average_before']:.1f}): ratios may still hold, absolute figures will not")
+        say(f"the machine is busy (load average {about['load_average_before']:.1f}): wait, or read nothing but the ratios")
 
     workspace = Workspace()
     bench = Bench(workspace, options)

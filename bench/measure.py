@@ -31,7 +31,8 @@ def pgbench(peer: Peer, *arguments: str) -> dict[str, float]:
     done = subprocess.run(command, capture_output=True, text=True, env=_ENVIRONMENT, check=False)
     found = {name: pattern.search(done.stdout) for name, pattern in _FIGURES.items()}
     if done.returncode != 0 or not all(found.values()) or found["failed"].group(1) != "0":  # type: ignore[union-attr]
-        raise RuntimeError(f"{peer.name}: {' '.join(command)} ended with {done.returncode}\n{done.stderr[-1500:]}{peer.log_tail()}")
+        raise RuntimeError(f"{peer.name}: {' '.join(command)} ended with {done.returncode}\n{done.stderr[-1500:]}"
+                           f"{peer.log_tail()}")
     return {name: float(match.group(1)) for name, match in found.items() if match}
 
 

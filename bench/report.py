@@ -79,7 +79,8 @@ def memory_table(rows: list[Row], clients: int) -> list[str]:
     body = []
     for name in _sorted(rows):
         own = [row for row in rows if row["target"] == name]
-        body.append([name, spread((row["bytes_per_client"] for row in own), 0), spread(row["rss_empty_bytes"] / 2**20 for row in own),
+        body.append([name, spread((row["bytes_per_client"] for row in own), 0),
+                     spread(row["rss_empty_bytes"] / 2**20 for row in own),
                      spread(row["rss_full_bytes"] / 2**20 for row in own),
                      spread(ratios(rows, name, "pgbouncer", lambda row: row["bytes_per_client"]), 2)])
     return table(f"memory of {clients} idle clients that ran one query each",
@@ -106,7 +107,8 @@ def cutover_tables(document: dict[str, Any]) -> list[str]:
     for name in _sorted(rows):
         own = [row for row in rows if row["target"] == name]
         for kind in ("write", "read"):
-            body.append([f"{name} {kind}s", spread(row[kind]["pause_ms"] for row in own), spread(row[kind]["longest_ms"] for row in own),
+            body.append([f"{name} {kind}s", spread(row[kind]["pause_ms"] for row in own),
+                         spread(row[kind]["longest_ms"] for row in own),
                          spread(row[kind]["baseline_ms"] for row in own),
                          spread(ratios(rows, name, "pgbouncer", lambda row: row[kind]["pause_ms"], "run"), 2),
                          str(sum(row["errors"] + row["load_errors"] for row in own)),
@@ -117,6 +119,7 @@ def cutover_tables(document: dict[str, Any]) -> list[str]:
     for name in _sorted(rows):
         own = [row for row in rows if row["target"] == name]
         names = list(dict.fromkeys(phase for row in own for phase in (row["report"].get("phases_ms") or {})))
-        medians = [f"{phase} {statistics.median([row['report']['phases_ms'].get(phase, 0) for row in own]):.1f}" for phase in names]
+        medians = [f"{phase} {statistics.median([(row['report'].get('phases_ms') or {}).get(phase, 0) for row in own]):.1f}"
+                   for phase in names]
         phases.append([name, spread(row["took_ms"] for row in own), ", ".join(medians) or "-"])
     return lines + table("of which, ms", ["", "whole command", "steps (medians)"], phases)
