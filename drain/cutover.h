@@ -137,6 +137,7 @@ struct State {
   Decision decision = Decision::none;  // what the store last said about this epoch
   bool restarted = false;              // this process found the attempt in the log
   bool fence_up = false;               // raise_fence was issued, or the log has its undo
+  Phase rest_phase = Phase::idle;      // where an attempt that changes nothing ends: idle or cooling
   Needs done = 0;
   Needs retry = 0;  // failed, to be issued again at retry_at_ms
   std::vector<Outstanding> outstanding;

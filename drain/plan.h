@@ -71,6 +71,8 @@ enum class Fact : std::uint8_t {
   fence_settled,           // no fence of ours is still on its way to `from`
   from_open,               // no fence was raised, or it was lowered and seen open
   quiet,                   // no effect of ours is still on its way to anywhere
+  doubt,                   // a new process does not know yet which side may write
+  log_read,                // the log could be read
   fact_end
 };
 static_assert(static_cast<std::size_t>(Fact::fact_end) <= 64);
@@ -93,17 +95,17 @@ enum class Road : std::uint8_t {
   forward,  // up to the decision
   commit,   // from the decision on
   revert,   // back to `from`
-  restart,  // what a new process does besides, on whichever road it finds itself
+  start,    // a new process that finds no open attempt: publish the first table, then rest
+  restart,  // rows only: what a new process does besides, on `commit` and `revert`
 };
 
 struct Row {
   Step step = Step::run_preflight;
   Road road = Road::none;
-  bool effect =
-      true;  // changes something outside: its answer must come before the attempt may end. A wait is cancelled.
+  bool effect = true;  // changes something outside: answered before the attempt may end. A mere wait is cancelled
   Needs needs = 0;
 };
-using Plan = std::array<Row, step_count + 2>;  // write_report and record_end stand on two roads
+using Plan = std::array<Row, step_count + 3>;  // publish_doubt, write_report and record_end stand on two roads
 
 [[nodiscard]] const Plan& standard_plan();
 
