@@ -16,8 +16,9 @@ namespace turnout::protocol::pg {
 
 enum class EffectKind : std::uint8_t {
   begin,             // BEGIN, START TRANSACTION; name: "read only" | "read write" | "" ; value: the whole statement
-  end,               // COMMIT, END, ROLLBACK, ABORT (not TO SAVEPOINT, not PREPARED)
-  savepoint,         // SAVEPOINT, RELEASE, ROLLBACK TO
+  end,               // COMMIT, END, ROLLBACK, ABORT (not TO SAVEPOINT, not PREPARED); name "chain": AND CHAIN, a new
+                     // transaction with the same modes is open at once
+  savepoint,         // SAVEPOINT, RELEASE, ROLLBACK TO; name: the savepoint's, value: "savepoint", "release", "rollback to"
   prepare_transaction, // PREPARE TRANSACTION
   finish_prepared,   // COMMIT PREPARED, ROLLBACK PREPARED
   set,               // SET [SESSION] name = value, name lower case, value: the text after = or TO, trimmed, as written
@@ -34,11 +35,12 @@ enum class EffectKind : std::uint8_t {
   listen, unlisten, unlisten_all,       // name
   temp_object,       // CREATE TEMP / TEMPORARY, SELECT INTO TEMP, pg_temp mentioned
   hold_cursor,       // DECLARE … WITH HOLD
-  advisory_lock,     // a call of pg_advisory_lock / pg_try_advisory_lock and _shared (session level, not _xact_)
+  advisory_lock,     // name: the function; a call of pg_advisory_lock / pg_try_advisory_lock and _shared (session level, not _xact_)
   advisory_unlock,   // pg_advisory_unlock*, pg_advisory_unlock_all
   load,              // LOAD 'library'
-  unknown,           // text longer than the bound, unterminated literal, DO / CALL (may do anything)
+  unknown,           // text longer than the bound, unterminated literal, DO / CALL (may do anything); name says why
 };
+[[nodiscard]] std::string_view name_of(EffectKind kind);
 
 struct Effect {
   EffectKind kind;
@@ -55,7 +57,9 @@ inline constexpr std::size_t watch_bytes_max = 1024 * 1024;
 
 // The fast question, called for every text: false means "no effect at all", and it is exact in that direction.
 [[nodiscard]] bool may_touch_state(std::string_view sql);
-// The full answer.
+// The full answer. What it cannot see: a function of the application that sets something, and SQL-level EXECUTE of what an
+// earlier PREPARE said (the effects of the prepared text are reported at the PREPARE). With standard_conforming_strings
+// off the literals end elsewhere: treat such a session as unknown.
 [[nodiscard]] Watch watch_state(std::string_view sql);
 
 }  // namespace turnout::protocol::pg
