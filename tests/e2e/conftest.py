@@ -149,7 +149,7 @@ class Fresh:
 @pytest.fixture
 def fresh(workspace: Workspace, template: Template, request: pytest.FixtureRequest) -> Iterator[Fresh]:
     with_changes = getattr(request, "param", None) or getattr(request.module, "CHANGES", None)
-    copy = template.copy()
+    copy = template.copy(**getattr(request.module, "SETTINGS", {}))
     running = Turnout(workspace, copy, f"{copy.name}/turnout", with_changes)
     running.start()
     yield Fresh(copy, running)

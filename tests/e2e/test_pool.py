@@ -264,7 +264,7 @@ def test_copy_both_ways(turnout: Turnout) -> None:
             with pytest.raises(psycopg.errors.InvalidTextRepresentation):
                 with cursor.copy("COPY notes (id, body) FROM STDIN") as copy:
                     copy.write(b"not a number\tx\n")
-            with pytest.raises(ZeroDivisionError):
+            with pytest.raises((ZeroDivisionError, psycopg.errors.QueryCanceled)):  # by version of psycopg
                 with cursor.copy("COPY notes (body) FROM STDIN") as copy:
                     copy.write(b"half a row")
                     raise ZeroDivisionError
@@ -387,7 +387,8 @@ def test_malformed_message_ends_only_its_session(turnout: Turnout, name: str) ->
         bystander.execute("BEGIN")
         bad = raw_session(turnout)
         bad.sendall(BAD_AFTER_LOGIN[name])
-        if name == "query without its end":  # Postgres answers 08P01 and goes on; we may do either
+        if name in ("query without its end", "bind that lies about its parameters"):
+            # Framed correctly, wrong inside: Postgres answers 08P01 and goes on. We may do that, or end the session.
             bad.sendall(message(b"X", b""))
         answer = read_to_end(bad)
         assert answer == b"" or answer.startswith((b"E", b"N")), answer

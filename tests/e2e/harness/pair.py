@@ -184,12 +184,14 @@ class Template:
         self._pair.stop()
         self._copies = 0
 
-    def copy(self) -> Pair:
+    def copy(self, **settings: Any) -> Pair:
+        """`settings` are of both servers."""
         self._copies += 1
         origin = self._pair
         pair = Pair(self._workspace, f"pair{self._copies}", ports=(origin.blue.port, origin.green.port))
         for source, target in ((origin.blue, pair.blue), (origin.green, pair.green)):
             subprocess.run(["cp", "-a", "--reflink=auto", str(source.data), str(target.data)], check=True)
+            target.configure(**settings)
         pair.start()
         pair.blue.wait_for("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'")
         return pair

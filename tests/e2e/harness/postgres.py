@@ -37,7 +37,6 @@ _SETTINGS: dict[str, Any] = {
     "min_wal_size": "32MB",
     "max_wal_size": "512MB",
     "synchronous_commit": "on",
-    "track_commit_timestamp": "on",  # the hammer test compares commit times of the two sides
     "password_encryption": "scram-sha-256",
     "log_line_prefix": "%m [%p] %u@%d ",
     "timezone": "UTC",
@@ -106,9 +105,12 @@ class Postgres:
         subprocess.run([str(self.binaries / "initdb"), "-D", str(self.data), "-U", "postgres", "--auth=trust", "-E", "UTF8",
                         "--locale=C", "--no-sync"], check=True, capture_output=True, **self._as_user)
         settings = dict(_SETTINGS, fsync="on" if self.fsync else "off", full_page_writes="on" if self.fsync else "off")
-        lines = "".join(f"{key} = '{value}'\n" for key, value in settings.items())
+        self.configure(**settings)
+
+    def configure(self, **settings: Any) -> None:
+        """For the next start."""
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
-            file.write(lines)
+            file.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
 
     def start(self, timeout_s: float = 30) -> None:
         """Must be called from a thread that lives as long as the server (PR_SET_PDEATHSIG looks at the thread)."""
