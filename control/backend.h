@@ -5,6 +5,7 @@
 // abort, status and ready must not wait for another call to end.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -62,6 +63,8 @@ class OperationsBackend : public Backend {
   // `names` in the order of Config::deployments. Both references must outlive the backend.
   OperationsBackend(Operations& operations, proxy::Proxy& proxy, std::vector<std::string> names, Reload reload);
 
+  void set_stopping() { stopping_ = true; }  // from now on not ready, so that no new clients are sent here
+
   [[nodiscard]] bool ready() const override;
   [[nodiscard]] Answer status() const override;
   [[nodiscard]] Answer status(const std::string& deployment) const override;
@@ -92,6 +95,7 @@ class OperationsBackend : public Backend {
   proxy::Proxy& proxy_;
   std::vector<std::string> names_;
   Reload reload_;
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace turnout::control

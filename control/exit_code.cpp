@@ -24,13 +24,10 @@ ExitCode exit_for_status(int http_status) {
 }
 
 ExitCode exit_for_outcome(std::string_view outcome, std::string_view reason) {
-  if (outcome == "committed" || outcome == "rehearsed") return ExitCode::done;
+  if (outcome == "committed" || outcome == "rehearsed" || outcome == "planned") return ExitCode::done;
   if (outcome == "refused") return ExitCode::refused;
-  if (outcome == "reverted") {
-    const bool by_operator =
-        reason.find("operator") != std::string_view::npos || reason.find("aborted by") != std::string_view::npos;
-    return by_operator ? ExitCode::aborted : ExitCode::reverted;
-  }
+  if (outcome == "aborted") return ExitCode::aborted;
+  if (outcome == "reverted") return reason.starts_with("operator") ? ExitCode::aborted : ExitCode::reverted;
   return ExitCode::unknown;
 }
 

@@ -76,7 +76,8 @@ class Connection {
 
   [[noreturn]] void lost(const error_code& error) const {
     const bool slow = error == beast::error::timeout;
-    throw Unreachable(address_.text() + (slow ? ": no answer in time" : ": the connection broke: " + error.message()));
+    throw Unreachable(address_.text() + (slow ? ": no answer in time" : ": the connection broke: " + error.message()),
+                      true);
   }
 
   beast::basic_stream<Protocol>& stream() { return stream_; }

@@ -13,10 +13,14 @@
 
 namespace turnout::control {
 
-// Nobody answers there: exit code 7.
+// Nobody answers there: exit code 7. After the request was `sent`, a change may have been made all the same.
 class Unreachable : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Unreachable(const std::string& text, bool sent = false) : std::runtime_error(text), sent_(sent) {}
+  [[nodiscard]] bool sent() const { return sent_; }
+
+ private:
+  bool sent_;
 };
 
 struct ControlAddress {

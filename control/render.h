@@ -1,0 +1,26 @@
+// API answers as text for people. Pure: JSON in, text out; unknown or missing keys never matter.
+#pragma once
+
+#include <boost/json/value.hpp>
+#include <string>
+
+#include "control/table.h"
+
+namespace turnout::control {
+
+[[nodiscard]] std::string render_status(const boost::json::value& body);
+[[nodiscard]] std::string render_pools(const boost::json::value& body);
+[[nodiscard]] std::string render_clients(const boost::json::value& body);
+[[nodiscard]] std::string render_blockers(const boost::json::value& body);
+[[nodiscard]] std::string render_preflight(const boost::json::value& body);  // also a dry run, with its plan
+[[nodiscard]] std::string render_explain(const boost::json::value& body);
+[[nodiscard]] std::string render_report(const boost::json::value& body);
+[[nodiscard]] std::string render_reports(const boost::json::value& body);
+[[nodiscard]] std::string render_audit(const boost::json::value& body);
+[[nodiscard]] std::string render_done(const boost::json::value& body);
+[[nodiscard]] std::string render_problem(const boost::json::value& body);
+
+// A value in one line: texts as they are, numbers short, lists with commas, objects as key=value.
+[[nodiscard]] std::string one_line(const boost::json::value& value);
+
+}  // namespace turnout::control

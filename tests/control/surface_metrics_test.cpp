@@ -1,0 +1,129 @@
+// The text of /metrics, read back line by line.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "control/metrics.h"
+#include "surface_fake.h"
+
+namespace turnout::control {
+namespace {
+
+struct Scrape {
+  std::map<std::string, double> samples;
+  std::map<std::string, std::string> types;
+};
+
+// Fails the test for any line that is neither a comment nor a sample.
+Scrape parse(const std::string& text) {
+  static const std::regex sample(R"re(([a-z_]+(\{([a-z]+="[^"\\\n]*",?)*\})?) (-?[0-9.e+-]+|\+Inf|NaN))re");
+  Scrape scrape;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string hash, kind, name, rest;
+    if (line.starts_with("#")) {
+      words >> hash >> kind >> name >> rest;
+      if (kind == "TYPE") scrape.types[name] = rest;
+      continue;
+    }
+    std::smatch found;
+    if (!std::regex_match(line, found, sample)) {
+      ADD_FAILURE() << "not a sample: " << line;
+      continue;
+    }
+    EXPECT_TRUE(scrape.samples.emplace(found[1], std::stod(found[4])).second) << "twice: " << line;
+  }
+  return scrape;
+}
+
+FakeBackend& filled(FakeBackend& backend) {
+  TrafficNumbers numbers;
+  numbers.deployment = "app";
+  numbers.counters.transactions[0] = 11;
+  numbers.counters.transactions[1] = 22;
+  numbers.counters.clients = 10;
+  numbers.counters.clients_waiting = 2;
+  numbers.counters.clients_held = 3;
+  numbers.counters.detours = 4;
+  numbers.counters.commit_unknown = 1;
+  numbers.counters.wait_us_buckets = {5, 6, 7};
+  numbers.counters.wait_s_sum = 1.5;
+  numbers.levels.held_sessions = 3;
+  numbers.levels.side[0] = {2, 1, 8, 4, 0, 0};
+  backend.numbers = {numbers};
+  Operations::Gauges gauges;
+  gauges.deployment = "app";
+  gauges.phase = "drain";
+  gauges.writer = "blue";
+  gauges.epoch = 7;
+  gauges.ramp_ratio = 0.25;
+  gauges.lag_seconds = 0.5;
+  gauges.pauses_s = {0.004, 0.03, 45};
+  backend.levels = {gauges};
+  return backend;
+}
+
+TEST(Metrics, ValuesStandUnderTheirNames) {
+  FakeBackend backend;
+  auto scrape = parse(metrics_text(filled(backend)));
+  auto& at = scrape.samples;
+  EXPECT_EQ(at.at(R"(turnout_transactions_total{deployment="app",side="blue"})"), 11);
+  EXPECT_EQ(at.at(R"(turnout_transactions_total{deployment="app",side="green"})"), 22);
+  EXPECT_EQ(at.at(R"(turnout_client_connections{deployment="app",state="ready"})"), 5);
+  EXPECT_EQ(at.at(R"(turnout_client_connections{deployment="app",state="held"})"), 3);
+  EXPECT_EQ(at.at(R"(turnout_server_connections{deployment="app",side="blue",state="in_use"})"), 3);
+  EXPECT_EQ(at.at(R"(turnout_server_connections{deployment="app",side="blue",state="idle"})"), 9);
+  EXPECT_EQ(at.at(R"(turnout_route_detours_total{deployment="app"})"), 4);
+  EXPECT_EQ(at.at(R"(turnout_commit_unknown_total{deployment="app"})"), 1);
+  EXPECT_EQ(at.at(R"(turnout_held_sessions{deployment="app"})"), 3);
+  EXPECT_EQ(at.at(R"(turnout_ramp_ratio{deployment="app"})"), 0.25);
+  EXPECT_EQ(at.at(R"(turnout_writer{deployment="app",side="blue"})"), 1);
+  EXPECT_EQ(at.at(R"(turnout_writer{deployment="app",side="green"})"), 0);
+  EXPECT_EQ(at.at(R"(turnout_cutover_phase{deployment="app",phase="drain"})"), 1);
+  EXPECT_EQ(at.at(R"(turnout_cutover_phase{deployment="app",phase="idle"})"), 0);
+  EXPECT_EQ(at.at(R"(turnout_replication_lag_seconds{deployment="app"})"), 0.5);
+  EXPECT_EQ(at.at("turnout_ready"), 1);
+}
+
+TEST(Metrics, HistogramsAreCumulativeInSeconds) {
+  FakeBackend backend;
+  auto scrape = parse(metrics_text(filled(backend)));
+  auto& at = scrape.samples;
+  EXPECT_EQ(at.at(R"(turnout_client_wait_seconds_bucket{deployment="app",le="0.001"})"), 5);
+  EXPECT_EQ(at.at(R"(turnout_client_wait_seconds_bucket{deployment="app",le="0.01"})"), 11);
+  EXPECT_EQ(at.at(R"(turnout_client_wait_seconds_bucket{deployment="app",le="+Inf"})"), 18);
+  EXPECT_EQ(at.at(R"(turnout_client_wait_seconds_count{deployment="app"})"), 18);
+  EXPECT_EQ(at.at(R"(turnout_client_wait_seconds_sum{deployment="app"})"), 1.5);
+  EXPECT_EQ(at.at(R"(turnout_query_duration_seconds_count{deployment="app"})"), 0);
+  EXPECT_EQ(at.at(R"(turnout_cutover_pause_seconds_bucket{deployment="app",le="0.005"})"), 1);
+  EXPECT_EQ(at.at(R"(turnout_cutover_pause_seconds_bucket{deployment="app",le="30"})"), 2);
+  EXPECT_EQ(at.at(R"(turnout_cutover_pause_seconds_count{deployment="app"})"), 3);
+}
+
+TEST(Metrics, NamesAndTypesFollowTheRules) {
+  FakeBackend backend;
+  const auto scrape = parse(metrics_text(filled(backend)));
+  for (const auto& [name, type] : scrape.types) {
+    EXPECT_TRUE(name.starts_with("turnout_")) << name;
+    EXPECT_EQ(name.ends_with("_total"), type == "counter") << name << " is a " << type;
+    EXPECT_EQ(name.find("_ms"), std::string::npos) << name;
+  }
+  EXPECT_GE(scrape.types.size(), 25U);
+}
+
+TEST(Metrics, GaugesThatDoNotAddUpNeverWrap) {
+  FakeBackend backend;
+  filled(backend);
+  backend.numbers[0].counters.clients = 1;
+  backend.numbers[0].levels.side[0] = {9, 9, 1, 1, 0, 0};
+  auto scrape = parse(metrics_text(backend));
+  EXPECT_EQ(scrape.samples.at(R"(turnout_client_connections{deployment="app",state="ready"})"), 0);
+  EXPECT_EQ(scrape.samples.at(R"(turnout_server_connections{deployment="app",side="blue",state="idle"})"), 0);
+}
+
+}  // namespace
+}  // namespace turnout::control

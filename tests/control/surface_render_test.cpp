@@ -1,0 +1,139 @@
+// What people see, letter by letter.
+#include <gtest/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <sstream>
+
+#include "control/progress.h"
+#include "control/render.h"
+
+namespace turnout::control {
+namespace {
+
+using boost::json::parse;
+
+std::size_t widest_line(const std::string& text) {
+  std::size_t widest = 0;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) widest = std::max(widest, columns_of(line));
+  return widest;
+}
+
+TEST(Render, Status) {
+  const auto body = parse(R"({"deployments":{"app":{"writer":"blue","ramp_percent":50,"ramp_actual_percent":48.7,
+    "phase":"idle","epoch":3,"blue":"127.0.0.1:5431","green":{"state":"streaming","lag_bytes":0}}}})");
+  EXPECT_EQ(render_status(body),
+            "DEPLOYMENT  WRITER  PHASE  EPOCH  RAMP  ACTUAL  BLUE            GREEN\n"
+            "app         blue    idle       3  50 %  48.7 %  127.0.0.1:5431  streaming\n");
+}
+
+TEST(Render, StatusSaysWhyItHolds) {
+  const auto body = parse(R"({"deployments":{"app":{"phase":"unknown","why":"green does not answer"}}})");
+  EXPECT_EQ(render_status(body),
+            "DEPLOYMENT  WRITER  PHASE    EPOCH  RAMP  ACTUAL  BLUE  GREEN\n"
+            "app                 unknown\n"
+            "app: green does not answer\n");
+  EXPECT_EQ(render_status(parse("{}")), "no deployments\n");
+}
+
+TEST(Render, Preflight) {
+  const auto body = parse(R"({"checks":[
+    {"name":"replication.active","verdict":"PASS","measured":"streaming","bound":"","todo":""},
+    {"name":"replica_identity","verdict":"FAIL","measured":"2 tables","bound":"0","todo":"ALTER TABLE a REPLICA IDENTITY FULL, or add a primary key; then run preflight again, please."}],
+    "plan":["hold writers","fence blue"]})");
+  EXPECT_EQ(render_preflight(body),
+            "PASS  replication.active: streaming\n"
+            "FAIL  replica_identity: 2 tables (bound: 0)\n"
+            "      ALTER TABLE a REPLICA IDENTITY FULL, or add a primary key; then run\n"
+            "      preflight again, please.\n"
+            "1 passed, 0 warned, 1 failed\n"
+            "\n"
+            "Plan\n"
+            " 1. hold writers\n"
+            " 2. fence blue\n");
+}
+
+TEST(Render, Report) {
+  const auto body = parse(R"({"epoch":4,"direction":"cutover","deployment":"app","outcome":"committed","reason":"",
+    "pause_ms":{"p50":11.5,"p99":31.25,"max":33},"phases_ms":{"drain":12.25,"fence":8},"held_sessions":40,
+    "client_errors":0,"fence_position":"0/16B3748","writer":"green","who":"local/ann"})");
+  EXPECT_EQ(render_report(body),
+            "cutover 4 of app: committed\n"
+            "  writer          green\n"
+            "  pause           p50 11.5 ms, p99 31.25 ms, longest 33 ms\n"
+            "  held sessions   40\n"
+            "  client errors   0\n"
+            "  fence position  0/16B3748\n"
+            "  phases\n"
+            "    drain              12.25 ms\n"
+            "    fence                  8 ms\n"
+            "  who  local/ann\n");
+}
+
+TEST(Render, PoolsShowOnlyColumnsThatHaveSomething) {
+  const auto body = parse(R"({"pools":[{"database":"app","user":"app","side":"blue","access":"write","servers_idle":3},
+                                       {"database":"app","user":"app","side":"green","access":"read","servers_idle":12}]})");
+  EXPECT_EQ(render_pools(body),
+            "DATABASE  USER  SIDE   ACCESS  IDLE\n"
+            "app       app   blue   write      3\n"
+            "app       app   green  read      12\n");
+  EXPECT_EQ(render_pools(parse("[]")), "no pools\n");
+}
+
+TEST(Render, Problem) {
+  const auto body = parse(R"({"type":"x","title":"Refused","status":422,"detail":"replication.active failed"})");
+  EXPECT_EQ(render_problem(body), "Refused\n  replication.active failed\n");
+}
+
+TEST(Render, ServersCannotSendTerminalCodes) {
+  EXPECT_EQ(render_problem(parse(R"({"title":"a\u001b[31mb","detail":"c\nd"})")), "a [31mb\n  c d\n");
+}
+
+TEST(Render, EveryTableFitsTheScreen) {
+  const std::string name(70, 'n');
+  boost::json::object row;
+  for (const char* const key :
+       {"deployment", "address", "user", "database", "application", "state", "side", "pinned_by"}) {
+    row[key] = name;
+  }
+  const boost::json::value body = boost::json::object{{"clients", boost::json::array{row}}};
+  EXPECT_LE(widest_line(render_clients(body)), screen_columns);
+  EXPECT_LE(widest_line(render_status(boost::json::object{
+                {"deployments", boost::json::object{{name, boost::json::object{{"blue", name}, {"green", name}}}}}})),
+            screen_columns);
+}
+
+TEST(Render, CutsAtCharactersNotBytes) {
+  EXPECT_EQ(shortened("äöüß", 4), "äöüß");
+  EXPECT_EQ(shortened("äöüß", 3), "äö…");
+  EXPECT_EQ(columns_of("äö…"), 3U);
+}
+
+TEST(Progress, LinesWhenThereIsNoTerminal) {
+  std::ostringstream out;
+  Progress progress(out, false);
+  progress.on_event("phase", parse(R"({"deployment":"app","epoch":4,"phase":"drain","at_ms":100})").as_object());
+  progress.on_event("phase", parse(R"({"phase":"drain","at_ms":104,"in_flight":2})").as_object());
+  progress.on_event("phase", parse(R"({"phase":"fence","at_ms":112.5,"held_sessions":40})").as_object());
+  progress.on_event("ramp", parse(R"({"percent":0})").as_object());
+  progress.on_event("alarm", parse(R"({"text":"green is gone"})").as_object());
+  EXPECT_EQ(out.str(),
+            "      0.0 ms  drain\n"
+            "     12.5 ms  fence  held sessions 40\n"
+            "ALARM: text green is gone\n");
+}
+
+TEST(Progress, RedrawsInPlaceOnATerminal) {
+  std::ostringstream out;
+  Progress progress(out, true);
+  progress.on_event("phase", parse(R"({"phase":"drain","at_ms":0})").as_object());
+  progress.on_event("phase", parse(R"({"phase":"fence","at_ms":12.5})").as_object());
+  EXPECT_EQ(out.str(),
+            "\r\x1b[K  drain                 …\n"
+            "\x1b[1A"
+            "\r\x1b[K  drain           12.5 ms\n"
+            "\r\x1b[K  fence                 …\n");
+}
+
+}  // namespace
+}  // namespace turnout::control
