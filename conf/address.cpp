@@ -17,8 +17,15 @@ bool is_host_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
 }
 
-bool is_ipv6_character(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.' || c == '%';
+// Digits, and after '%' the name of an interface (fe80::1%eth0). Whether it is one address, the system will say.
+bool is_ipv6(std::string_view host) {
+  const auto percent = host.find('%');
+  const auto digits = host.substr(0, percent);
+  const auto zone = percent == std::string_view::npos ? std::string_view{} : host.substr(percent + 1);
+  return digits.find(':') != std::string_view::npos && std::ranges::all_of(zone, is_host_character) &&
+         std::ranges::all_of(digits, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.';
+         });
 }
 
 Parsed<Address> parse_unix(std::string_view text, std::string_view path) {
@@ -37,7 +44,7 @@ std::string_view split_host(std::string_view text, std::string_view& port, std::
     }
     port = text.substr(close + 2);
     const auto host = text.substr(1, close - 1);
-    if (host.find(':') == std::string_view::npos || !std::ranges::all_of(host, is_ipv6_character)) {
+    if (!is_ipv6(host)) {
       why = "write an IPv6 address as [::1]:5432";
       return {};
     }
@@ -83,6 +90,7 @@ std::string Address::text() const {
 Parsed<Address> parse_address(std::string_view text) {
   constexpr std::string_view unix_prefix = "unix:";
   if (text.starts_with(unix_prefix)) return parse_unix(text, text.substr(unix_prefix.size()));
+  if (text.find("://") != std::string_view::npos) return refuse(text, "write host:port, not a URL");
   if (text.starts_with('/')) return refuse(text, "a unix socket is written unix:/path");
   std::string_view port_text;
   std::string_view why;

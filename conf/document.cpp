@@ -168,6 +168,18 @@ Position position_at(std::string_view text, std::size_t offset) {
   return {static_cast<int>(line) + 1, static_cast<int>(column) + 1};
 }
 
+// The parser's own words for a tab are a riddle, and the eye cannot see one.
+std::string tab_hint(std::string_view text, int line) {
+  std::size_t start = 0;
+  for (int i = 0; i < line && start != std::string_view::npos; ++i) {
+    start = text.find('\n', start);
+    if (start != std::string_view::npos) ++start;
+  }
+  if (start == std::string_view::npos) return {};
+  const auto indent = text.substr(start, text.find_first_not_of(" \t", start) - start);
+  return indent.find('\t') == std::string_view::npos ? "" : "; the line begins with a tab, indent with blanks";
+}
+
 bool is_control_byte(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return (byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7f;
@@ -205,7 +217,7 @@ Node read_document(const std::string& text, const std::string& file, std::vector
     }
     return root;
   } catch (const YAML::Exception& error) {
-    add(position_of(error.mark), "not valid YAML: " + error.msg);
+    add(position_of(error.mark), "not valid YAML: " + error.msg + tab_hint(text, error.mark.line));
   } catch (const Stop&) {
   }
   return {};

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::size_t written_bytes_max = 64;  // the table below is quadratic; no key is that long
 
+constexpr std::size_t prefix_bytes_min = 4;  // "scram" means scram-sha-256; "s" could mean anything
+
 std::string folded(std::string_view text) {
   std::string result(text);
   for (auto& c : result) {
@@ -45,7 +47,10 @@ std::string_view nearest(std::string_view written, std::span<const std::string_v
   std::string_view best;
   std::size_t best_edits = std::numeric_limits<std::size_t>::max();
   for (const auto candidate : candidates) {
-    const std::size_t distance = edits(wanted, folded(candidate));
+    const std::string offered = folded(candidate);
+    const bool is_prefix = std::min(wanted.size(), offered.size()) >= prefix_bytes_min &&
+                           (offered.starts_with(wanted) || wanted.starts_with(offered));
+    const std::size_t distance = is_prefix ? std::min<std::size_t>(1, edits(wanted, offered)) : edits(wanted, offered);
     // A third of the letters may be wrong; beyond that a suggestion misleads more often than it helps.
     const bool is_near = distance <= std::max<std::size_t>(1, std::max(written.size(), candidate.size()) / 3);
     if (is_near && distance < best_edits) {

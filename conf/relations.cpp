@@ -74,9 +74,6 @@ void check_sides(const Deployment& deployment, Walker& walker) {
     walker.add_at_key(key_of(deployment, "green"),
                       "is the same server as blue (" + deployment.blue.text() + "); green is a second database server");
   }
-  if (deployment.listen.empty() && walker.was_written(key_of(deployment, "listen"))) {
-    walker.add_at_key(key_of(deployment, "listen"), "is empty; write at least one address");
-  }
 }
 
 void check_users(const Deployment& deployment, Walker& walker) {

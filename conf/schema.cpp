@@ -155,12 +155,15 @@ void read_users(Section& section, Walker& walker, Deployment& deployment) {
 // Everything the cutover relates to is inherited here, so that nobody downstream has to know the defaults.
 void inherit_replication(Deployment& deployment) {
   auto& replication = deployment.replication;
-  if (replication.login.user.empty()) replication.login = deployment.admin;
+  if (replication.login.user.empty()) {
+    replication.login.user = deployment.admin.user;
+    if (replication.login.password_file.empty()) replication.login.password_file = deployment.admin.password_file;
+  }
   if (replication.blue_address == Address{}) replication.blue_address = deployment.blue;
   if (replication.green_address == Address{} && deployment.green) replication.green_address = *deployment.green;
 }
 
-Deployment read_deployment(const Entry& entry, Walker& walker) {
+void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>& deployments) {
   Deployment deployment;
   deployment.name = entry.key;
   const std::string path = "deployments." + entry.key;
@@ -168,8 +171,10 @@ Deployment read_deployment(const Entry& entry, Walker& walker) {
   if (!is_name(entry.key)) {
     walker.add(entry.at, path, "a deployment's name has 1 to 40 of a-z, 0-9, _ and -");
   }
-  if (entry.value.kind == Node::Kind::null)
-    walker.add(entry.at, path, "has no value; write listen, blue and admin below it");
+  if (entry.value.kind == Node::Kind::null) {
+    walker.add(entry.at, path, "has no value; write listen, blue, admin and users below it");
+    return;
+  }
   Section section(walker, entry.value, path);
   section.choice("protocol", deployment.protocol, all(protocols));
   if (deployment.protocol == Protocol::mysql) {
@@ -201,7 +206,7 @@ Deployment read_deployment(const Entry& entry, Walker& walker) {
   section.require("admin", "admin: { user: turnout, password_file: FILE }");
   section.finish();
   inherit_replication(deployment);
-  return deployment;
+  deployments.push_back(std::move(deployment));
 }
 
 void read_control(Section section, Control& control) {
@@ -223,7 +228,7 @@ void read_deployments(const Node& node, Walker& walker, std::vector<Deployment>&
     walker.add_at_key("deployments", "has more than " + std::to_string(deployments_max) + " entries");
     return;
   }
-  for (const auto& entry : node.entries) deployments.push_back(read_deployment(entry, walker));
+  for (const auto& entry : node.entries) read_deployment(entry, walker, deployments);
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ void Walker::add_at_key(const std::string& key, std::string text) {
 Section::Section(Walker& walker, const Node& node, std::string path)
     : walker_(walker), node_(&node), path_(std::move(path)) {
   if (node.kind == Node::Kind::map) return;
+  is_misshapen_ = node.kind != Node::Kind::null;
   if (node.kind != Node::Kind::null && node.kind != Node::Kind::refused) {
     walker_.add(node.at, path_, "must be a mapping (key: value), not " + std::string(kind_text(node.kind)));
   }
@@ -153,6 +154,7 @@ void Section::address(std::string_view key, Address& field) {
 void Section::addresses(std::string_view key, std::vector<Address>& field) {
   const Node* node = list(key);
   if (node == nullptr) return;
+  if (node->items.empty()) walker_.add(node->at, path_of(key), "is empty; write at least one address");
   field.clear();
   for (std::size_t i = 0; i < node->items.size(); ++i) {
     const Node& item = node->items[i];
@@ -229,7 +231,7 @@ void Section::refuse_choice(std::string_view key, const Node& node, std::span<co
 }
 
 void Section::require(std::string_view key, std::string_view what) {
-  if (node_->find(key) == nullptr && node_ != &nothing()) {
+  if (node_->find(key) == nullptr && !is_misshapen_) {
     walker_.add_at_key(path_of(key), "is required; write " + std::string(what));
   }
 }

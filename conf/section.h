@@ -89,7 +89,6 @@ class Section {
 
   [[nodiscard]] std::string path_of(std::string_view key) const;
   [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] bool is_empty() const { return node_->entries.empty(); }
 
  private:
   const Node* value(std::string_view key);
@@ -99,6 +98,7 @@ class Section {
 
   Walker& walker_;
   const Node* node_;
+  bool is_misshapen_ = false;  // not a mapping, and said so: what is missing from it is no news
   std::string path_;
   std::vector<std::string_view> known_;
 };
