@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     global _seed
-    if config.option.soak:
+    if config.option.soak or os.environ.get("TURNOUT_SOAK"):
         return
     _seed = config.option.seed if config.option.seed is not None else int(datetime.date.today().strftime("%Y%m%d"))
     long_ones = [item for item in items if item.get_closest_marker("soak")]

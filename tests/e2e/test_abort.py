@@ -26,6 +26,7 @@ def assert_reverted(fresh: Fresh, before: dict[str, Any], report: dict[str, Any]
     assert (status["writer"], status["phase"]) == ("blue", "idle"), status
 
 
+@pytest.mark.smoke
 def test_stuck_transaction(fresh: Fresh) -> None:
     turnout = fresh.turnout
     turnout.ask("prepare", "app")

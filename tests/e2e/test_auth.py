@@ -49,6 +49,7 @@ def scram(workspace: Any, pair: Pair, users_file: Path) -> Iterator[Turnout]:
     running.stop()
 
 
+@pytest.mark.smoke
 def test_scram_passes_through(scram: Turnout) -> None:
     """Turnout holds only the verifier: what it learns at the client's login opens the server."""
     with scram.connect(password=PASSWORD) as connection:
@@ -64,6 +65,7 @@ def test_plain_secret_in_the_users_file(scram: Turnout) -> None:
         assert connection.execute("SELECT current_user").fetchone() == ("hammer",)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("user, password", [("app", "wrong"), ("app", ""), ("hammer", "wrong"), ("nobody", "whatever")])
 def test_wrong_password_and_unknown_user(scram: Turnout, user: str, password: str) -> None:
     """The same words for both, as the server itself has them: nobody learns which names exist."""
@@ -110,6 +112,7 @@ def test_servers_refusal_reaches_the_client(workspace: Any, pair: Pair, secrets:
     running.stop()
 
 
+@pytest.mark.smoke
 def test_scram_with_damaged_messages(scram: Turnout) -> None:
     """Each wrong step of the conversation ends that session, with an error message."""
     def framed(body: bytes) -> bytes:
@@ -151,6 +154,7 @@ def certificate(workspace: Any) -> tuple[Path, Path]:
     return cert, key
 
 
+@pytest.mark.smoke
 def test_tls_towards_clients(workspace: Any, pair: Pair, users_file: Path, certificate: tuple[Path, Path]) -> None:
     cert, key = certificate
     tls = {"sslmode": "require", "cert_file": str(cert), "key_file": str(key)}
@@ -192,6 +196,7 @@ def test_tls_is_offered_but_not_asked_for(workspace: Any, pair: Pair, users_file
     running.stop()
 
 
+@pytest.mark.smoke
 def test_tls_towards_servers(workspace: Any, pair: Pair, users_file: Path, certificate: tuple[Path, Path]) -> None:
     """Both servers speak TLS with our certificate; verify-full accepts it by its CA and refuses it by another."""
     cert, key = certificate

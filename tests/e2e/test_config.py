@@ -34,6 +34,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert check(tmp_path, good(tmp_path)).returncode == DONE
 
 
+@pytest.mark.smoke
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
     config = good(tmp_path)
     app = config["deployments"]["app"]
@@ -103,6 +104,7 @@ def test_token(workspace: Any, template: Any, pair: Any) -> None:
     turnout.stop()
 
 
+@pytest.mark.smoke
 def test_questions_and_conflicts(turnout: Turnout) -> None:
     for verb in (("status",), ("pools",), ("clients",), ("blockers", "app"), ("audit",)):
         assert turnout.cli(*verb).code == DONE, verb

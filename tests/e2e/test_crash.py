@@ -37,6 +37,7 @@ def restart_and_judge(fresh: Fresh, ledger: Ledger, old: str) -> str:
     return writer
 
 
+@pytest.mark.smoke
 def test_killed_in_the_hold(fresh: Fresh) -> None:
     turnout, pair = fresh.turnout, fresh.pair
     turnout.ask("prepare", "app")

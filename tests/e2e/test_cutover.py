@@ -56,6 +56,7 @@ def cutover_and_rollback(fresh: Fresh, times: int = 1) -> None:
     assert_writer(fresh.pair, turnout, "blue")
 
 
+@pytest.mark.smoke
 def test_cutover_and_rollback_under_load(fresh: Fresh) -> None:
     cutover_and_rollback(fresh)
 
@@ -133,6 +134,7 @@ def test_rehearsal_comes_back_to_blue(fresh: Fresh) -> None:
     assert fresh.pair.snapshot() == before
 
 
+@pytest.mark.smoke
 def test_session_state_moves_along(fresh: Fresh) -> None:
     """Parameters and prepared statements of a session that idles through both moves."""
     turnout = fresh.turnout

@@ -25,6 +25,7 @@ POOL = 4
 CHANGES = {"pool": {"mode": "transaction", "size": POOL}}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("script", ["tpcb-like", "select-only"])
 @pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])
 def test_pgbench(turnout: Turnout, mode: str, script: str) -> None:
@@ -48,6 +49,7 @@ def test_pgbench_reconnecting(turnout: Turnout) -> None:
     assert result.clean(), result.output
 
 
+@pytest.mark.smoke
 def test_psql(turnout: Turnout) -> None:
     script = ("SELECT 1 AS one;\nBEGIN; SAVEPOINT s; SELECT 1/0; ROLLBACK TO s; SELECT 2 AS two; COMMIT;\n"
               "\\d notes\nSELECT 3 \\; SELECT 4;\n\\copy (SELECT id FROM notes ORDER BY id LIMIT 2) TO STDOUT\n"
@@ -63,6 +65,7 @@ def test_psql(turnout: Turnout) -> None:
     assert "Table" in psql.stdout or "body|text" in psql.stdout
 
 
+@pytest.mark.smoke
 def test_psycopg_transactions(turnout: Turnout) -> None:
     with turnout.connect(autocommit=False) as connection:
         before = connection.execute("SELECT count(*) FROM notes").fetchone()
@@ -77,6 +80,7 @@ def test_psycopg_transactions(turnout: Turnout) -> None:
         assert connection.execute("SELECT count(*) FROM notes").fetchone() == before
 
 
+@pytest.mark.smoke
 def test_psycopg_pipeline(turnout: Turnout) -> None:
     with turnout.connect() as connection:
         with connection.pipeline():
@@ -96,6 +100,7 @@ def test_binary_and_null_parameters(turnout: Turnout) -> None:
         assert row == (payload, None, 2**40)
 
 
+@pytest.mark.smoke
 def test_asyncpg(turnout: Turnout) -> None:
     async def body() -> None:
         connection = await asyncpg.connect(host="127.0.0.1", port=turnout.port, user="app", database="app", ssl=False)
@@ -116,6 +121,7 @@ def test_asyncpg(turnout: Turnout) -> None:
     asyncio.run(body())
 
 
+@pytest.mark.smoke
 def test_prepared_statements_of_one_name(turnout: Turnout) -> None:
     """Drivers count their names from zero in every connection: the same name means something else in each session."""
     connections = [turnout.connect() for _ in range(POOL * 3)]
@@ -131,6 +137,7 @@ def test_prepared_statements_of_one_name(turnout: Turnout) -> None:
             connection.close()
 
 
+@pytest.mark.smoke
 def test_many_prepared_statements(turnout: Turnout) -> None:
     """More than a server connection keeps: the oldest are dropped there and made again when asked for."""
     with turnout.connect() as connection:
@@ -158,6 +165,7 @@ def test_sql_level_prepare(turnout: Turnout) -> None:
             assert second.execute("EXECUTE mine").fetchone() == ("second",)
 
 
+@pytest.mark.smoke
 def test_parameters_stay_with_their_session(turnout: Turnout) -> None:
     zones = ["Asia/Tokyo", "Europe/Paris", "America/Lima", "UTC", "Africa/Cairo", "Asia/Kolkata"] * 2
     connections = [turnout.connect(application_name=f"client-{number}", options="-c statement_timeout=12345")
@@ -198,6 +206,7 @@ def test_set_rolled_back(turnout: Turnout) -> None:
             assert connection.execute("SHOW work_mem").fetchone() == default
 
 
+@pytest.mark.smoke
 def test_temp_table_pins_its_session(turnout: Turnout) -> None:
     owner, others = turnout.connect(), [turnout.connect() for _ in range(POOL * 2)]
     try:
@@ -224,6 +233,7 @@ def test_advisory_lock_belongs_to_its_session(turnout: Turnout, pair: Pair) -> N
     pair.blue.wait_for("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'", timeout_s=5)
 
 
+@pytest.mark.smoke
 def test_cancel(turnout: Turnout) -> None:
     with turnout.connect() as victim, turnout.connect() as bystander, ThreadPoolExecutor(2) as threads:
         slow = threads.submit(lambda: victim.execute("SELECT pg_sleep(20)").fetchone())
@@ -249,6 +259,7 @@ def test_late_cancel_hits_nobody(turnout: Turnout) -> None:
         assert running.result(20) == [1] * 20
 
 
+@pytest.mark.smoke
 def test_copy_both_ways(turnout: Turnout) -> None:
     rows = 20_000
     with turnout.connect() as connection:
@@ -381,6 +392,7 @@ BAD_AT_LOGIN = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", BAD_AFTER_LOGIN)
 def test_malformed_message_ends_only_its_session(turnout: Turnout, name: str) -> None:
     with turnout.connect() as bystander:
@@ -398,6 +410,7 @@ def test_malformed_message_ends_only_its_session(turnout: Turnout, name: str) ->
     assert turnout.alive()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", BAD_AT_LOGIN)
 def test_malformed_login_ends_only_its_session(turnout: Turnout, name: str) -> None:
     bad = raw_session(turnout, log_in=False)
@@ -408,6 +421,7 @@ def test_malformed_login_ends_only_its_session(turnout: Turnout, name: str) -> N
         assert bystander.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.smoke
 def test_every_prefix_of_a_conversation(turnout: Turnout) -> None:
     """A client that goes away after any byte leaves the pool as it was."""
     talk = startup() + message(b"Q", b"BEGIN\0") + message(b"P", b"\0SELECT 1\0\0\0") + message(b"B", b"\0\0\0\0\0\0\0\0")
@@ -418,6 +432,7 @@ def test_every_prefix_of_a_conversation(turnout: Turnout) -> None:
     assert result.clean(), result.output
 
 
+@pytest.mark.smoke
 def test_client_vanishes_in_a_transaction(turnout: Turnout, pair: Pair) -> None:
     for how in ("reset", "close", "in the middle of an answer"):
         bad = raw_session(turnout)
@@ -444,6 +459,7 @@ def test_client_vanishes_in_a_transaction(turnout: Turnout, pair: Pair) -> None:
         connection.close()
 
 
+@pytest.mark.smoke
 def test_terminated_backend(turnout: Turnout, pair: Pair) -> None:
     """An administrator ends a backend: its client learns that in the server's words, new work is not affected."""
     with turnout.connect() as victim, ThreadPoolExecutor(1) as threads:
@@ -525,6 +541,7 @@ def test_silence_during_login(other_turnout: Any) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.smoke
 def test_sigterm_lets_running_work_end(other_turnout: Any) -> None:
     stopping = other_turnout({})
     with stopping.connect() as connection, ThreadPoolExecutor(1) as threads:
@@ -552,6 +569,7 @@ def test_sighup_changes_the_pool(other_turnout: Any, pair: Pair) -> None:
         first.execute("COMMIT")
 
 
+@pytest.mark.smoke
 def test_server_away_and_back(turnout: Turnout, pair: Pair) -> None:
     """Last in this file: it stops blue."""
     with turnout.connect() as idle:

@@ -41,6 +41,7 @@ def back_to_zero(turnout: Turnout) -> Any:
     set_weight(turnout, 0)
 
 
+@pytest.mark.smoke
 def test_share_follows_the_weight(turnout: Turnout, pair: Pair) -> None:
     load = [Pgbench(turnout.port, turnout.home, mode=mode, script="select-only", clients=12, rate=500, seconds=600)
             for mode in ("prepared", "simple")]
@@ -125,6 +126,7 @@ def test_a_session_reads_its_own_writes(turnout: Turnout, pair: Pair) -> None:
             assert connection.execute("SELECT value FROM counter WHERE session = 240").fetchone() == (number,)
 
 
+@pytest.mark.smoke
 def test_detour(turnout: Turnout, pair: Pair) -> None:
     """A read that fails on green only is answered by the writer; the client notices nothing, a counter does."""
     set_weight(turnout, 100)
