@@ -37,6 +37,7 @@ const char* reason_against_ramp(const RoutingTable& table, const Unit& unit, std
   if (!unit.session_may_ramp) return "the session listens, is serializable or asked to stay";
   if (ramp.evicted) return "green is too far behind";
   if (!table.sides[index(ramp.side)].may_read) return "green takes no reads";
+  if (ramp.policy == conf::TokenPolicy::strict) return "policy strict: green gets no live reads";
   if (!may_read_on_green(ramp.policy, unit.required_sample, proven_sample)) {
     return "green does not yet show what this session must see";
   }

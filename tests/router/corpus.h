@@ -1,0 +1,20 @@
+// Reads corpus.tsv: one text a line with the verdict it must get.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "router/classify.h"
+
+namespace turnout::router::test {
+
+struct CorpusRow {
+  int line = 0;
+  Verdict verdict = Verdict::write;
+  std::string search_path;
+  std::string sql;
+};
+
+[[nodiscard]] std::vector<CorpusRow> read_corpus();
+
+}  // namespace turnout::router::test

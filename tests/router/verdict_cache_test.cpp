@@ -1,0 +1,109 @@
+#include "router/verdict_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "router/catalog.h"
+#include "tests/router/corpus.h"
+#include "tests/router/sample_catalog.h"
+
+namespace turnout::router::test {
+namespace {
+
+TEST(verdict_cache, says_what_the_classifier_says_the_first_and_the_second_time) {
+  const CatalogPtr catalog = sample_catalog();
+  VerdictCache cache(99);
+  for (int round = 0; round < 2; ++round) {
+    for (const CorpusRow& row : read_corpus()) {
+      EXPECT_STREQ(name(cache.verdict(row.sql, catalog, "app", row.search_path, true)), name(row.verdict))
+          << "round " << round << ": " << row.sql;
+    }
+  }
+  EXPECT_GT(cache.counters().hits, cache.counters().misses / 2);
+}
+
+TEST(verdict_cache, one_shape_is_parsed_once) {
+  const CatalogPtr catalog = sample_catalog();
+  VerdictCache cache(1);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(cache.verdict("SELECT * FROM orders WHERE id = " + std::to_string(i), catalog, "app", "", true),
+              Verdict::read);
+  }
+  EXPECT_EQ(cache.counters().misses, 1U);
+  EXPECT_EQ(cache.counters().hits, 99U);
+}
+
+TEST(verdict_cache, the_context_is_part_of_the_key) {
+  VerdictCache cache(1);
+  const CatalogPtr first = sample_catalog(1);
+  const char* sql = "SELECT * FROM stock";
+  EXPECT_EQ(cache.verdict(sql, first, "app", "public", true), Verdict::read);
+  EXPECT_EQ(cache.verdict(sql, first, "app", "shop", true), Verdict::read_writer);
+  EXPECT_EQ(cache.verdict(sql, first, "other", "public", true), Verdict::write);
+  // The next generation drops the table; a catalog of another deployment with the same number never had it.
+  CatalogBuilder builder;
+  builder.add_database("app");
+  EXPECT_EQ(cache.verdict(sql, builder.build(2, "d"), "app", "public", true), Verdict::read_writer);
+  builder.add_database("app");
+  EXPECT_EQ(cache.verdict(sql, builder.build(1, "e"), "app", "public", true), Verdict::read_writer);
+  EXPECT_EQ(cache.verdict(sql, nullptr, "app", "public", true), Verdict::write);
+  EXPECT_EQ(cache.verdict(sql, first, "app", "public", true), Verdict::read);
+  EXPECT_EQ(cache.counters().hits, 1U);
+}
+
+TEST(verdict_cache, the_borders_of_the_context_do_not_run_together) {
+  VerdictCache cache(1);
+  const CatalogPtr catalog = sample_catalog();
+  EXPECT_EQ(cache.verdict("SELECT * FROM stock", catalog, "app", "public", true), Verdict::read);
+  EXPECT_EQ(cache.verdict("SELECT * FROM stock", catalog, "appp", "ublic", true), Verdict::write);
+}
+
+TEST(verdict_cache, a_literal_that_decides_is_looked_at_each_time) {
+  VerdictCache cache(1);
+  const CatalogPtr catalog = sample_catalog();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(cache.verdict("SELECT current_setting('work_mem')", catalog, "app", "", true), Verdict::read_writer);
+    EXPECT_EQ(cache.verdict("SELECT current_setting('transaction_read_only')", catalog, "app", "", true),
+              Verdict::write);
+  }
+  EXPECT_EQ(cache.counters().hits, 0U);
+  EXPECT_EQ(cache.verdict("SELECT U&\"now!0020\" UESCAPE '!'", catalog, "app", "", true),
+            cache.verdict("SELECT U&\"now!0020\" UESCAPE '!'", catalog, "app", "", true));
+  EXPECT_EQ(cache.counters().hits, 0U);
+}
+
+TEST(verdict_cache, text_that_cannot_be_trusted_or_is_too_long_is_a_write) {
+  VerdictCache cache(1);
+  const CatalogPtr catalog = sample_catalog();
+  EXPECT_EQ(cache.verdict("SELECT 1", catalog, "app", "", false), Verdict::write);
+  EXPECT_EQ(cache.verdict("SELECT 'x", catalog, "app", "", true), Verdict::write);
+  EXPECT_EQ(cache.verdict("SELECT '" + std::string(classified_bytes_max, 'x') + "'", catalog, "app", "", true),
+            Verdict::write);
+  EXPECT_EQ(cache.counters().misses, 0U);
+}
+
+TEST(verdict_cache, is_bounded_and_keeps_what_is_used) {
+  VerdictCache cache(5, 64);
+  const CatalogPtr catalog = sample_catalog();
+  for (int i = 0; i < 1'000; ++i) {
+    EXPECT_EQ(cache.verdict("SELECT 1 AS hot", catalog, "app", "", true), Verdict::read);
+    EXPECT_EQ(cache.verdict("SELECT 1 AS cold" + std::to_string(i), catalog, "app", "", true), Verdict::read);
+  }
+  EXPECT_EQ(cache.counters().misses, 1'001U);
+  EXPECT_EQ(cache.counters().hits, 999U);
+  EXPECT_GE(cache.counters().evictions, 1'001U - 64U);
+}
+
+TEST(verdict_cache, can_be_as_small_as_one) {
+  VerdictCache cache(5, 1);
+  const CatalogPtr catalog = sample_catalog();
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(cache.verdict("SELECT 1 AS a" + std::to_string(i % 7), catalog, "app", "", true), Verdict::read);
+  }
+  VerdictCache moved = std::move(cache);
+  EXPECT_EQ(moved.counters().hits + moved.counters().misses, 50U);
+}
+
+}  // namespace
+}  // namespace turnout::router::test
