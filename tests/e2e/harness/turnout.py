@@ -129,7 +129,7 @@ class Turnout:
         """Must be called from a thread that lives as long as the process (PR_SET_PDEATHSIG looks at the thread)."""
         assert self._process is None, "turnout is already running"
         with open(self.log_file, "ab") as log:
-            self._process = subprocess.Popen([str(binary()), "run", "-c", str(self.config_file)], stdout=log, stderr=log,
+            self._process = subprocess.Popen([str(binary()), "run", "-c", str(self.config_file), "--grace", "3s"], stdout=log, stderr=log,
                                              stdin=subprocess.DEVNULL, start_new_session=True,
                                              preexec_fn=self.workspace.tie(signal.SIGKILL))
         if wait_ready:
@@ -272,13 +272,15 @@ class Turnout:
         return self.wait_phase("idle", "cooling", "finished", timeout_s=timeout_s)
 
     def events(self) -> "Events":
-        return Events(self.url + "/v1/events")
+        """Of attempts that begin from now on: the stream itself starts with what it remembers."""
+        return Events(self.url + "/v1/events", int(self.status()["epoch"]))
 
 
 class Events:
     """Server-sent events, read by a thread of its own as they come: (local time, data)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, after_epoch: int) -> None:
+        self._after_epoch = after_epoch
         self.seen: list[tuple[float, dict[str, Any]]] = []
         self._changed = threading.Condition()
         self._response = urllib.request.urlopen(url, timeout=60)
@@ -291,6 +293,8 @@ class Events:
                 line = raw.decode().strip()
                 if line.startswith("data:"):
                     data = json.loads(line[5:])
+                    if int(data.get("epoch", 0)) <= self._after_epoch:
+                        continue
                     with self._changed:
                         self.seen.append((time.monotonic(), data))
                         self._changed.notify_all()
@@ -298,7 +302,7 @@ class Events:
             return  # the proxy was killed, which is what some tests are about
 
     def phases(self) -> list[str]:
-        return [phase for _, data in self.seen if (phase := phase_of(data))]
+        return [str(data["phase"]) for _, data in self.seen if data.get("phase")]
 
     def wait_phase(self, phase: str, timeout_s: float = 20) -> bool:
         """True as soon as that phase was announced; False when it was not in time."""
@@ -307,8 +311,3 @@ class Events:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter([data for _, data in self.seen])
-
-
-def phase_of(event: dict[str, Any]) -> str:
-    inner = event.get("data")
-    return str(event.get("phase") or (inner.get("phase", "") if isinstance(inner, dict) else ""))
