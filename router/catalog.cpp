@@ -119,7 +119,10 @@ const Effect& Catalog::Database::resolve(const std::string& key, Relation& relat
   relation.effect = own_effect(relation.row);
   const std::string name = shown(relation.row.schema, relation.row.name);
   const auto through = [&](const Effect& used) {
-    if (used.verdict != Verdict::read) worsen(relation.effect, {true, used.verdict, name + " uses: " + used.why});
+    if (used.verdict == Verdict::read) return;
+    // Past a few steps the chain helps nobody, and a tower of views would make the texts grow without bound.
+    const bool is_long = used.why.size() > 300;
+    worsen(relation.effect, {true, used.verdict, is_long ? used.why : name + " uses: " + used.why});
   };
   for (const std::string& used : relation.used_functions) {
     const std::size_t end_of_schema = used.find('\0');
