@@ -28,13 +28,13 @@ struct Levels {
     std::uint32_t reads_in_flight = 0;
     std::uint32_t write_connections = 0;  // open or opening
     std::uint32_t read_connections = 0;
-    std::uint32_t unproven = 0;           // logged-in `write` connections that prove_writable still waits for
-    std::uint32_t warming = 0;            // connections that `warm`/`warm_reads` still wants
+    std::uint32_t unproven = 0;  // logged-in `write` connections that prove_writable still waits for
+    std::uint32_t warming = 0;   // connections that `warm`/`warm_reads` still wants
   };
   std::array<PerSide, 2> side;
   std::uint32_t held_sessions = 0;
   std::uint64_t held_bytes = 0;
-  bool hold_overflow = false;  // a worker would pass hold.sessions_max or bytes_max: the window must abort
+  bool hold_overflow = false;       // a worker would pass hold.sessions_max or bytes_max: the window must abort
   std::uint64_t client_errors = 0;  // errors that Turnout itself made for clients since start
 };
 
@@ -47,11 +47,11 @@ struct HoldTimes {
 struct ClientInfo {
   std::uint64_t id = 0;
   std::string address, user, database, application;
-  std::string state;       // login, idle, active, waiting, held, closing
-  std::string side;        // of its lease, "" without
+  std::string state;  // login, idle, active, waiting, held, closing
+  std::string side;   // of its lease, "" without
   bool in_transaction = false;
   double connected_s = 0, state_s = 0;
-  std::string pinned_by;   // why it cannot move: "temp_object", "listen", …; "" = movable
+  std::string pinned_by;  // why it cannot move: "temp_object", "listen", …; "" = movable
   std::uint32_t prepared_statements = 0;
   std::uint32_t server_pid = 0;
 };
@@ -93,7 +93,7 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
-  void start();              // threads; accepts only once every deployment has a table published
+  void start();                       // threads; accepts only once every deployment has a table published
   void stop(std::uint32_t grace_ms);  // no new clients; sessions end at safe points; the rest is cut after grace_ms
   void reload(const conf::Config& config);  // same deployments; users, limits, pool sizes, certificates
 

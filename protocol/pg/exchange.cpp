@@ -4,7 +4,9 @@
 
 namespace turnout::protocol::pg {
 
-void Exchange::reset() { *this = Exchange{}; }
+void Exchange::reset() {
+  *this = Exchange{};
+}
 
 void Exchange::drop(const Entry& entry) {
   if (entry.request == Request::parse || entry.request == Request::close) dropped_.push_back(entry);
@@ -16,6 +18,7 @@ void Exchange::sent(Request request, Owner owner, std::uint32_t statement) {
     drop(entry);  // the server reads and ignores it
     return;
   }
+  unsynced_ = request != Request::sync && request != Request::query && request != Request::function_call;
   // During COPY FROM STDIN the server ignores Sync: the driver sends another one after CopyDone.
   if (copy_in_ && request == Request::sync) return;
   if (is_empty()) {
@@ -48,7 +51,9 @@ bool Exchange::next_fabricated(Entry& entry) {
   return true;
 }
 
-std::vector<Exchange::Entry> Exchange::take_dropped() { return std::exchange(dropped_, {}); }
+std::vector<Exchange::Entry> Exchange::take_dropped() {
+  return std::exchange(dropped_, {});
+}
 
 void Exchange::complete(Received& result) {
   result.completed = true;
@@ -126,9 +131,14 @@ Exchange::Received Exchange::received(char type, std::uint8_t first) {
       result.is_asynchronous = true;
       if (!is_empty() && head().owner == Owner::ours && type != 'A') result.action = Action::swallow;
       return result;
-    case 'E': on_error(result); return result;
-    case 'Z': on_ready(first, result); return result;
-    default: break;
+    case 'E':
+      on_error(result);
+      return result;
+    case 'Z':
+      on_ready(first, result);
+      return result;
+    default:
+      break;
   }
   if (is_empty()) {
     result.action = Action::protocol_error;
@@ -141,17 +151,29 @@ Exchange::Received Exchange::received(char type, std::uint8_t first) {
   bool fits = false;
   bool ends = false;
   switch (type) {
-    case '1': fits = ends = entry.request == Request::parse; break;
-    case '2': fits = ends = entry.request == Request::bind; break;
-    case '3': fits = ends = entry.request == Request::close; break;
-    case 't': fits = entry.request == Request::describe; break;
+    case '1':
+      fits = ends = entry.request == Request::parse;
+      break;
+    case '2':
+      fits = ends = entry.request == Request::bind;
+      break;
+    case '3':
+      fits = ends = entry.request == Request::close;
+      break;
+    case 't':
+      fits = entry.request == Request::describe;
+      break;
     case 'T':
     case 'n':
       fits = entry.request == Request::describe || (simple && type == 'T');
       ends = entry.request == Request::describe;
       break;
-    case 'V': fits = entry.request == Request::function_call; break;
-    case 'D': fits = simple || entry.request == Request::execute; break;
+    case 'V':
+      fits = entry.request == Request::function_call;
+      break;
+    case 'D':
+      fits = simple || entry.request == Request::execute;
+      break;
     case 'C':
     case 'I':
     case 's':
@@ -177,7 +199,8 @@ Exchange::Received Exchange::received(char type, std::uint8_t first) {
       fits = copy_out_ || copy_both_;
       if (type == 'c') copy_out_ = false;
       break;
-    default: break;
+    default:
+      break;
   }
   if (!fits) {
     result.action = Action::protocol_error;

@@ -43,11 +43,11 @@ class Exchange {
 
   struct Received {
     Action action = Action::forward;
-    bool completed = false;       // the head entry is done; `entry` says which
+    bool completed = false;  // the head entry is done; `entry` says which
     Entry entry{};
-    bool ready = false;           // a ReadyForQuery
+    bool ready = false;  // a ReadyForQuery
     bool is_error = false;
-    bool is_asynchronous = false; // notice, parameter status, notification: belongs to no request
+    bool is_asynchronous = false;  // notice, parameter status, notification: belongs to no request
   };
 
   void sent(Request request, Owner owner = Owner::client, std::uint32_t statement = 0);
@@ -65,15 +65,17 @@ class Exchange {
   [[nodiscard]] bool has_dropped() const { return !dropped_.empty(); }
 
   [[nodiscard]] bool is_idle() const { return head_ == queue_.size() && !skipping_; }  // nothing owed
-  [[nodiscard]] bool is_simple_only() const { return special_ == 0; }   // no entry needs swallowing or fabricating
+  [[nodiscard]] bool is_simple_only() const { return special_ == 0; }  // no entry needs swallowing or fabricating
   [[nodiscard]] std::size_t owed() const { return queue_.size() - head_; }
-  [[nodiscard]] char status() const { return status_; }                 // of the last ReadyForQuery: I, T, E
+  [[nodiscard]] char status() const { return status_; }  // of the last ReadyForQuery: I, T, E
   [[nodiscard]] bool in_transaction() const { return status_ != 'I'; }
   [[nodiscard]] bool in_copy() const { return copy_in_ || copy_out_ || copy_both_; }
   [[nodiscard]] bool in_copy_in() const { return copy_in_; }
+  [[nodiscard]] bool is_unsynced() const { return unsynced_; }
   [[nodiscard]] bool is_skipping() const { return skipping_; }
   // No request outstanding, not in COPY, not in a transaction: the one predicate for releasing a connection.
-  [[nodiscard]] bool is_safe_point() const { return is_idle() && !in_copy() && status_ == 'I'; }
+  // Between an extended message and its Sync an implicit transaction is open, even when every reply has come.
+  [[nodiscard]] bool is_safe_point() const { return is_idle() && !unsynced_ && !in_copy() && status_ == 'I'; }
   void reset();
 
  private:
@@ -93,6 +95,7 @@ class Exchange {
   std::uint32_t special_ = 0;  // entries not owned by the client
   char status_ = 'I';
   bool skipping_ = false;  // an error met no Sync in the queue: the server ignores all until one comes
+  bool unsynced_ = false;  // an extended message went out after the last Sync or Query
   bool copy_in_ = false, copy_out_ = false, copy_both_ = false;
 };
 

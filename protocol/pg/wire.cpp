@@ -83,7 +83,9 @@ void put_error(std::string& out, const ErrorFields& fields) {
   writer.u8(0).end();
 }
 
-void put_raw_error(std::string& out, std::string_view body) { Writer(out).begin('E').raw(body).end(); }
+void put_raw_error(std::string& out, std::string_view body) {
+  Writer(out).begin('E').raw(body).end();
+}
 
 void put_ready_for_query(std::string& out, char status) {
   Writer(out).begin('Z').u8(static_cast<std::uint8_t>(status)).end();
@@ -97,11 +99,17 @@ void put_backend_key_data(std::string& out, std::uint32_t pid, std::uint32_t sec
   Writer(out).begin('K').u32(pid).u32(secret).end();
 }
 
-void put_command_complete(std::string& out, std::string_view tag) { Writer(out).begin('C').cstring(tag).end(); }
+void put_command_complete(std::string& out, std::string_view tag) {
+  Writer(out).begin('C').cstring(tag).end();
+}
 
-void put_empty_message(std::string& out, char type) { Writer(out).begin(type).end(); }
+void put_empty_message(std::string& out, char type) {
+  Writer(out).begin(type).end();
+}
 
-void put_query(std::string& out, std::string_view sql) { Writer(out).begin('Q').cstring(sql).end(); }
+void put_query(std::string& out, std::string_view sql) {
+  Writer(out).begin('Q').cstring(sql).end();
+}
 
 void put_close_statement(std::string& out, std::string_view name) {
   Writer(out).begin('C').u8('S').cstring(name).end();
@@ -127,12 +135,23 @@ ErrorFields parse_error(Bytes body) {
     const auto value = reader.cstring();
     if (!value) break;
     switch (*kind) {
-      case 'V': fields.severity = *value; break;
-      case 'C': fields.sqlstate = *value; break;
-      case 'M': fields.message = *value; break;
-      case 'D': fields.detail = *value; break;
-      case 'H': fields.hint = *value; break;
-      default: break;
+      case 'V':
+        fields.severity = *value;
+        break;
+      case 'C':
+        fields.sqlstate = *value;
+        break;
+      case 'M':
+        fields.message = *value;
+        break;
+      case 'D':
+        fields.detail = *value;
+        break;
+      case 'H':
+        fields.hint = *value;
+        break;
+      default:
+        break;
     }
   }
   return fields;
@@ -179,13 +198,15 @@ StartupPacket parse_startup(Bytes data, std::uint32_t bytes_max) {
       return packet;
     case cancel_request_code:
       // 3.2 allows keys of up to 256 bytes; ours are 4, any other length matches nothing.
-      packet.kind = body.size() >= 8 && body.size() <= 260 ? StartupPacket::Kind::cancel : StartupPacket::Kind::malformed;
+      packet.kind =
+          body.size() >= 8 && body.size() <= 260 ? StartupPacket::Kind::cancel : StartupPacket::Kind::malformed;
       if (packet.kind == StartupPacket::Kind::cancel) {
         packet.cancel_pid = load_u32(body.data());
         packet.cancel_key = text(body.subspan(4));
       }
       return packet;
-    default: break;
+    default:
+      break;
   }
   if (packet.version >> 16 != 3) {
     packet.kind = StartupPacket::Kind::unsupported_version;

@@ -124,7 +124,8 @@ struct StartupPacket {
 };
 [[nodiscard]] StartupPacket parse_startup(Bytes data, std::uint32_t bytes_max);
 
-// "-c name=value --other=value" of the startup parameter `options` (backslash escapes a space). nullopt: not understood.
+// "-c name=value --other=value" of the startup parameter `options` (backslash escapes a space). nullopt: not
+// understood.
 [[nodiscard]] std::optional<std::vector<std::pair<std::string, std::string>>> parse_options(std::string_view options);
 
 }  // namespace turnout::protocol::pg

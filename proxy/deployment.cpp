@@ -1,0 +1,207 @@
+#include "proxy/deployment.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+
+namespace turnout::proxy {
+
+bool Quota::try_take(std::uint32_t size) {
+  std::uint32_t open = open_.load(std::memory_order_relaxed);
+  while (open < size)
+    if (open_.compare_exchange_weak(open, open + 1, std::memory_order_acq_rel)) return true;
+  return false;
+}
+
+void Quota::set_waiting(std::size_t worker, std::uint64_t since_us) {
+  oldest_us_[worker].store(since_us, std::memory_order_relaxed);
+  const std::uint64_t bit = std::uint64_t{1} << worker;
+  if (since_us != 0)
+    waiting_workers_.fetch_or(bit, std::memory_order_acq_rel);
+  else
+    waiting_workers_.fetch_and(~bit, std::memory_order_acq_rel);
+}
+
+bool Quota::oldest_elsewhere(std::size_t except, std::size_t& worker, std::uint64_t& since_us) const {
+  std::uint64_t left = waiting_workers_.load(std::memory_order_relaxed) & ~(std::uint64_t{1} << except);
+  since_us = 0;
+  for (std::size_t i = 0; left != 0; ++i, left >>= 1) {
+    if ((left & 1) == 0) continue;
+    const std::uint64_t since = oldest_us_[i].load(std::memory_order_relaxed);
+    if (since == 0 || (since_us != 0 && since >= since_us)) continue;
+    since_us = since;
+    worker = i;
+  }
+  return since_us != 0;
+}
+
+WelcomePtr SharedAccount::welcome(router::Side side) const {
+  const std::lock_guard lock(mutex_);
+  return welcome_[router::index(side)];
+}
+
+void SharedAccount::set_welcome(router::Side side, WelcomePtr welcome) {
+  const std::lock_guard lock(mutex_);
+  welcome_[router::index(side)] = std::move(welcome);
+}
+
+namespace {
+
+conf::Address resolve(const conf::Address& address) {
+  if (address.is_unix()) return address;
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int failure = ::getaddrinfo(address.host.c_str(), nullptr, &hints, &found);
+  if (failure != 0) throw std::runtime_error(address.host + ": " + ::gai_strerror(failure));
+  conf::Address numeric = address;
+  std::array<char, NI_MAXHOST> text{};
+  const int named =
+      ::getnameinfo(found->ai_addr, found->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST);
+  ::freeaddrinfo(found);
+  if (named != 0) throw std::runtime_error(address.host + ": " + ::gai_strerror(named));
+  numeric.host = text.data();
+  return numeric;
+}
+
+Users read_users(const std::string& file) {
+  Users users;
+  if (file.empty()) return users;
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw std::runtime_error(file + ": cannot be read; name a file in PgBouncer's userlist format");
+  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  protocol::pg::Userlist list = protocol::pg::parse_userlist(text);
+  if (!list.mistakes.empty()) throw std::runtime_error(file + ":" + list.mistakes.front());
+  for (protocol::pg::UserEntry& entry : list.users) users[entry.name] = std::move(entry.secret);
+  return users;
+}
+
+std::uint64_t random_u64() {
+  std::uint64_t value = 0;
+  RAND_bytes(reinterpret_cast<unsigned char*>(&value), sizeof value);
+  return value;
+}
+
+std::string random_text(std::size_t bytes) {
+  std::string text(bytes, '\0');
+  RAND_bytes(reinterpret_cast<unsigned char*>(text.data()), static_cast<int>(bytes));
+  return text;
+}
+
+}  // namespace
+
+SettingsPtr make_settings(const conf::Deployment& conf) {
+  auto made = std::make_shared<Settings>();
+  made->conf = conf;
+  made->address[0] = resolve(conf.blue);
+  made->has_green = conf.green.has_value();
+  if (conf.green) made->address[1] = resolve(*conf.green);
+  made->users = read_users(conf.users_file);
+  if (conf.client_tls.mode != conf::TlsMode::disable) made->client_tls = make_client_side_context(conf.client_tls);
+  if (conf.server_tls.mode != conf::TlsMode::disable) made->server_tls = make_server_side_context(conf.server_tls);
+  return made;
+}
+
+Deployment::Deployment(DeploymentIndex index_, SettingsPtr settings, std::size_t workers)
+    : index(index_),
+      name(settings->conf.name),
+      numbers(workers),
+      seed(random_u64()),
+      mock_key(random_text(32)),
+      settings_(std::move(settings)) {}
+
+SettingsPtr Deployment::settings() const {
+  const std::lock_guard lock(mutex_);
+  return settings_;
+}
+
+void Deployment::set_settings(SettingsPtr settings) {
+  const std::lock_guard lock(mutex_);
+  settings_ = std::move(settings);
+}
+
+router::RoutingTablePtr Deployment::table() const {
+  const std::lock_guard lock(mutex_);
+  return table_;
+}
+
+void Deployment::set_table(router::RoutingTablePtr table) {
+  const std::lock_guard lock(mutex_);
+  const bool held_before = table_ && table_->hold != router::Hold::nothing;
+  if (!held_before && table->hold != router::Hold::nothing) hold_us_.clear();
+  table_ = std::move(table);
+}
+
+router::CatalogPtr Deployment::catalog() const {
+  const std::lock_guard lock(mutex_);
+  return catalog_;
+}
+
+void Deployment::set_catalog(router::CatalogPtr catalog) {
+  const std::lock_guard lock(mutex_);
+  catalog_ = std::move(catalog);
+}
+
+SharedAccount& Deployment::account(const std::string& database, const std::string& user) {
+  const std::lock_guard lock(mutex_);
+  auto& account = accounts_[{database, user}];
+  if (!account) account = std::make_unique<SharedAccount>(database, user);
+  return *account;
+}
+
+std::vector<Proxy::Account> Deployment::accounts() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Proxy::Account> all;
+  for (const auto& [key, account] : accounts_)
+    if (account->welcome(router::Side::blue) || account->welcome(router::Side::green))
+      all.push_back({key.first, key.second});
+  return all;
+}
+
+void Deployment::learn(const std::string& user, const protocol::pg::Secret& secret) {
+  const std::lock_guard lock(mutex_);
+  learned_[user] = secret;
+}
+
+protocol::pg::Secret Deployment::server_secret(const std::string& user) const {
+  const std::lock_guard lock(mutex_);
+  const auto listed = settings_->users.find(user);
+  const bool is_listed = listed != settings_->users.end();
+  if (is_listed && listed->second.kind != protocol::pg::Secret::Kind::scram_verifier) return listed->second;
+  if (const auto known = learned_.find(user); known != learned_.end()) return known->second;
+  return is_listed ? listed->second : protocol::pg::Secret{};
+}
+
+void Deployment::record_hold(std::uint64_t us) {
+  constexpr std::size_t times_max = 200'000;
+  const std::lock_guard lock(mutex_);
+  if (hold_us_.size() < times_max)
+    hold_us_.push_back(static_cast<std::uint32_t>(std::min<std::uint64_t>(us, UINT32_MAX)));
+}
+
+HoldTimes Deployment::hold_times() const {
+  std::vector<std::uint32_t> times;
+  {
+    const std::lock_guard lock(mutex_);
+    times = hold_us_;
+  }
+  HoldTimes result;
+  result.held = times.size();
+  if (times.empty()) return result;
+  std::sort(times.begin(), times.end());
+  const auto at = [&](double share) {
+    return static_cast<double>(times[static_cast<std::size_t>(share * static_cast<double>(times.size() - 1))]) / 1000.0;
+  };
+  result.p50_ms = at(0.5);
+  result.p99_ms = at(0.99);
+  result.max_ms = at(1.0);
+  return result;
+}
+
+}  // namespace turnout::proxy

@@ -1,0 +1,117 @@
+// What the workers of one deployment share. Everything here is immutable once read, atomic, or behind a mutex that the
+// data path takes only at a login, at a new statement text, or when a pool has run dry.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conf/config.h"
+#include "protocol/pg/login.h"
+#include "proxy/counters.h"
+#include "proxy/proxy.h"
+#include "proxy/transport.h"
+#include "router/routing_table.h"
+
+namespace turnout::proxy {
+
+inline constexpr std::size_t workers_max = 64;
+
+// How many server connections of one (side, access, database, user) exist, over all workers, and who waits for one.
+class Quota {
+ public:
+  [[nodiscard]] bool try_take(std::uint32_t size);
+  void give() { open_.fetch_sub(1, std::memory_order_acq_rel); }
+  [[nodiscard]] std::uint32_t open() const { return open_.load(std::memory_order_acquire); }
+
+  // A worker's oldest waiter began to wait at `since_us`; 0 = nobody waits there.
+  void set_waiting(std::size_t worker, std::uint64_t since_us);
+  // The worker other than `except` whose waiter is the oldest. False: nobody waits elsewhere.
+  [[nodiscard]] bool oldest_elsewhere(std::size_t except, std::size_t& worker, std::uint64_t& since_us) const;
+
+ private:
+  std::atomic<std::uint32_t> open_{0};
+  std::atomic<std::uint64_t> waiting_workers_{0};  // a bit a worker
+  std::array<std::atomic<std::uint64_t>, workers_max> oldest_us_{};
+};
+
+// What a server told at login, to be told to clients: ParameterStatus values.
+using Welcome = std::vector<std::pair<std::string, std::string>>;
+using WelcomePtr = std::shared_ptr<const Welcome>;
+
+struct SharedAccount {
+  SharedAccount(std::string database_name, std::string user_name)
+      : database(std::move(database_name)), user(std::move(user_name)) {}
+  const std::string database;
+  const std::string user;
+  std::array<std::array<Quota, 2>, 2> quota;  // [side][access]
+
+  [[nodiscard]] WelcomePtr welcome(router::Side side) const;
+  void set_welcome(router::Side side, WelcomePtr welcome);
+
+ private:
+  mutable std::mutex mutex_;
+  std::array<WelcomePtr, 2> welcome_;
+};
+
+using Users = std::map<std::string, protocol::pg::Secret, std::less<>>;
+
+// One generation of the configuration, resolved and loaded; swapped whole by reload.
+struct Settings {
+  conf::Deployment conf;
+  std::array<conf::Address, 2> address;  // numeric; [green] only when there is one
+  bool has_green = false;
+  Users users;
+  TlsContext client_tls;  // null: we offer no TLS
+  TlsContext server_tls;  // null: sslmode disable
+};
+using SettingsPtr = std::shared_ptr<const Settings>;
+// Throws std::runtime_error: a name that does not resolve, a users file or certificate that cannot be used.
+[[nodiscard]] SettingsPtr make_settings(const conf::Deployment& conf);
+
+class Deployment {
+ public:
+  Deployment(DeploymentIndex index, SettingsPtr settings, std::size_t workers);
+
+  const DeploymentIndex index;
+  const std::string name;
+  TokenBoard tokens;
+  std::vector<WorkerNumbers> numbers;     // one a worker
+  std::atomic<std::uint32_t> clients{0};  // sessions and logins, all workers
+  const std::uint64_t seed;               // of session hashes and verdict caches
+  const std::string mock_key;             // of mock SCRAM salts
+
+  [[nodiscard]] SettingsPtr settings() const;
+  void set_settings(SettingsPtr settings);
+  [[nodiscard]] router::RoutingTablePtr table() const;
+  void set_table(router::RoutingTablePtr table);
+  [[nodiscard]] router::CatalogPtr catalog() const;
+  void set_catalog(router::CatalogPtr catalog);
+
+  [[nodiscard]] SharedAccount& account(const std::string& database, const std::string& user);
+  [[nodiscard]] std::vector<Proxy::Account> accounts() const;
+
+  // What a client's own SCRAM login taught us; good for logging in to a server with the same verifier.
+  void learn(const std::string& user, const protocol::pg::Secret& secret);
+  [[nodiscard]] protocol::pg::Secret server_secret(const std::string& user) const;
+
+  void record_hold(std::uint64_t us);  // how long one released session waited; a new hold forgets the one before
+  [[nodiscard]] HoldTimes hold_times() const;
+
+ private:
+  mutable std::mutex mutex_;
+  SettingsPtr settings_;
+  router::RoutingTablePtr table_;
+  router::CatalogPtr catalog_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedAccount>> accounts_;
+  std::map<std::string, protocol::pg::Secret> learned_;
+  std::vector<std::uint32_t> hold_us_;
+};
+
+}  // namespace turnout::proxy

@@ -1,0 +1,124 @@
+#include "proxy/event_loop.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <stdexcept>
+#include <system_error>
+
+namespace turnout::proxy {
+
+namespace {
+
+[[noreturn]] void throw_errno(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+}  // namespace
+
+EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  if (epoll_ < 0 || wake_ < 0) throw_errno("epoll");
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = nullptr;  // nullptr marks the eventfd
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0) throw_errno("epoll_ctl");
+  refresh_clock();
+}
+
+EventLoop::~EventLoop() {
+  ::close(wake_);
+  ::close(epoll_);
+}
+
+void EventLoop::add(int fd, std::uint32_t events, Handler& handler) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &handler;
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl add");
+}
+
+void EventLoop::change(int fd, std::uint32_t events, Handler& handler) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &handler;
+  if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) != 0) throw_errno("epoll_ctl change");
+}
+
+void EventLoop::remove(int fd) {
+  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+}
+
+void EventLoop::post(Task task) {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    posted_.push_back(std::move(task));
+  }
+  if (!has_posted_.exchange(true, std::memory_order_acq_rel)) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(wake_, &one, sizeof one);
+  }
+}
+
+void EventLoop::run_posted() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(wake_, &count, sizeof count);
+  has_posted_.store(false, std::memory_order_release);
+  std::vector<Task> tasks;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    tasks.swap(posted_);
+  }
+  for (Task& task : tasks) task();
+}
+
+void EventLoop::bury(std::unique_ptr<Handler> handler) {
+  handler->buried_ = true;
+  graveyard_.push_back(std::move(handler));
+}
+
+void EventLoop::refresh_clock() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  now_us_ = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+void EventLoop::run(const std::function<std::uint32_t()>& tick) {
+  std::array<epoll_event, 128> events{};
+  next_tick_ms_ = 0;
+  while (!stopping_.load(std::memory_order_acquire)) {
+    if (now_ms() >= next_tick_ms_) {
+      next_tick_ms_ = UINT64_MAX;  // a tick_soon() inside the tick wins
+      const std::uint64_t wanted = now_ms() + tick();
+      next_tick_ms_ = std::min(next_tick_ms_, wanted);
+      graveyard_.clear();
+    }
+    const std::uint64_t wait_ms = next_tick_ms_ > now_ms() ? next_tick_ms_ - now_ms() : 0;
+    const int ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
+                                   static_cast<int>(std::min<std::uint64_t>(wait_ms, 1000)));
+    if (ready < 0 && errno != EINTR) throw_errno("epoll_wait");
+    refresh_clock();
+    for (int i = 0; i < ready; ++i) {
+      const epoll_event& event = events[static_cast<std::size_t>(i)];
+      auto* handler = static_cast<Handler*>(event.data.ptr);
+      if (handler == nullptr) {
+        run_posted();
+      } else if (!handler->buried_) {
+        handler->on_events(event.events);
+      }
+    }
+    graveyard_.clear();
+  }
+  run_posted();
+  graveyard_.clear();
+}
+
+void EventLoop::stop() {
+  stopping_.store(true, std::memory_order_release);
+  post([] {});
+}
+
+}  // namespace turnout::proxy

@@ -1,0 +1,393 @@
+#include "proxy/greeting.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy {
+
+namespace pg = protocol::pg;
+
+namespace {
+
+constexpr std::size_t authentication_bytes_max = 64 * 1024;
+
+// Start-up parameters that are not session parameters of the server.
+bool is_ours(std::string_view name) {
+  return name == "user" || name == "database" || name == "options" || name == "replication" ||
+         name.starts_with("_pq_.");
+}
+
+}  // namespace
+
+Greeting::Greeting(Shard& shard, int fd, std::string address)
+    : shard_(shard), transport_(fd), address_(std::move(address)) {}
+
+Greeting::~Greeting() = default;
+
+void Greeting::begin() {
+  began_ms_ = shard_.worker.loop.now_ms();
+  shard_.worker.loop.add(transport_.fd(), EPOLLIN, *this);
+}
+
+void Greeting::on_events(std::uint32_t) {
+  if (state_ == State::handshaking)
+    continue_handshake();
+  else if (state_ != State::ended)
+    on_readable();
+}
+
+void Greeting::on_readable() {
+  do {
+    const std::span<std::uint8_t> buffer = shard_.worker.buffer();
+    const IoResult got = transport_.read(buffer);
+    if (got.status == IoStatus::would_block) return;
+    if (got.status != IoStatus::ok) {
+      end("client went away during login");
+      return;
+    }
+    input_.append(pg::text(buffer.first(got.bytes)));
+    if (input_.size() > authentication_bytes_max) {
+      end("too much before login", "08P01", "more bytes than a login needs");
+      return;
+    }
+    run_input();
+  } while (state_ != State::ended && state_ != State::handshaking && transport_.is_open() && transport_.has_pending());
+}
+
+void Greeting::run_input() {
+  bool goes_on = true;
+  while (goes_on && !input_.empty()) {
+    switch (state_) {
+      case State::startup:
+        goes_on = take_startup();
+        break;
+      case State::authenticating:
+        goes_on = take_authentication();
+        break;
+      case State::awaiting_welcome:  // the client has nothing to say now: it waits for ReadyForQuery
+        end("bytes before the login was answered", "08P01", "unexpected message during login");
+        return;
+      case State::handshaking:
+      case State::ended:
+        return;
+    }
+  }
+}
+
+// ---- start-up
+// --------------------------------------------------------------------------------------------------------
+
+bool Greeting::take_startup() {
+  // Direct TLS (PostgreSQL 17): a TLS record instead of a start-up packet.
+  if (input_[0] == 0x16 && !asked_tls_ && !transport_.is_tls()) {
+    end("direct TLS", "08P01", "direct TLS is not offered; use sslnegotiation=postgres");
+    return false;
+  }
+  const pg::StartupPacket packet =
+      pg::parse_startup(pg::bytes_of(input_), shard_.settings->conf.limits.startup_bytes_max);
+  input_.erase(0, packet.consumed);
+  switch (packet.kind) {
+    case pg::StartupPacket::Kind::incomplete:
+      return false;
+    case pg::StartupPacket::Kind::malformed:
+      end("malformed start-up packet", "08P01", "invalid startup packet layout");
+      return false;
+    case pg::StartupPacket::Kind::unsupported_version:
+      end("unsupported protocol", "0A000", "unsupported frontend protocol: Turnout speaks 3.0");
+      return false;
+    case pg::StartupPacket::Kind::ssl_request:
+      answer_encryption(true);
+      return state_ == State::startup;
+    case pg::StartupPacket::Kind::gss_request:
+      answer_encryption(false);
+      return state_ == State::startup;
+    case pg::StartupPacket::Kind::cancel:
+      relay_cancel(packet);
+      return false;
+    case pg::StartupPacket::Kind::startup:
+      on_startup(packet);
+      return state_ != State::ended;
+  }
+  return false;
+}
+
+void Greeting::answer_encryption(bool is_tls) {
+  bool& asked = is_tls ? asked_tls_ : asked_gss_;
+  if (asked || transport_.is_tls()) {
+    end("asked for encryption twice", "08P01", "encryption was already negotiated");
+    return;
+  }
+  asked = true;
+  if (!is_tls || !shard_.settings->client_tls) {
+    send("N");
+    return;
+  }
+  if (!input_.empty()) {  // plaintext stuffed behind the request would be taken for encrypted (CVE-2021-23214)
+    end("bytes behind SSLRequest", "08P01", "received unencrypted data after SSL request");
+    return;
+  }
+  send("S");
+  if (state_ == State::ended) return;
+  transport_.start_tls(*shard_.settings->client_tls, true, {}, false);
+  state_ = State::handshaking;
+  continue_handshake();
+}
+
+void Greeting::continue_handshake() {
+  switch (transport_.handshake()) {
+    case IoStatus::ok:
+      state_ = State::startup;
+      shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
+      if (transport_.has_pending()) on_readable();
+      return;
+    case IoStatus::would_block:
+      shard_.worker.loop.change(transport_.fd(), transport_.wants_write() ? EPOLLOUT : EPOLLIN, *this);
+      return;
+    case IoStatus::closed:
+    case IoStatus::failed:
+      end("TLS with the client failed");
+      return;
+  }
+}
+
+void Greeting::relay_cancel(const pg::StartupPacket& packet) {
+  const std::size_t worker = Worker::worker_of(packet.cancel_pid);
+  if (worker < shard_.worker.peers()) {
+    Worker& peer = shard_.worker.peer(worker);
+    const DeploymentIndex deployment = shard_.deployment.index;
+    peer.loop.post([&peer, deployment, number = packet.cancel_pid, key = packet.cancel_key] {
+      Session* const session = peer.shard(deployment).find_session(number);
+      if (session != nullptr && session->secret_matches(key)) session->cancel();
+    });
+  }
+  end("cancel request");
+}
+
+void Greeting::on_startup(const pg::StartupPacket& packet) {
+  const conf::TlsMode tls = shard_.settings->conf.client_tls.mode;
+  const bool tls_required =
+      tls == conf::TlsMode::require || tls == conf::TlsMode::verify_ca || tls == conf::TlsMode::verify_full;
+  if (tls_required && !transport_.is_tls()) {
+    end("TLS required", "28000", "this endpoint requires TLS: use sslmode=require");
+    return;
+  }
+  if (!read_parameters(packet)) return;
+  std::vector<std::string> unknown;
+  for (const auto& [name, value] : packet.parameters)
+    if (name.starts_with("_pq_.")) unknown.push_back(name);
+  if (packet.version > pg::protocol_3_0 || !unknown.empty()) {
+    std::string negotiate;
+    pg::put_negotiate_version(negotiate, pg::protocol_3_0, unknown);
+    send(negotiate);
+  }
+  if (state_ != State::ended) begin_authentication();
+}
+
+bool Greeting::read_parameters(const pg::StartupPacket& packet) {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const auto& [name, value] : packet.parameters) {
+    if (name == "user") user_ = value;
+    if (name == "database") database_ = value;
+    if (name == "replication" && value != "false" && value != "off" && value != "no" && value != "0") {
+      end("replication", "0A000", "replication connections go to the server directly, not through Turnout");
+      return false;
+    }
+    if (name == "options") {
+      const auto parsed = pg::parse_options(value);
+      if (!parsed) {
+        end("startup options", "22023", "cannot understand the startup parameter \"options\": only -c name=value is");
+        return false;
+      }
+      all.insert(all.end(), parsed->begin(), parsed->end());
+    }
+    if (!is_ours(name)) all.emplace_back(name, value);
+  }
+  constexpr std::size_t name_bytes_max = 63;
+  if (user_.empty() || user_.size() > name_bytes_max || database_.size() > name_bytes_max) {
+    end("no user name", "28000",
+        user_.empty() ? "no PostgreSQL user name specified in startup packet"
+                      : "user and database names have at most 63 bytes");
+    return false;
+  }
+  if (database_.empty()) database_ = user_;
+  for (const auto& [name, value] : all) {
+    if (!Parameters::accept(name, value)) continue;
+    parameters_.set(name, Parameters::quote(value));
+    wished_.emplace_back(name, value);
+  }
+  return true;
+}
+
+// ---- authentication
+// --------------------------------------------------------------------------------------------------
+
+void Greeting::begin_authentication() {
+  const Settings& settings = *shard_.settings;
+  pg::ClientLogin::Input input;
+  switch (settings.conf.auth) {
+    case conf::ClientAuth::trust:
+      input.method = pg::ClientMethod::trust;
+      break;
+    case conf::ClientAuth::md5:
+      input.method = pg::ClientMethod::md5;
+      break;
+    case conf::ClientAuth::scram_sha_256:
+      input.method = pg::ClientMethod::scram_sha_256;
+      break;
+    case conf::ClientAuth::cert:
+    case conf::ClientAuth::peer:
+    case conf::ClientAuth::hba:
+      end("authentication method", "28000", "this authentication method is not available in this version of Turnout");
+      return;
+  }
+  input.user = user_;
+  if (const auto known = settings.users.find(user_); known != settings.users.end()) input.secret = known->second;
+  // As the server does: a user whose secret is an md5 hash or a SCRAM verifier gets the method that fits it.
+  if (input.method == pg::ClientMethod::md5 && input.secret && input.secret->kind == pg::Secret::Kind::scram_verifier)
+    input.method = pg::ClientMethod::scram_sha_256;
+  input.mock_key = shard_.deployment.mock_key;
+  RAND_bytes(input.nonce.data(), static_cast<int>(input.nonce.size()));
+  RAND_bytes(input.md5_salt.data(), static_cast<int>(input.md5_salt.size()));
+  input.channel_binding_data = transport_.channel_binding(true);
+  login_ = std::make_unique<pg::ClientLogin>(std::move(input));
+  state_ = State::authenticating;
+  on_login_step(login_->start());
+}
+
+bool Greeting::take_authentication() {
+  pg::Header header;
+  const pg::Framing framing = pg::read_header(pg::bytes_of(input_), authentication_bytes_max, header);
+  if (framing == pg::Framing::malformed) {
+    end("malformed message during login", "08P01", "invalid message length");
+    return false;
+  }
+  if (framing == pg::Framing::incomplete || input_.size() < header.total()) return false;
+  const std::string message = input_.substr(0, header.total());
+  input_.erase(0, header.total());
+  if (header.type == 'X') {
+    end("client said goodbye");
+    return false;
+  }
+  on_login_step(login_->on_message(header.type, pg::bytes_of(message).subspan(pg::header_bytes)));
+  return state_ != State::ended;
+}
+
+void Greeting::on_login_step(const pg::LoginStep& step) {
+  if (step.status == pg::LoginStep::Status::done) {
+    output_ = step.send;  // AuthenticationOk goes out together with the welcome
+    authenticated();
+    return;
+  }
+  send(step.send);
+  if (step.status == pg::LoginStep::Status::failed) {
+    shard_.numbers.login_failures.add();
+    end(step.detail.empty() ? "authentication failed" : step.detail.c_str(), step.sqlstate, step.message);
+  }
+}
+
+void Greeting::authenticated() {
+  if (const auto learned = login_->learned()) shard_.deployment.learn(user_, *learned);
+  login_.reset();
+  account_ = &shard_.account(shard_.deployment.account(database_, user_));
+  if (known_welcome()) {
+    welcome();
+    return;
+  }
+  // Nobody has logged in to this database as this user yet: the server says whether it exists, and what it reports.
+  state_ = State::awaiting_welcome;
+  account_->greetings.push_back(this);
+  const router::RoutingTable& table = shard_.table();
+  const bool may_write = table.sides[router::index(table.writer)].may_write;
+  account_->pool(table.writer, may_write ? router::Access::write : router::Access::read).open_one_if_allowed();
+}
+
+WelcomePtr Greeting::known_welcome() const {
+  const router::Side writer = shard_.table().writer;
+  if (WelcomePtr own = account_->shared.welcome(writer)) return own;
+  return account_->shared.welcome(router::other(writer));
+}
+
+void Greeting::welcome_known() {
+  welcome();
+}
+
+void Greeting::welcome_failed(const LoginFailure& failure) {
+  shard_.numbers.login_failures.add();
+  if (!failure.raw_error.empty()) {
+    std::string relayed;
+    pg::put_raw_error(relayed, failure.raw_error);
+    send(output_ + relayed);
+    end(failure.message.c_str());
+  } else {
+    end(failure.message.c_str(), failure.sqlstate, failure.message);
+  }
+}
+
+void Greeting::welcome() {
+  std::string reply = std::move(output_);
+  const auto wished = [this](const std::string& name) -> const std::string* {
+    for (const auto& [wish, value] : wished_)
+      if (std::equal(wish.begin(), wish.end(), name.begin(), name.end(),
+                     [](char a, char b) { return std::tolower(a) == std::tolower(b); }))
+        return &value;
+    return nullptr;
+  };
+  for (const auto& [name, value] : *known_welcome()) {
+    const std::string* const wish = wished(name);
+    const bool is_virtual = name == "default_transaction_read_only" || name == "in_hot_standby";
+    if (is_virtual)
+      pg::put_parameter_status(reply, name, wish != nullptr ? "on" : "off");
+    else
+      pg::put_parameter_status(reply, name, wish != nullptr && name != "DateStyle" ? *wish : value);
+  }
+  SessionStart start;
+  start.number = shard_.worker.next_session_number();
+  RAND_bytes(reinterpret_cast<unsigned char*>(&start.secret), sizeof start.secret);
+  pg::put_backend_key_data(reply, start.number, start.secret);
+  pg::put_ready_for_query(reply, 'I');
+  send(reply);
+  if (state_ == State::ended) return;
+  start.transport = std::move(transport_);
+  start.address = std::move(address_);
+  start.parameters = std::move(parameters_);
+  state_ = State::ended;
+  shard_.numbers.logins.add();
+  Session& session = shard_.add_session(std::make_unique<Session>(shard_, *account_, std::move(start)));
+  session.begin();
+  shard_.remove_greeting(*this);
+}
+
+// ---- the rest
+// --------------------------------------------------------------------------------------------------------
+
+void Greeting::send(std::string_view bytes) {
+  // A login's answers fit any socket buffer; a client that has filled it with unread bytes is not a client.
+  if (bytes.empty()) return;
+  const IoResult put = transport_.write(bytes);
+  if (put.status != IoStatus::ok || put.bytes != bytes.size()) end("client does not read");
+}
+
+void Greeting::time_out() {
+  end("login took too long", "08P01", "login not complete within limits.login_timeout");
+}
+
+void Greeting::end(const char* reason, std::string_view sqlstate, std::string_view message) {
+  if (state_ == State::ended) return;
+  state_ = State::ended;
+  if (!sqlstate.empty()) {
+    std::string fatal;
+    pg::put_error(fatal, {"FATAL", std::string(sqlstate), std::string(message), {}, {}});
+    [[maybe_unused]] const IoResult best_effort = transport_.write(fatal);
+  }
+  static_cast<void>(reason);
+  transport_.close();
+  if (account_ != nullptr) std::erase(account_->greetings, this);
+  shard_.deployment.clients.fetch_sub(1, std::memory_order_relaxed);
+  shard_.remove_greeting(*this);
+}
+
+}  // namespace turnout::proxy

@@ -1,0 +1,70 @@
+// A client before it is a session: TLS, start-up packet, authentication, the welcome. One absolute deadline for all.
+//
+// Always true: nothing that arrived before TLS is used after it; nothing is allocated from a declared length; an
+// unknown user takes the same steps as a known one. It ends by becoming a Session, or by end().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "protocol/pg/login.h"
+#include "proxy/event_loop.h"
+#include "proxy/parameters.h"
+#include "proxy/pool.h"
+#include "proxy/shard.h"
+#include "proxy/transport.h"
+
+namespace turnout::proxy {
+
+class Greeting final : public Handler {
+ public:
+  Greeting(Shard& shard, int fd, std::string address);
+  ~Greeting() override;
+
+  void begin();
+  void on_events(std::uint32_t events) override;
+  [[nodiscard]] std::uint64_t began_ms() const { return began_ms_; }
+  void time_out();
+
+  // ---- from the pool that was asked for a first server login
+  void welcome_known();
+  void welcome_failed(const LoginFailure& failure);
+  void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
+
+ private:
+  enum class State { startup, handshaking, authenticating, awaiting_welcome, ended };
+
+  void on_readable();
+  void run_input();
+  bool take_startup();  // true: something was used up, go on
+  bool take_authentication();
+  void answer_encryption(bool is_tls);
+  void on_startup(const protocol::pg::StartupPacket& packet);
+  bool read_parameters(const protocol::pg::StartupPacket& packet);
+  void begin_authentication();
+  void on_login_step(const protocol::pg::LoginStep& step);
+  void authenticated();
+  void welcome();
+  void relay_cancel(const protocol::pg::StartupPacket& packet);
+  void continue_handshake();
+  void send(std::string_view bytes);
+  [[nodiscard]] WelcomePtr known_welcome() const;
+
+  Shard& shard_;
+  Transport transport_;
+  std::string address_;
+  State state_ = State::startup;
+  std::uint64_t began_ms_ = 0;
+  bool asked_tls_ = false, asked_gss_ = false;
+  std::string input_;
+  std::string output_;
+  std::string user_, database_;
+  Parameters parameters_;
+  Welcome wished_;  // the client's start-up values, as they will be reported
+  std::unique_ptr<protocol::pg::ClientLogin> login_;
+  Account* account_ = nullptr;
+};
+
+}  // namespace turnout::proxy

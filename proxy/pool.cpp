@@ -1,0 +1,366 @@
+#include "proxy/pool.h"
+
+#include <algorithm>
+
+#include "proxy/greeting.h"
+#include "proxy/session.h"
+#include "proxy/shard.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy {
+
+namespace {
+
+constexpr std::uint64_t retry_ms = 200;
+// A waiter of our own goes first unless somebody on another worker has waited longer by this much: handing a connection
+// over costs two system calls and a wake-up.
+constexpr std::uint64_t fairness_us = 2'000;
+
+}  // namespace
+
+bool LoginFailure::is_transient() const {
+  return sqlstate.starts_with("08") || sqlstate == "57P03" || sqlstate == "53300" || sqlstate == "57P01";
+}
+
+Pool::Pool(Account& account, router::Side side, router::Access access)
+    : account_(account), side_(side), access_(access) {}
+
+Pool::~Pool() = default;
+
+Shard& Pool::shard() const {
+  return account_.shard;
+}
+
+Quota& Pool::quota() const {
+  return account_.shared.quota[router::index(side_)][router::index(access_)];
+}
+
+std::uint32_t Pool::size_max() const {
+  return shard().settings->conf.pool.size;
+}
+
+bool Pool::is_allowed() const {
+  const router::SideOrders& orders = shard().table().sides[router::index(side_)];
+  return access_ == router::Access::write ? orders.may_write : orders.may_read;
+}
+
+bool Pool::may_work(const ServerConnection& connection) const {
+  return prove_since_version_ == 0 || connection.proven_version >= prove_since_version_;
+}
+
+std::uint32_t Pool::opening() const {
+  return static_cast<std::uint32_t>(std::count_if(connections_.begin(), connections_.end(), [](const auto& connection) {
+    return connection->state() < ServerConnection::State::proving;
+  }));
+}
+
+ServerConnection* Pool::find(std::uint64_t id) const {
+  for (const auto& connection : connections_)
+    if (connection->id() == id) return connection.get();
+  return nullptr;
+}
+
+// ---- taking and giving ---------------------------------------------------------------------------------------------
+
+ServerConnection* Pool::take(Session& session) {
+  if (waiters_.empty() && !idle_.empty()) {
+    ServerConnection* const connection = idle_.back();
+    idle_.pop_back();
+    connection->lease_to(session);
+    return connection;
+  }
+  waiters_.push_back(&session);
+  shard().numbers.waiting.add();
+  open_for_waiters();
+  publish_waiting();
+  shard().worker.loop.tick_soon();
+  return nullptr;
+}
+
+void Pool::forget(Session& session) {
+  const auto erased = std::erase(waiters_, &session);
+  shard().numbers.waiting.subtract(erased);
+  publish_waiting();
+}
+
+std::deque<Session*> Pool::take_waiters() {
+  std::deque<Session*> waiters;
+  waiters.swap(waiters_);
+  shard().numbers.waiting.subtract(waiters.size());
+  publish_waiting();
+  return waiters;
+}
+
+void Pool::open_for_waiters() {
+  if (!is_allowed() || shard().worker.loop.now_ms() < retry_at_ms_) return;
+  std::uint32_t on_their_way = opening();
+  while (on_their_way < waiters_.size() && quota().try_take(size_max())) {
+    ++on_their_way;
+    start_one();
+  }
+}
+
+void Pool::open_one_if_allowed() {
+  if (!is_allowed() || opening() != 0 || !quota().try_take(size_max())) return;
+  start_one();
+}
+
+void Pool::start_one() {
+  connections_.push_back(std::make_unique<ServerConnection>(*this, shard().worker.next_connection_id()));
+  ServerConnection& connection = *connections_.back();
+  publish_numbers();
+  connection.open();
+}
+
+void Pool::publish_waiting() {
+  const std::uint64_t since = waiters_.empty() ? 0 : waiters_.front()->waiting_since_us();
+  const std::size_t self = shard().worker.index;
+  quota().set_waiting(self, since);
+  if (waiters_.size() != 1 || shard().worker.peers() == 1) return;
+  // Somebody begins to wait here: an idle connection of another worker shall come over.
+  SharedAccount* const shared = &account_.shared;
+  const DeploymentIndex deployment = shard().deployment.index;
+  for (std::size_t i = 0; i < shard().worker.peers(); ++i) {
+    if (i == self) continue;
+    Worker& peer = shard().worker.peer(i);
+    peer.loop.post([&peer, shared, deployment, side = side_, access = access_, self] {
+      peer.shard(deployment).account(*shared).pool(side, access).lend_to_peer(self);
+    });
+  }
+}
+
+void Pool::lend_to_peer(std::size_t worker) {
+  if (!waiters_.empty() || idle_.empty()) return;
+  ServerConnection* const connection = idle_.front();
+  idle_.erase(idle_.begin());
+  migrate(*connection, worker);
+}
+
+std::unique_ptr<ServerConnection> Pool::release(ServerConnection& connection) {
+  std::erase(idle_, &connection);
+  const auto at = std::find_if(connections_.begin(), connections_.end(),
+                               [&](const auto& owned) { return owned.get() == &connection; });
+  std::unique_ptr<ServerConnection> owned = std::move(*at);
+  *at = std::move(connections_.back());
+  connections_.pop_back();
+  publish_numbers();
+  return owned;
+}
+
+void Pool::migrate(ServerConnection& connection, std::size_t worker) {
+  connection.detach_from_loop();
+  // std::function copies its target, hence the shared wrapper around something that is owned once.
+  auto parcel = std::make_shared<std::unique_ptr<ServerConnection>>(release(connection));
+  Worker& peer = shard().worker.peer(worker);
+  SharedAccount* const shared = &account_.shared;
+  const DeploymentIndex deployment = shard().deployment.index;
+  peer.loop.post([&peer, parcel, shared, deployment, side = side_, access = access_] {
+    peer.shard(deployment).account(*shared).pool(side, access).adopt(std::move(*parcel));
+  });
+}
+
+void Pool::adopt(std::unique_ptr<ServerConnection> connection) {
+  ServerConnection& adopted = *connection;
+  connections_.push_back(std::move(connection));
+  adopted.attach_to_pool(*this);
+  publish_numbers();
+  make_idle(adopted);
+}
+
+void Pool::give_back(ServerConnection& connection) {
+  connection.end_lease();
+  if (connection.cancels_in_flight != 0) return;  // a late cancel must not hit the next session: see cancel_finished
+  std::size_t worker = 0;
+  std::uint64_t since_us = 0;
+  if (is_allowed() && quota().oldest_elsewhere(shard().worker.index, worker, since_us)) {
+    const bool ours_first = !waiters_.empty() && waiters_.front()->waiting_since_us() <= since_us + fairness_us;
+    if (!ours_first) {
+      migrate(connection, worker);
+      return;
+    }
+  }
+  make_idle(connection);
+}
+
+void Pool::make_idle(ServerConnection& connection) {
+  if (!is_allowed()) {
+    remove(connection);
+    return;
+  }
+  connection.become_idle();
+  if (!may_work(connection)) {
+    connection.prove();
+    publish_numbers();
+    return;
+  }
+  idle_.push_back(&connection);
+  serve_waiters();
+}
+
+void Pool::serve_waiters() {
+  bool served = false;
+  while (!waiters_.empty() && !idle_.empty()) {
+    Session* const session = waiters_.front();
+    ServerConnection* const connection = idle_.back();
+    waiters_.pop_front();
+    idle_.pop_back();
+    shard().numbers.waiting.subtract();
+    connection->lease_to(*session);
+    session->served(*connection);
+    served = true;
+  }
+  if (served) publish_waiting();
+}
+
+void Pool::remove(ServerConnection& connection) {
+  std::unique_ptr<ServerConnection> owned = release(connection);
+  quota().give();
+  owned->close();
+  shard().worker.loop.bury(std::move(owned));
+  if (!waiters_.empty()) open_for_waiters();
+}
+
+// ---- heard from connections ----------------------------------------------------------------------------------------
+
+void Pool::logged_in(ServerConnection& connection) {
+  retry_at_ms_ = 0;
+  // A fresh backend read the configuration as it is now, and says so (PostgreSQL 14 and later).
+  if (connection.reports_writable) connection.proven_version = shard().table().version;
+  account_.shared.set_welcome(side_, std::make_shared<const Welcome>(connection.reported()));
+  publish_numbers();
+  std::vector<Greeting*> greetings;
+  greetings.swap(account_.greetings);
+  make_idle(connection);
+  for (Greeting* greeting : greetings) greeting->welcome_known();
+}
+
+void Pool::login_failed(ServerConnection& connection, const LoginFailure& failure) {
+  last_failure_ = failure;
+  retry_at_ms_ = shard().worker.loop.now_ms() + retry_ms;
+  remove(connection);
+  std::vector<Greeting*> greetings;
+  greetings.swap(account_.greetings);
+  for (Greeting* greeting : greetings) greeting->welcome_failed(failure);
+  if (failure.is_transient()) return;
+  for (Session* session : take_waiters()) session->wait_failed(failure);
+}
+
+void Pool::proof_answered(ServerConnection& connection, bool writable) {
+  if (writable) {
+    connection.proven_version = shard().table().version;
+    make_idle(connection);
+  } else {
+    connection.become_idle();  // asked again by the sweep
+    prove_again_ms_ = shard().worker.loop.now_ms() + 1;
+    shard().worker.loop.tick_soon();
+  }
+  publish_numbers();
+}
+
+void Pool::cancel_finished(std::uint64_t connection_id) {
+  ServerConnection* const connection = find(connection_id);
+  if (connection == nullptr || connection->cancels_in_flight == 0) return;
+  --connection->cancels_in_flight;
+  if (connection->cancels_in_flight == 0 && connection->state() == ServerConnection::State::idle)
+    make_idle(*connection);
+}
+
+// ---- orders and time -----------------------------------------------------------------------------------------------
+
+void Pool::apply_orders() {
+  const router::SideOrders& orders = shard().table().sides[router::index(side_)];
+  if (access_ == router::Access::write && orders.prove_writable) {
+    if (prove_since_version_ == 0) prove_since_version_ = shard().table().version;
+  } else {
+    prove_since_version_ = 0;
+  }
+  if (!is_allowed()) {
+    for (ServerConnection* connection : std::vector(idle_)) remove(*connection);
+  }
+  warm();
+  prove_idle();
+  publish_numbers();
+}
+
+void Pool::warm() {
+  const router::SideOrders& orders = shard().table().sides[router::index(side_)];
+  const bool wanted = access_ == router::Access::write ? orders.warm : orders.warm_reads;
+  warm_target_ = 0;
+  if (!wanted || account_.sessions == 0) return;
+  const auto writers = account_.pool(shard().table().writer, router::Access::write).connections().size();
+  const auto fair_share = std::max<std::size_t>(1, size_max() / shard().worker.peers());
+  warm_target_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(writers, 1, fair_share));
+  if (shard().worker.loop.now_ms() < retry_at_ms_) return;
+  while (connections_.size() < warm_target_ && quota().try_take(size_max())) start_one();
+}
+
+void Pool::prove_idle() {
+  if (prove_since_version_ == 0 || shard().worker.loop.now_ms() < prove_again_ms_) return;
+  std::erase_if(idle_, [this](ServerConnection* connection) { return !may_work(*connection); });
+  for (const auto& connection : connections_) {
+    if (connection->state() == ServerConnection::State::idle && !may_work(*connection) &&
+        connection->cancels_in_flight == 0)
+      connection->prove();
+  }
+  serve_waiters();
+}
+
+void Pool::sweep() {
+  const std::uint64_t now_ms = shard().worker.loop.now_ms();
+  const conf::Pool& limits = shard().settings->conf.pool;
+  for (std::size_t i = 0; i < connections_.size();) {
+    ServerConnection& connection = *connections_[i];
+    const bool is_opening = connection.state() < ServerConnection::State::proving;
+    if (is_opening && now_ms - connection.opened_ms() > limits.connect_ms_max) {
+      login_failed(connection, {"08001", "the server did not complete a login within pool.connect_timeout", {}});
+      continue;
+    }
+    const bool too_old = limits.lifetime_ms_max != 0 && now_ms - connection.opened_ms() > limits.lifetime_ms_max;
+    const bool too_idle = limits.idle_ms_max != 0 && now_ms - connection.idle_since_ms() > limits.idle_ms_max;
+    const bool is_idle = std::find(idle_.begin(), idle_.end(), &connection) != idle_.end();
+    if (is_idle && warm_target_ == 0 && (too_old || too_idle)) {
+      remove(connection);
+      continue;
+    }
+    ++i;
+  }
+  for (Session* session : std::vector<Session*>(waiters_.begin(), waiters_.end())) {
+    const std::uint64_t waited_ms = now_ms - session->waiting_since_us() / 1000;
+    const bool failing = retry_at_ms_ != 0 && !last_failure_.sqlstate.empty() && waited_ms > limits.connect_ms_max;
+    if (!failing && waited_ms <= limits.wait_ms_max) continue;
+    forget(*session);
+    session->wait_failed(failing
+                             ? last_failure_
+                             : LoginFailure{"53300", "no server connection became free within pool.wait_timeout", {}});
+  }
+  open_for_waiters();
+  if (warm_target_ != 0) warm();
+  prove_idle();
+  publish_numbers();
+}
+
+bool Pool::needs_tick_soon() const {
+  return !waiters_.empty() || opening() != 0 || warm_target_ > connections_.size() || is_proving();
+}
+
+void Pool::publish_numbers() {
+  WorkerNumbers::Side& numbers = shard().numbers.side[router::index(side_)];
+  const std::uint64_t open = connections_.size();
+  std::uint64_t ready = 0;
+  std::uint64_t unproven = 0;
+  for (const auto& connection : connections_) {
+    if (connection->state() < ServerConnection::State::proving) continue;
+    ++ready;
+    if (!may_work(*connection)) ++unproven;
+  }
+  const std::uint64_t warming = warm_target_ > ready ? warm_target_ - ready : 0;
+  Number& connections = access_ == router::Access::write ? numbers.write_connections : numbers.read_connections;
+  connections.set(connections.get() + open - published_connections_);
+  numbers.unproven.set(numbers.unproven.get() + unproven - published_unproven_);
+  numbers.warming.set(numbers.warming.get() + warming - published_warming_);
+  published_connections_ = open;
+  published_unproven_ = unproven;
+  published_warming_ = warming;
+}
+
+}  // namespace turnout::proxy

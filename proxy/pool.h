@@ -1,0 +1,101 @@
+// The server connections of one (side, access, database, user) on one worker, and the sessions that wait for one.
+//
+// The limit is the deployment's: every connection holds a unit of the shared Quota. First come first served among the
+// worker's own sessions; a connection that becomes free goes to another worker when somebody there has waited longer by
+// more than a moment, or when nobody waits here. So a session never waits while a connection it could use idles.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/deployment.h"
+#include "proxy/server_connection.h"
+
+namespace turnout::proxy {
+
+class Account;
+class Session;
+class Shard;
+
+// Why a connection could not be had; `raw_error` is the server's own ErrorResponse body when there is one.
+struct LoginFailure {
+  std::string sqlstate;
+  std::string message;
+  std::string raw_error;
+  // The server may accept us later (down, starting, full): waiting sessions go on waiting.
+  [[nodiscard]] bool is_transient() const;
+};
+
+class Pool {
+ public:
+  Pool(Account& account, router::Side side, router::Access access);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  // An idle connection, now leased; or nullptr, and the session waits until Session::served() or wait_failed().
+  [[nodiscard]] ServerConnection* take(Session& session);
+  void forget(Session& session);                      // it no longer waits
+  [[nodiscard]] std::deque<Session*> take_waiters();  // all of them, for a new decision
+
+  void give_back(ServerConnection& connection);              // at a safe point
+  void remove(ServerConnection& connection);                 // any state; closes it and gives its quota back
+  void adopt(std::unique_ptr<ServerConnection> connection);  // from another worker, quota included
+  void lend_to_peer(std::size_t worker);  // gives one idle connection to that worker, if there is one
+  void open_one_if_allowed();             // for somebody who waits for the welcome
+
+  // ---- heard from connections
+  void logged_in(ServerConnection& connection);
+  void login_failed(ServerConnection& connection, const LoginFailure& failure);
+  void proof_answered(ServerConnection& connection, bool writable);
+  void cancel_finished(std::uint64_t connection_id);
+
+  void apply_orders();  // after a new table: close, warm, prove
+  void sweep();         // about every 50 ms while busy, every second otherwise: timeouts, ages, retries
+  [[nodiscard]] bool needs_tick_soon() const;
+  [[nodiscard]] bool is_proving() const { return prove_since_version_ != 0 && published_unproven_ != 0; }
+
+  [[nodiscard]] Account& account() const { return account_; }
+  [[nodiscard]] Shard& shard() const;
+  [[nodiscard]] router::Side side() const { return side_; }
+  [[nodiscard]] router::Access access() const { return access_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<ServerConnection>>& connections() const { return connections_; }
+  [[nodiscard]] std::size_t idle() const { return idle_.size(); }
+  [[nodiscard]] const std::deque<Session*>& waiters() const { return waiters_; }
+  [[nodiscard]] std::uint32_t opening() const;
+  [[nodiscard]] ServerConnection* find(std::uint64_t id) const;
+
+ private:
+  [[nodiscard]] bool is_allowed() const;  // do the table's orders let it have connections?
+  [[nodiscard]] bool may_work(const ServerConnection& connection) const;  // proven, where proof is asked for
+  [[nodiscard]] std::uint32_t size_max() const;
+  [[nodiscard]] Quota& quota() const;
+  void start_one();
+  void open_for_waiters();
+  void make_idle(ServerConnection& connection);
+  void serve_waiters();
+  void publish_waiting();
+  void publish_numbers();
+  void warm();
+  void prove_idle();
+  void migrate(ServerConnection& connection, std::size_t worker);
+  std::unique_ptr<ServerConnection> release(ServerConnection& connection);
+
+  Account& account_;
+  const router::Side side_;
+  const router::Access access_;
+  std::vector<std::unique_ptr<ServerConnection>> connections_;
+  std::vector<ServerConnection*> idle_;  // last in, first out
+  std::deque<Session*> waiters_;
+  std::uint32_t warm_target_ = 0;
+  std::uint64_t retry_at_ms_ = 0;  // after a transient failure
+  std::uint64_t prove_again_ms_ = 0;
+  std::uint64_t prove_since_version_ = 0;  // of the table that began to ask for proof; 0 = none asked
+  LoginFailure last_failure_;
+  std::uint64_t published_connections_ = 0, published_unproven_ = 0, published_warming_ = 0;
+};
+
+}  // namespace turnout::proxy

@@ -1,0 +1,390 @@
+#include "proxy/server_connection.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "proxy/pool.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy {
+
+namespace pg = protocol::pg;
+
+namespace {
+
+constexpr std::size_t login_message_bytes_max = 64 * 1024;
+constexpr std::string_view proof_sql = "SHOW transaction_read_only";
+
+}  // namespace
+
+ServerConnection::ServerConnection(Pool& pool, std::uint64_t id) : pool_(&pool), id_(id) {}
+
+ServerConnection::~ServerConnection() = default;
+
+Worker& ServerConnection::worker() const {
+  return pool_->shard().worker;
+}
+
+// ---- opening
+// ---------------------------------------------------------------------------------------------------------
+
+void ServerConnection::open() {
+  opened_ms_ = worker().loop.now_ms();
+  const conf::Address& address = pool_->shard().settings->address[router::index(pool_->side())];
+  const int fd = Transport::connect_to(address);
+  if (fd < 0) {
+    fail("08001", "cannot connect to " + address.text() + ": " + std::strerror(errno));
+    return;
+  }
+  transport_ = Transport(fd);
+  events_ = EPOLLOUT;
+  worker().loop.add(fd, events_, *this);
+}
+
+void ServerConnection::on_connected() {
+  const Settings& settings = *pool_->shard().settings;
+  const conf::Address& address = settings.address[router::index(pool_->side())];
+  if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
+    fail("08001", "cannot connect to " + address.text() + ": " + std::strerror(error));
+    return;
+  }
+  if (settings.server_tls && !address.is_unix()) {
+    std::string request;
+    pg::Writer(request).u32(8).u32(pg::ssl_request_code);
+    state_ = State::asking_tls;
+    listen_to(EPOLLIN);
+    send(request);
+    return;
+  }
+  begin_login();
+}
+
+void ServerConnection::on_tls_answer() {
+  std::uint8_t answer = 0;
+  const IoResult got = transport_.read({&answer, 1});  // one byte: nothing may be buffered before TLS begins
+  if (got.status == IoStatus::would_block) return;
+  const Settings& settings = *pool_->shard().settings;
+  const conf::TlsMode mode = settings.conf.server_tls.mode;
+  if (got.status != IoStatus::ok) {
+    fail("08006", "the server ended the connection when asked for TLS");
+  } else if (answer == 'S') {
+    const conf::Address& named = pool_->side() == router::Side::blue ? settings.conf.blue : *settings.conf.green;
+    transport_.start_tls(*settings.server_tls, false, named.host, mode == conf::TlsMode::verify_full);
+    state_ = State::handshaking;
+    continue_handshake();
+  } else if (answer == 'N' && (mode == conf::TlsMode::prefer || mode == conf::TlsMode::allow)) {
+    begin_login();
+  } else {
+    fail("08001", "the server does not offer TLS, and server_tls.sslmode requires it");
+  }
+}
+
+void ServerConnection::continue_handshake() {
+  switch (transport_.handshake()) {
+    case IoStatus::ok:
+      begin_login();
+      return;
+    case IoStatus::would_block:
+      listen_to(transport_.wants_write() ? EPOLLOUT : EPOLLIN);
+      return;
+    case IoStatus::closed:
+    case IoStatus::failed:
+      fail("08001", "TLS with the server failed: " + transport_.error());
+      return;
+  }
+}
+
+void ServerConnection::begin_login() {
+  pg::ServerLogin::Input input;
+  input.user = pool_->account().shared.user;
+  input.database = pool_->account().shared.database;
+  // The only value of it that Turnout ever puts on a connection is `on` (see the fence in drain/README.md).
+  if (pool_->access() == router::Access::read) input.parameters.emplace_back("default_transaction_read_only", "on");
+  input.secret = pool_->shard().deployment.server_secret(input.user);
+  RAND_bytes(input.nonce.data(), static_cast<int>(input.nonce.size()));
+  input.channel_binding_data = transport_.channel_binding(false);
+  login_ = std::make_unique<pg::ServerLogin>(std::move(input));
+  state_ = State::logging_in;
+  listen_to(EPOLLIN);
+  send(login_->startup_packet());
+}
+
+std::size_t ServerConnection::on_login_bytes(pg::Bytes data) {
+  std::size_t at = 0;
+  pg::Header header;
+  while (state_ == State::logging_in) {
+    const pg::Bytes rest = data.subspan(at);
+    const pg::Framing framing = pg::read_header(rest, login_message_bytes_max, header);
+    if (framing == pg::Framing::malformed) {
+      fail("08P01", "the server sent a malformed message during login");
+      return data.size();
+    }
+    if (framing == pg::Framing::incomplete || rest.size() < header.total()) return at;
+    at += header.total();
+    on_login_message(header.type, rest.subspan(pg::header_bytes, header.body));
+  }
+  return at;
+}
+
+void ServerConnection::on_login_message(char type, pg::Bytes body) {
+  pg::LoginStep step = login_->on_message(type, body);
+  if (!step.send.empty()) send(step.send);
+  if (state_ != State::logging_in) return;  // the send failed
+  if (step.status == pg::LoginStep::Status::failed) {
+    fail(step.sqlstate, step.message, step.raw_error);
+    return;
+  }
+  if (step.status == pg::LoginStep::Status::more) return;
+  backend_pid_ = login_->backend_pid();
+  cancel_key_ = login_->cancel_key();
+  for (const auto& [name, value] : login_->parameters()) parameter_reported(name, value);
+  login_.reset();
+  state_ = State::idle;
+  idle_since_ms_ = worker().loop.now_ms();
+  pool_->logged_in(*this);
+}
+
+// ---- lease
+// -----------------------------------------------------------------------------------------------------------
+
+void ServerConnection::lease_to(Session& session) {
+  session_ = &session;
+  state_ = State::leased;
+}
+
+void ServerConnection::end_lease() {
+  session_ = nullptr;
+  state_ = State::idle;
+  idle_since_ms_ = worker().loop.now_ms();
+  pause_reading(false);
+}
+
+void ServerConnection::become_idle() {
+  state_ = State::idle;
+}
+
+void ServerConnection::prove() {
+  state_ = State::proving;
+  proof_says_writable_ = false;
+  std::string message;
+  pg::put_query(message, proof_sql);
+  exchange.sent(pg::Request::query, pg::Owner::ours);
+  send(message);
+}
+
+void ServerConnection::send(std::string_view bytes) {
+  if (state_ == State::closed || bytes.empty()) return;
+  if (!output_.empty()) {
+    output_.append(bytes);
+    return;
+  }
+  const IoResult put = transport_.write(bytes);
+  if (put.status != IoStatus::ok) {
+    lost("cannot send to the server: " + transport_.error());
+    return;
+  }
+  if (put.bytes < bytes.size()) {
+    output_.assign(bytes.substr(put.bytes));
+    listen_to(events_ | EPOLLOUT);
+  }
+}
+
+void ServerConnection::flush() {
+  const IoResult put = transport_.write(output_);
+  if (put.status != IoStatus::ok) {
+    lost("cannot send to the server: " + transport_.error());
+    return;
+  }
+  output_.erase(0, put.bytes);
+  if (!output_.empty()) return;
+  output_.shrink_to_fit();
+  listen_to(events_ & ~static_cast<std::uint32_t>(EPOLLOUT));
+  if (session_ != nullptr) session_->server_took_everything();
+}
+
+void ServerConnection::pause_reading(bool paused) {
+  if (paused == reading_paused_ || state_ == State::closed) return;
+  reading_paused_ = paused;
+  listen_to(paused ? events_ & ~static_cast<std::uint32_t>(EPOLLIN) : events_ | EPOLLIN);
+}
+
+void ServerConnection::listen_to(std::uint32_t events) {
+  if (events == events_ || !transport_.is_open()) return;
+  events_ = events;
+  worker().loop.change(transport_.fd(), events, *this);
+}
+
+bool ServerConnection::has_statement(std::uint32_t number) {
+  const auto found = statements_.find(number);
+  if (found == statements_.end()) return false;
+  found->second = ++statement_clock_;
+  return true;
+}
+
+void ServerConnection::drop_all_statements() {
+  if (statements_.empty()) return;
+  statements_.clear();
+  ++statement_generation_;
+}
+
+std::uint32_t ServerConnection::statement_to_close(std::uint32_t keep_max) const {
+  if (statements_.size() < keep_max) return 0;
+  const auto oldest = std::min_element(statements_.begin(), statements_.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return oldest->first;
+}
+
+void ServerConnection::parameter_reported(std::string_view name, std::string_view value) {
+  if (name == "default_transaction_read_only") reports_writable = value == "off";
+  for (auto& [known, old] : reported_) {
+    if (known != name) continue;
+    old = value;
+    return;
+  }
+  constexpr std::size_t parameters_max = 200;  // a hostile server must not grow us
+  if (reported_.size() < parameters_max) reported_.emplace_back(name, value);
+}
+
+// ---- events
+// ----------------------------------------------------------------------------------------------------------
+
+void ServerConnection::on_events(std::uint32_t events) {
+  switch (state_) {
+    case State::connecting:
+      on_connected();
+      return;
+    case State::asking_tls:
+      on_tls_answer();
+      return;
+    case State::handshaking:
+      continue_handshake();
+      return;
+    case State::closed:
+      return;
+    case State::logging_in:
+    case State::proving:
+    case State::idle:
+    case State::leased:
+      break;
+  }
+  if ((events & EPOLLOUT) != 0 && !output_.empty()) flush();
+  if (state_ == State::closed) return;
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !reading_paused_) {
+    on_readable();
+  } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+    lost("the server ended the connection");
+  }
+}
+
+void ServerConnection::on_readable() {
+  do {
+    const std::span<std::uint8_t> buffer = worker().buffer();
+    const std::size_t had = input_.size();
+    std::memcpy(buffer.data(), input_.data(), had);
+    const IoResult got = transport_.read(buffer.subspan(had));
+    if (got.status == IoStatus::would_block) return;
+    if (got.status != IoStatus::ok) {
+      lost(transport_.error().empty() ? "the server ended the connection" : transport_.error());
+      return;
+    }
+    const pg::Bytes data = buffer.first(had + got.bytes);
+    std::size_t used = 0;
+    Session* const session = session_;
+    if (session != nullptr)
+      used = session->on_server_bytes(*this, data);
+    else if (state_ == State::logging_in)
+      used = on_login_bytes(data);
+    else
+      used = on_idle_bytes(data);
+    if (state_ == State::closed) return;
+    if (used < data.size())
+      input_.assign(pg::text(data.subspan(used)));
+    else if (!input_.empty())
+      input_.clear();
+    if (session != nullptr) session->after_server_bytes();
+  } while (state_ != State::closed && !reading_paused_ && transport_.has_pending());
+}
+
+std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
+  std::size_t at = 0;
+  pg::Header header;
+  while (state_ != State::closed) {
+    const pg::Bytes rest = data.subspan(at);
+    const pg::Framing framing = pg::read_header(rest, login_message_bytes_max, header);
+    if (framing == pg::Framing::incomplete || (framing == pg::Framing::complete && rest.size() < header.total())) break;
+    if (framing == pg::Framing::malformed) {
+      lost("the server sent a malformed message");
+      break;
+    }
+    at += header.total();
+    const pg::Bytes body = rest.subspan(pg::header_bytes, header.body);
+    const auto received = exchange.received(header.type, body.empty() ? std::uint8_t{0} : body[0]);
+    if (received.action == pg::Exchange::Action::protocol_error || (received.is_error && state_ == State::idle)) {
+      lost("the server ended an idle connection", received.is_error ? std::string(pg::text(body)) : std::string());
+      break;
+    }
+    if (header.type == 'S') {
+      pg::Reader reader(body);
+      const auto name = reader.cstring();
+      const auto value = reader.cstring();
+      if (name && value) parameter_reported(*name, *value);
+    } else if (header.type == 'D' && state_ == State::proving) {
+      proof_says_writable_ = pg::text(body).ends_with("off");
+    } else if (received.ready && state_ == State::proving) {
+      pool_->proof_answered(*this, proof_says_writable_);
+    }
+  }
+  return at;
+}
+
+// ---- the end
+// ---------------------------------------------------------------------------------------------------------
+
+void ServerConnection::fail(std::string sqlstate, std::string message, std::string raw_error) {
+  if (state_ == State::closed) return;
+  pool_->login_failed(*this, {std::move(sqlstate), std::move(message), std::move(raw_error)});
+}
+
+void ServerConnection::lost(const std::string& why, std::string raw_error) {
+  if (state_ == State::closed) return;
+  if (state_ == State::logging_in || state_ == State::connecting || state_ == State::handshaking ||
+      state_ == State::asking_tls) {
+    fail("08006", why, std::move(raw_error));
+    return;
+  }
+  Session* const session = session_;
+  session_ = nullptr;
+  if (session != nullptr) session->server_lost(*this, why);
+  if (state_ != State::closed) pool_->remove(*this);
+}
+
+void ServerConnection::close() {
+  if (state_ == State::closed) return;
+  // A server that is told goodbye frees its slot at once instead of at its next write.
+  if (state_ == State::idle || state_ == State::leased || state_ == State::proving) {
+    std::string goodbye;
+    pg::put_empty_message(goodbye, 'X');
+    if (output_.empty()) [[maybe_unused]]
+      const IoResult ignored = transport_.write(goodbye);
+  }
+  state_ = State::closed;
+  session_ = nullptr;
+  transport_.close();
+}
+
+void ServerConnection::detach_from_loop() {
+  worker().loop.remove(transport_.fd());
+}
+
+void ServerConnection::attach_to_pool(Pool& pool) {
+  pool_ = &pool;
+  events_ = EPOLLIN;
+  reading_paused_ = false;
+  worker().loop.add(transport_.fd(), events_, *this);
+}
+
+}  // namespace turnout::proxy

@@ -1,0 +1,206 @@
+// One client after its login: what it has set up, the unit of work it is in, and the server connection it borrows.
+//
+//   client bytes → framer → unit begins? route (router/route.h): lease, wait or hold → forward → exchange → server
+//   server bytes → exchange: forward, swallow or fabricate → client → safe point? the lease ends
+//
+// Always true:
+//  - work is sent to a server only under a lease, and a lease ends only at a safe point (Exchange::is_safe_point), or
+//    with the connection;
+//  - bytes that were not sent yet stay in `input_`, in order; a held or waiting session has sent nothing of its unit,
+//    so it can be decided anew, refused or forgotten;
+//  - a session owns memory only for bytes that could not go on, and for what it has set up.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "protocol/pg/exchange.h"
+#include "proxy/event_loop.h"
+#include "proxy/parameters.h"
+#include "proxy/pool.h"
+#include "proxy/proxy.h"
+#include "proxy/shard.h"
+#include "proxy/statement.h"
+#include "proxy/transport.h"
+#include "router/route.h"
+
+namespace turnout::proxy {
+
+// What a login hands over.
+struct SessionStart {
+  Transport transport;
+  std::string address;
+  std::uint32_t number = 0;  // BackendKeyData's pid
+  std::uint32_t secret = 0;  // BackendKeyData's key
+  Parameters parameters;     // the client's startup parameters
+  std::string application;
+};
+
+class Session final : public Handler {
+ public:
+  enum class State { idle, waiting, held, active, ended };
+
+  Session(Shard& shard, Account& account, SessionStart start);
+  ~Session() override;
+
+  void begin();  // registers with the loop; bytes that came with the login are none by protocol
+  void on_events(std::uint32_t events) override;
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] std::uint32_t number() const { return number_; }
+  [[nodiscard]] bool secret_matches(std::string_view key) const;
+  [[nodiscard]] std::uint64_t waiting_since_us() const { return since_us_; }
+  [[nodiscard]] std::uint16_t hash() const { return hash_; }
+  [[nodiscard]] Account& account() const { return account_; }
+  [[nodiscard]] ClientInfo info() const;
+  [[nodiscard]] std::uint32_t take_reads() { return std::exchange(reads_lately_, 0); }
+
+  // ---- from the pool
+  void served(ServerConnection& connection);
+  void wait_failed(const LoginFailure& failure);
+
+  // ---- from the server connection it holds
+  std::size_t on_server_bytes(ServerConnection& connection, protocol::pg::Bytes data);
+  void after_server_bytes();
+  void server_took_everything();
+  void server_lost(ServerConnection& connection, const std::string& why);
+
+  // ---- from the shard
+  void table_changed();  // ends a lease that the new table does not want, where that can be done unseen
+  void reconsider();     // held or waiting: decide again
+  void cancel();         // the client asked, through another connection
+  void check_deadlines(std::uint64_t now_ms);
+  void end_at_safe_point();  // the proxy stops
+  void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
+
+ private:
+  // Why a session stays with its server connection after a transaction.
+  enum Pin : std::uint32_t {
+    pin_temp_object = 1,
+    pin_hold_cursor = 2,
+    pin_listen = 4,
+    pin_advisory_lock = 8,
+    pin_sql_prepare = 16,
+    pin_set_config = 32,
+    pin_load = 64,
+    pin_unwatched = 128,
+    pin_savepoint_set = 256,
+  };
+  struct Prepared {
+    StatementPtr statement;
+    router::Verdict verdict = router::Verdict::write;
+    const void* verdict_catalog = nullptr;  // the catalog it was made for
+  };
+  enum class Begin { ready, stop, incomplete };
+  enum class Take { done, incomplete, stop };
+
+  // client → server: session_client.cpp
+  void on_client_readable();
+  void run_input();                               // processes input_ as far as it goes
+  std::size_t process(protocol::pg::Bytes data);  // returns what was used up
+  Take take_message(const protocol::pg::Header& header, protocol::pg::Bytes message);
+  void take_streamed(const protocol::pg::Header& header, protocol::pg::Bytes available);
+  Take take_query(protocol::pg::Bytes message);
+  Take take_parse(protocol::pg::Bytes message);
+  Take take_bind(const protocol::pg::Header& header, protocol::pg::Bytes available);
+  Take take_describe_or_close(const protocol::pg::Header& header, protocol::pg::Bytes message);
+  void forward(protocol::pg::Bytes message, protocol::pg::Request request);
+  void ensure_prepared(const StatementPtr& statement);
+  void ensure_unnamed();
+  void send_to_server();
+  void answer_fabricated();
+  [[nodiscard]] bool must_wait_at_boundary() const;
+  // A message that needs no server: how many bytes it used up. nullopt: it begins a unit of work.
+  std::optional<std::size_t> take_without_server(const protocol::pg::Header& header, protocol::pg::Bytes rest);
+  void protocol_violation(const std::string& what);
+  void pause_client(bool paused);
+
+  // units of work and leases: session_unit.cpp
+  Begin begin_unit(protocol::pg::Bytes rest);
+  router::Unit describe_unit(protocol::pg::Bytes rest, bool& incomplete);
+  router::Verdict segment_verdict(protocol::pg::Bytes rest, bool& incomplete, std::size_t& length, bool& unblocks);
+  router::Verdict text_verdict(std::string_view sql);
+  router::Verdict statement_verdict(Prepared& prepared);
+  void attach(ServerConnection& connection);
+  void restore_state(ServerConnection& connection);
+  void detach();
+  void start_hold(std::size_t bytes);
+  void refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
+  void set_state(State state);
+  void rollback_empty_transaction();
+  void begin_detour();
+  [[nodiscard]] bool keeps_lease() const;
+  [[nodiscard]] bool is_movable() const { return pins_ == 0; }
+  [[nodiscard]] const conf::Deployment& conf() const { return shard_.settings->conf; }
+  [[nodiscard]] Worker& worker() const { return shard_.worker; }
+
+  // server → client: session_server.cpp
+  void on_ready(ServerConnection& connection, bool ours);
+  void on_command_tag(protocol::pg::Bytes body);
+  void apply_effects(ServerConnection& connection);
+  void apply_effect(const protocol::pg::Effect& effect, ServerConnection& connection);
+  void note_effects(const protocol::pg::Watch& watch);
+  void void_dropped(ServerConnection& connection);
+  void send_to_client(std::string_view bytes);
+  void flush_client();
+  void unit_done(ServerConnection& connection);
+  void listen_to(std::uint32_t events);
+
+  Shard& shard_;
+  Account& account_;
+  Transport transport_;
+  ServerConnection* server_ = nullptr;
+  const std::uint32_t number_;
+  const std::uint32_t secret_;
+  const std::uint16_t hash_;
+  State state_ = State::idle;
+  char client_status_ = 'I';  // what the client was last told
+  bool ending_at_safe_point_ = false;
+  bool discard_body_ = false;     // body_left_ belongs to a stray message
+  bool skip_until_sync_ = false;  // a unit was refused: the rest of its segment is void
+  bool unit_failed_ = false;      // an error since the last ReadyForQuery
+  bool ramped_ = false;           // the unit reads on green, its bytes are in replay_
+  bool answered_ = false;         // something of its answer was sent to the client
+  bool detour_ = false;           // swallow what green still says, then run again on the writer
+  bool no_ramp_ = false;          // the unit is that second run
+  bool unit_is_read_ = false;
+  bool begin_only_ = false;       // in a transaction that holds nothing but its BEGIN
+  bool rolling_back_ = false;     // our own ROLLBACK of such a transaction is on its way
+  bool must_begin_ = false;       // the client is in a transaction that begins anew with its next message
+  bool transaction_set_ = false;  // SET seen in the running transaction
+  bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
+  std::uint32_t pins_ = 0;
+  std::uint32_t events_ = 0;
+  std::uint64_t body_left_ = 0;  // of a client message that is being streamed
+  std::uint64_t unit_left_ = 0;  // bytes of a ramped unit not sent yet: nothing behind it may follow it to green
+  std::uint64_t since_us_ = 0;   // of the state
+  std::uint64_t unit_began_us_ = 0;
+  std::uint64_t held_us_ = 0;  // since when its work has been ready to run, across reconsiderations
+  std::uint64_t required_sample_ = 0;
+  std::uint32_t reads_lately_ = 0;
+  std::size_t held_bytes_ = 0;
+  std::string input_;          // not sent yet
+  std::string output_;         // the client's socket would not take it
+  std::string replay_;         // the ramped unit, for its second run
+  std::string held_reply_;     // begin of green's answer, before it is known to be good
+  std::string begin_sql_;      // the text of that BEGIN
+  std::string unnamed_parse_;  // content of the last unnamed Parse
+  Parameters parameters_;      // as the client set them
+  Parameters startup_parameters_;
+  Parameters at_begin_;  // when the transaction began, for ROLLBACK
+  std::unordered_map<std::string, Prepared, TextHash, std::equal_to<>> prepared_;
+  std::vector<std::pair<std::uint32_t, std::string>> unit_parses_;  // names made since the last ReadyForQuery
+  std::vector<std::pair<std::string, Prepared>> unit_closed_;       // statements closed since then
+  std::vector<protocol::pg::Effect> pending_effects_;
+  std::string address_;
+  std::uint64_t connected_us_ = 0;
+};
+
+}  // namespace turnout::proxy

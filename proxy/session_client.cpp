@@ -1,0 +1,428 @@
+// Client → server: what each message of a client means for the server connection it goes to.
+#include <algorithm>
+#include <cstring>
+
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy {
+
+namespace pg = protocol::pg;
+
+namespace {
+
+constexpr std::size_t unnamed_bytes_max = 16 * 1024;  // longer unnamed statements are not carried to another server
+constexpr std::size_t names_bytes_max = 64 * 1024;    // portal and statement name of a Bind
+constexpr std::size_t prepared_max = 10'000;          // named statements of one session
+
+// Must the whole message be here before anything of it can go on?
+bool is_taken_whole(char type) {
+  switch (type) {
+    case 'Q':
+    case 'P':
+    case 'D':
+    case 'C':
+    case 'E':
+    case 'S':
+    case 'H':
+    case 'X':
+    case 'c':
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_known(char type) {
+  return type != '\0' && std::strchr("QPBDCEFSHXdcf", type) != nullptr;
+}
+
+void put_parse(std::string& out, std::string_view name, std::string_view content) {
+  pg::Writer(out).begin('P').cstring(name).raw(content).end();
+}
+
+}  // namespace
+
+void Session::on_client_readable() {
+  if (state_ == State::waiting || state_ == State::held || rolling_back_ ||
+      (server_ != nullptr && server_->is_backed_up())) {
+    pause_client(true);  // level-triggered: only now do we know that there is more
+    return;
+  }
+  do {
+    const std::size_t had = input_.size();
+    constexpr std::size_t step_bytes = 64 * 1024;
+    std::span<std::uint8_t> into = worker().buffer();
+    if (had != 0) {
+      input_.resize(had + step_bytes);
+      into = {reinterpret_cast<std::uint8_t*>(input_.data()) + had, step_bytes};
+    }
+    const IoResult got = transport_.read(into);
+    if (had != 0) input_.resize(had + got.bytes);
+    if (got.status == IoStatus::would_block) return;
+    if (got.status != IoStatus::ok) {
+      end(got.status == IoStatus::closed ? "client closed the connection" : "client connection failed");
+      return;
+    }
+    shard_.numbers.bytes_from_clients.add(got.bytes);
+    if (had != 0) {
+      run_input();
+    } else {
+      const pg::Bytes data = into.first(got.bytes);
+      const std::size_t used = process(data);
+      if (state_ == State::ended) return;
+      if (used < data.size()) input_.assign(pg::text(data.subspan(used)));
+    }
+  } while (state_ != State::ended && (events_ & EPOLLIN) != 0 && transport_.has_pending());
+}
+
+void Session::run_input() {
+  if (input_.empty() || state_ == State::ended) return;
+  std::string data;
+  data.swap(input_);
+  const std::size_t used = process(pg::bytes_of(data));
+  if (state_ == State::ended || used == data.size()) return;
+  data.erase(0, used);
+  input_ = std::move(data);
+}
+
+// While a hold is on, a client that pipelines without end must not keep its lease for ever: a new unit of work waits
+// until the one before it is answered.
+bool Session::must_wait_at_boundary() const {
+  if (server_ == nullptr) return false;
+  if (ramped_ && unit_left_ == 0) return true;
+  const pg::Exchange& exchange = server_->exchange;
+  return shard_.table().hold != router::Hold::nothing && !exchange.is_idle() && !exchange.is_unsynced() &&
+         !exchange.in_copy();
+}
+
+std::size_t Session::process(pg::Bytes data) {
+  std::size_t at = 0;
+  while (at < data.size() && state_ != State::ended) {
+    const pg::Bytes rest = data.subspan(at);
+    if (body_left_ != 0) {
+      const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, rest.size()));
+      if (!discard_body_) worker().to_server.keep(rest.first(part));
+      body_left_ -= part;
+      at += part;
+      continue;
+    }
+    pg::Header header;
+    const pg::Framing framing = pg::read_header(rest, conf().limits.message_bytes_max, header);
+    if (framing == pg::Framing::incomplete) break;
+    if (framing == pg::Framing::malformed || !is_known(header.type)) {
+      protocol_violation(framing == pg::Framing::malformed ? "invalid message length"
+                                                           : "invalid frontend message type");
+      return data.size();
+    }
+    if (server_ == nullptr) {
+      if (const auto used = take_without_server(header, rest)) {
+        if (*used == 0) break;
+        at += *used;
+        continue;
+      }
+      if (begin_unit(rest) != Begin::ready) break;
+    } else if (must_wait_at_boundary() || rolling_back_) {
+      break;
+    }
+    if (state_ == State::ended) break;
+    const std::size_t available = std::min(rest.size(), header.total());
+    const bool is_huge = header.total() > conf().limits.buffered_message_bytes_max;
+    if (available < header.total() && is_taken_whole(header.type) && !is_huge) break;
+    const Take taken = take_message(header, rest.first(available));
+    if (taken != Take::done) break;
+    at += available;
+    unit_left_ -= std::min<std::uint64_t>(unit_left_, available);
+  }
+  if (state_ == State::ended) return data.size();
+  send_to_server();
+  answer_fabricated();
+  return at;
+}
+
+std::optional<std::size_t> Session::take_without_server(const pg::Header& header, pg::Bytes rest) {
+  const bool is_whole = rest.size() >= header.total();
+  if (header.type == 'X') {
+    end("client said goodbye");
+    return rest.size();
+  }
+  if (header.type == 'S') {
+    if (!is_whole) return 0;
+    skip_until_sync_ = false;
+    std::string reply;
+    pg::put_ready_for_query(reply, client_status_);
+    send_to_client(reply);
+    return header.total();
+  }
+  // Flush has nothing to push; CopyData and its end may come late, after the server refused the COPY.
+  const bool is_stray = header.type == 'H' || header.type == 'd' || header.type == 'c' || header.type == 'f';
+  if (!is_stray && !skip_until_sync_) return std::nullopt;
+  const std::size_t available = std::min(rest.size(), header.total());
+  discard_body_ = true;
+  body_left_ = header.total() - available;
+  return available;
+}
+
+Session::Take Session::take_message(const pg::Header& header, pg::Bytes message) {
+  begin_only_ = false;  // whatever comes now, the transaction is more than its BEGIN
+  discard_body_ = false;
+  if (message.size() < header.total() && is_taken_whole(header.type)) {
+    if (header.type != 'Q') {
+      end("message too long", "54000", "a message of this type may have at most limits.buffered_message_size bytes");
+      return Take::stop;
+    }
+    pins_ |= pin_unwatched;  // too long to be looked at: it may have set up anything
+    server_->exchange.sent(pg::Request::query);
+    take_streamed(header, message);
+    return Take::done;
+  }
+  switch (header.type) {
+    case 'Q':
+      return take_query(message);
+    case 'P':
+      return take_parse(message);
+    case 'B':
+      return take_bind(header, message);
+    case 'D':
+    case 'C':
+      return take_describe_or_close(header, message);
+    case 'E':
+      forward(message, pg::Request::execute);
+      return Take::done;
+    case 'S':
+      forward(message, pg::Request::sync);
+      return Take::done;
+    case 'F':
+      server_->exchange.sent(pg::Request::function_call);
+      take_streamed(header, message);
+      return Take::done;
+    case 'c':
+    case 'f':
+      server_->exchange.sent_copy_end();
+      take_streamed(header, message);
+      return Take::done;
+    case 'X':
+      end("client said goodbye");
+      return Take::stop;
+    default:
+      take_streamed(header, message);
+      return Take::done;  // CopyData, Flush
+  }
+}
+
+void Session::take_streamed(const pg::Header& header, pg::Bytes available) {
+  worker().to_server.keep(available);
+  body_left_ = header.total() - available.size();
+}
+
+void Session::forward(pg::Bytes message, pg::Request request) {
+  worker().to_server.keep(message);
+  server_->exchange.sent(request);
+}
+
+Session::Take Session::take_query(pg::Bytes message) {
+  const pg::Bytes body = message.subspan(pg::header_bytes);
+  const std::string_view sql = pg::text(body).substr(0, body.empty() ? 0 : body.size() - 1);
+  unnamed_parse_.clear();  // a simple query destroys the unnamed statement
+  server_->unnamed_owner = 0;
+  if (pg::may_touch_state(sql)) {
+    const pg::Watch watch = pg::watch_state(sql);
+    note_effects(watch);
+    const bool is_begin =
+        watch.statements == 1 && watch.effects.size() == 1 && watch.effects[0].kind == pg::EffectKind::begin;
+    if (is_begin && server_->exchange.is_safe_point() && client_status_ == 'I') {
+      begin_only_ = true;
+      begin_sql_ = sql;
+    }
+  }
+  forward(message, pg::Request::query);
+  return Take::done;
+}
+
+Session::Take Session::take_parse(pg::Bytes message) {
+  pg::Reader reader(message.subspan(pg::header_bytes));
+  const auto name = reader.cstring();
+  const std::string_view content = pg::text(reader.rest());
+  if (!name || content.find('\0') == std::string_view::npos) {
+    protocol_violation("malformed Parse message");
+    return Take::stop;
+  }
+  pg::Exchange& exchange = server_->exchange;
+  if (name->empty()) {
+    unnamed_parse_.assign(content.size() <= unnamed_bytes_max ? content : std::string_view());
+    server_->unnamed_owner = number_;
+    const std::string_view sql = content.substr(0, content.find('\0'));
+    if (pg::may_touch_state(sql)) note_effects(pg::watch_state(sql));
+    forward(message, pg::Request::parse);
+    return Take::done;
+  }
+  if (const auto known = prepared_.find(*name); known != prepared_.end()) {
+    // The server must refuse it (42P05), at this place of the pipeline: prepare what it already has once more.
+    const StatementPtr statement = known->second.statement;
+    ensure_prepared(statement);
+    put_parse(worker().to_server.own(), server_side_name(statement->number, server_->statement_generation()), content);
+    exchange.sent(pg::Request::parse);
+    return Take::done;
+  }
+  if (prepared_.size() >= prepared_max) {
+    end("too many prepared statements", "54000", "a session may have at most 10000 prepared statements");
+    return Take::stop;
+  }
+  const StatementPtr statement = worker().statements.intern(content);
+  prepared_.emplace(*name, Prepared{statement, router::Verdict::write, nullptr});
+  unit_parses_.emplace_back(statement->number, *name);
+  if (server_->has_statement(statement->number)) {
+    exchange.fabricate(pg::Request::parse, statement->number);
+    return Take::done;
+  }
+  if (const std::uint32_t old = server_->statement_to_close(conf().pool.prepared_statements_max); old != 0) {
+    pg::put_close_statement(worker().to_server.own(), server_side_name(old, server_->statement_generation()));
+    exchange.sent(pg::Request::close, pg::Owner::ours, old);
+    server_->drop_statement(old);
+  }
+  put_parse(worker().to_server.own(), server_side_name(statement->number, server_->statement_generation()), content);
+  exchange.sent(pg::Request::parse, pg::Owner::client, statement->number);
+  server_->add_statement(statement->number);
+  return Take::done;
+}
+
+void Session::ensure_prepared(const StatementPtr& statement) {
+  if (server_->has_statement(statement->number)) return;
+  std::string& out = worker().to_server.own();
+  const std::uint32_t generation = server_->statement_generation();
+  if (const std::uint32_t old = server_->statement_to_close(conf().pool.prepared_statements_max); old != 0) {
+    pg::put_close_statement(out, server_side_name(old, generation));
+    server_->exchange.sent(pg::Request::close, pg::Owner::ours, old);
+    server_->drop_statement(old);
+  }
+  put_parse(out, server_side_name(statement->number, generation), statement->content);
+  server_->exchange.sent(pg::Request::parse, pg::Owner::ours, statement->number);
+  server_->add_statement(statement->number);
+}
+
+// A driver may prepare the unnamed statement in one segment and bind it in the next, which may run elsewhere.
+void Session::ensure_unnamed() {
+  if (server_->unnamed_owner == number_ || unnamed_parse_.empty()) return;
+  put_parse(worker().to_server.own(), "", unnamed_parse_);
+  server_->exchange.sent(pg::Request::parse, pg::Owner::ours);
+  server_->unnamed_owner = number_;
+}
+
+Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) {
+  pg::Reader reader(available.subspan(std::min(available.size(), pg::header_bytes)));
+  const auto portal = reader.cstring();
+  const auto name = reader.cstring();
+  if (!portal || !name) {
+    if (available.size() < header.total() && available.size() < names_bytes_max) return Take::incomplete;
+    protocol_violation("malformed Bind message");
+    return Take::stop;
+  }
+  const auto found = name->empty() ? prepared_.end() : prepared_.find(*name);
+  if (name->empty()) ensure_unnamed();
+  if (found == prepared_.end() && !name->starts_with(server_side_prefix)) {
+    server_->exchange.sent(pg::Request::bind);
+    take_streamed(header, available);  // unnamed, or a name that the server will not know either
+    return Take::done;
+  }
+  std::string server_name = "?" + std::string(*name);  // nobody gets at a shared statement by guessing its name
+  if (found != prepared_.end()) {
+    ensure_prepared(found->second.statement);
+    note_effects(found->second.statement->watch);
+    server_name = server_side_name(found->second.statement->number, server_->statement_generation());
+  }
+  std::string& out = worker().to_server.own();
+  const std::size_t length = header.body + 4 - name->size() + server_name.size();
+  pg::Writer(out)
+      .u8('B')
+      .u32(static_cast<std::uint32_t>(length))
+      .cstring(*portal)
+      .cstring(server_name)
+      .raw(pg::text(reader.rest()));
+  body_left_ = header.total() - available.size();
+  server_->exchange.sent(pg::Request::bind);
+  return Take::done;
+}
+
+Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Bytes message) {
+  pg::Reader reader(message.subspan(pg::header_bytes));
+  const auto what = reader.u8();
+  const auto name = reader.cstring();
+  if (!what || !name) {
+    protocol_violation("malformed Describe or Close message");
+    return Take::stop;
+  }
+  const bool is_close = header.type == 'C';
+  const pg::Request request = is_close ? pg::Request::close : pg::Request::describe;
+  if (*what != 'S' || name->empty()) {
+    if (*what == 'S' && !is_close) ensure_unnamed();
+    forward(message, request);
+    return Take::done;
+  }
+  const auto found = prepared_.find(*name);
+  if (is_close) {
+    // Other sessions use it: it stays prepared on the server, only this session forgets it.
+    std::uint32_t number = 0;
+    if (found != prepared_.end()) {
+      number = found->second.statement->number;
+      unit_closed_.emplace_back(found->first, std::move(found->second));
+      prepared_.erase(found);
+    }
+    server_->exchange.fabricate(request, number);
+    return Take::done;
+  }
+  if (found == prepared_.end() && !name->starts_with(server_side_prefix)) {
+    forward(message, request);
+    return Take::done;
+  }
+  std::string server_name = "?" + std::string(*name);
+  if (found != prepared_.end()) {
+    ensure_prepared(found->second.statement);
+    server_name = server_side_name(found->second.statement->number, server_->statement_generation());
+  }
+  pg::Writer(worker().to_server.own()).begin(header.type).u8(*what).cstring(server_name).end();
+  server_->exchange.sent(request);
+  return Take::done;
+}
+
+void Session::send_to_server() {
+  Outgoing& out = worker().to_server;
+  if (out.empty()) return;
+  if (server_ != nullptr) {
+    ServerConnection& server = *server_;
+    server.send(out.view());
+    if (state_ != State::ended && server_ == &server && server.is_backed_up()) pause_client(true);
+  }
+  out.clear();
+}
+
+void Session::server_took_everything() {
+  if (state_ != State::active) return;
+  pause_client(false);
+  run_input();
+}
+
+// A reply of ours whose turn has come although the server is not asked for anything before it.
+void Session::answer_fabricated() {
+  if (server_ == nullptr || server_->exchange.is_simple_only()) return;
+  pg::Exchange::Entry entry{};
+  std::string reply;
+  while (server_->exchange.next_fabricated(entry))
+    pg::put_empty_message(reply, entry.request == pg::Request::parse ? '1' : '3');
+  if (reply.empty()) return;
+  if (ramped_ && !answered_)
+    held_reply_ += reply;
+  else
+    send_to_client(reply);
+}
+
+void Session::protocol_violation(const std::string& what) {
+  shard_.numbers.protocol_errors.add();
+  end("protocol violation by the client", "08P01", what);
+}
+
+void Session::pause_client(bool paused) {
+  const std::uint32_t base = events_ & static_cast<std::uint32_t>(EPOLLOUT);
+  listen_to(base | static_cast<std::uint32_t>(paused ? EPOLLRDHUP : EPOLLIN));
+}
+
+}  // namespace turnout::proxy

@@ -1,0 +1,339 @@
+// Units of work and leases: where a unit goes, what a session brings to a server connection, how it leaves it.
+#include <algorithm>
+#include <unordered_map>
+
+#include "proxy/canceller.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy {
+
+namespace pg = protocol::pg;
+
+namespace {
+
+// A unit longer than this is not looked at: it goes to the writer.
+constexpr std::size_t looked_at_bytes_max = 256 * 1024;
+
+router::Verdict worse(router::Verdict a, router::Verdict b) {
+  return std::max(a, b);
+}
+
+// Ends or frees work of others, and changes nothing that could be lost: passes the hold until the fence.
+bool frees_others(const pg::Watch& watch) {
+  if (watch.effects.empty() || watch.effects.size() != watch.statements) return false;
+  return std::all_of(watch.effects.begin(), watch.effects.end(), [](const pg::Effect& effect) {
+    return effect.kind == pg::EffectKind::finish_prepared || effect.kind == pg::EffectKind::advisory_unlock ||
+           effect.kind == pg::EffectKind::unlisten || effect.kind == pg::EffectKind::unlisten_all;
+  });
+}
+
+bool turns_off(const std::string* value) {
+  return value != nullptr && (value->find("off") != std::string::npos || value->find("OFF") != std::string::npos ||
+                              value->find("false") != std::string::npos || value->find('0') != std::string::npos);
+}
+
+}  // namespace
+
+void Session::set_state(State state) {
+  state_ = state;
+  since_us_ = worker().loop.now_us();
+}
+
+// ---- deciding ------------------------------------------------------------------------------------------------------
+
+Session::Begin Session::begin_unit(pg::Bytes rest) {
+  bool incomplete = false;
+  unit_is_read_ = false;
+  replay_.clear();
+  unit_left_ = 0;
+  const router::Unit unit = describe_unit(rest, incomplete);
+  if (incomplete) return Begin::incomplete;
+  const std::uint64_t proven = shard_.deployment.tokens.proven.load(std::memory_order_acquire);
+  const router::Route route = router::route(shard_.table(), unit, proven);
+  if (route.held) {
+    start_hold(rest.size());
+    return Begin::stop;
+  }
+  ramped_ = route.access == router::Access::read;
+  answered_ = false;
+  if (ramped_)
+    replay_.assign(pg::text(rest.first(static_cast<std::size_t>(unit_left_))));
+  else
+    unit_left_ = 0;
+  Pool& pool = account_.pool(route.side, route.access);
+  set_state(State::waiting);
+  unit_began_us_ = since_us_;
+  ServerConnection* const connection = pool.take(*this);
+  if (connection == nullptr) return Begin::stop;
+  attach(*connection);
+  return state_ == State::active ? Begin::ready : Begin::stop;
+}
+
+router::Unit Session::describe_unit(pg::Bytes rest, bool& incomplete) {
+  router::Unit unit;
+  unit.session_hash = hash_;
+  unit.required_sample = required_sample_;
+  const router::RoutingTable& table = shard_.table();
+  if (!table.needs_verdicts()) return unit;
+  unit.session_known_state = pins_ == 0 && !must_begin_;
+  std::size_t length = 0;
+  bool unblocks = false;
+  unit.verdict = segment_verdict(rest, incomplete, length, unblocks);
+  unit.unblocks = unblocks && !must_begin_;
+  unit_left_ = length;
+  unit_is_read_ = unit.verdict == router::Verdict::read;
+  // The second run of a read that failed on the other connection, and work behind a BEGIN, belong to the writer.
+  if (no_ramp_ || must_begin_) unit.verdict = router::Verdict::write;
+  return unit;
+}
+
+router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::size_t& length, bool& unblocks) {
+  std::unordered_map<std::string_view, std::string_view> parsed;  // name → text, of this segment
+  router::Verdict verdict = router::Verdict::read_writer;
+  bool has_bind = false;
+  while (true) {
+    const pg::Bytes left = rest.subspan(length);
+    pg::Header header;
+    const pg::Framing framing = pg::read_header(left, conf().limits.message_bytes_max, header);
+    const bool is_whole = framing == pg::Framing::complete && left.size() >= header.total();
+    if (length + (framing == pg::Framing::complete ? header.total() : 0) > looked_at_bytes_max)
+      return router::Verdict::write;
+    if (!is_whole) {
+      incomplete = framing != pg::Framing::malformed;
+      return router::Verdict::write;
+    }
+    length += header.total();
+    pg::Reader body(left.subspan(pg::header_bytes, header.body));
+    if (header.type == 'S') return verdict;  // nothing bound: it only prepares, which any connection can do
+    if (header.type == 'Q') {
+      const auto sql = body.cstring();
+      if (!sql || length != header.total()) return router::Verdict::write;
+      if (pg::may_touch_state(*sql)) {
+        unblocks = frees_others(pg::watch_state(*sql));
+        return router::Verdict::write;
+      }
+      return text_verdict(*sql);
+    }
+    if (header.type == 'P') {
+      const auto name = body.cstring();
+      const auto sql = body.cstring();
+      if (!name || !sql || pg::may_touch_state(*sql)) return router::Verdict::write;
+      parsed[*name] = *sql;
+    } else if (header.type == 'B') {
+      const auto portal = body.cstring();
+      const auto name = body.cstring();
+      if (!portal || !name) return router::Verdict::write;
+      const auto here = parsed.find(*name);
+      const auto known = prepared_.find(*name);
+      router::Verdict one = router::Verdict::write;
+      if (here != parsed.end())
+        one = text_verdict(here->second);
+      else if (name->empty() && !unnamed_parse_.empty())
+        one = text_verdict(unnamed_parse_.c_str());
+      else if (!name->empty() && known != prepared_.end())
+        one = statement_verdict(known->second);
+      if (one == router::Verdict::write) return one;
+      verdict = has_bind ? worse(verdict, one) : one;
+      has_bind = true;
+    } else if (header.type != 'D' && header.type != 'E' && header.type != 'C') {
+      return router::Verdict::write;  // Flush, FunctionCall, COPY: not complete up to a Sync, or not a read
+    }
+  }
+}
+
+router::Verdict Session::text_verdict(std::string_view sql) {
+  const std::string* const path = parameters_.find("search_path");
+  const bool trusted = !turns_off(parameters_.find("standard_conforming_strings"));
+  return shard_.verdicts.verdict(sql, shard_.catalog, account_.shared.database,
+                                 path != nullptr ? std::string_view(*path) : std::string_view(), trusted);
+}
+
+router::Verdict Session::statement_verdict(Prepared& prepared) {
+  if (prepared.verdict_catalog == shard_.catalog.get()) return prepared.verdict;
+  prepared.verdict =
+      prepared.statement->watch.effects.empty() ? text_verdict(prepared.statement->sql()) : router::Verdict::write;
+  prepared.verdict_catalog = shard_.catalog.get();
+  return prepared.verdict;
+}
+
+// ---- leasing -------------------------------------------------------------------------------------------------------
+
+void Session::attach(ServerConnection& connection) {
+  const std::uint64_t now_us = worker().loop.now_us();
+  shard_.numbers.wait.record(now_us - unit_began_us_);
+  if (held_us_ != 0) {
+    shard_.deployment.record_hold(now_us - held_us_);
+    held_us_ = 0;
+  }
+  server_ = &connection;
+  set_state(State::active);
+  shard_.lease_began(connection.pool());
+  restore_state(connection);
+}
+
+void Session::restore_state(ServerConnection& connection) {
+  pg::Exchange& exchange = connection.exchange;
+  if (connection.suspect && connection.last_session != number_) {
+    pg::put_query(worker().to_server.own(), "DISCARD ALL");
+    exchange.sent(pg::Request::query, pg::Owner::ours);
+    connection.parameters.clear();
+    connection.drop_all_statements();
+    connection.unnamed_owner = 0;
+    connection.suspect = false;
+  }
+  if (connection.parameters != parameters_) {
+    pg::put_query(worker().to_server.own(), Parameters::difference(connection.parameters, parameters_));
+    exchange.sent(pg::Request::query, pg::Owner::ours);
+    connection.parameters = parameters_;
+    connection.unnamed_owner = 0;
+  }
+  if (must_begin_) {
+    pg::put_query(worker().to_server.own(), begin_sql_);
+    exchange.sent(pg::Request::query, pg::Owner::ours);
+    at_begin_ = parameters_;
+    connection.unnamed_owner = 0;
+    must_begin_ = false;
+  }
+  connection.last_session = number_;
+}
+
+void Session::served(ServerConnection& connection) {
+  attach(connection);
+  pause_client(false);
+  run_input();
+  if (state_ == State::active) send_to_server();
+}
+
+bool Session::keeps_lease() const {
+  if (pins_ != 0) return true;
+  const router::RoutingTable& table = shard_.table();
+  const Pool& pool = server_->pool();
+  return conf().pool.mode == conf::PoolMode::session && table.hold == router::Hold::nothing &&
+         table.writer == pool.side() && pool.access() == router::Access::write && !shard_.is_stopping();
+}
+
+void Session::detach() {
+  ServerConnection& connection = *server_;
+  server_ = nullptr;
+  shard_.lease_ended(connection.pool());
+  set_state(State::idle);
+  connection.pool().give_back(connection);
+}
+
+void Session::unit_done(ServerConnection& connection) {
+  shard_.numbers.query.record(worker().loop.now_us() - unit_began_us_);
+  if (detour_) {
+    begin_detour();
+    return;
+  }
+  ramped_ = no_ramp_ = answered_ = false;
+  replay_.clear();
+  if (ending_at_safe_point_ && pins_ == 0) {
+    end("the proxy stops", "57P01", "terminating connection: Turnout is shutting down");
+    return;
+  }
+  if (&connection == server_ && !keeps_lease()) detach();
+  run_input();
+}
+
+// The read did not succeed where it was sent, and the client has seen nothing of it: the writer's answer counts.
+void Session::begin_detour() {
+  shard_.numbers.detours.add();
+  if (server_ != nullptr) detach();
+  for (const auto& [number, name] : unit_parses_) prepared_.erase(name);
+  for (auto& [name, prepared] : unit_closed_) prepared_.insert_or_assign(name, std::move(prepared));
+  unit_parses_.clear();
+  unit_closed_.clear();
+  pending_effects_.clear();
+  held_reply_.clear();
+  detour_ = ramped_ = answered_ = unit_failed_ = false;
+  unit_left_ = 0;
+  no_ramp_ = true;
+  input_.insert(0, replay_);
+  run_input();
+}
+
+// ---- holding -------------------------------------------------------------------------------------------------------
+
+void Session::start_hold(std::size_t bytes) {
+  set_state(State::held);
+  unit_began_us_ = since_us_;
+  if (held_us_ == 0) held_us_ = since_us_;
+  shard_.hold(*this, bytes);
+}
+
+void Session::reconsider() {
+  set_state(State::idle);
+  run_input();
+  if (state_ == State::idle || state_ == State::active) pause_client(false);
+}
+
+void Session::table_changed() {
+  if (server_ == nullptr || state_ != State::active) return;
+  if (begin_only_ && shard_.table().hold != router::Hold::nothing) {
+    rollback_empty_transaction();
+    return;
+  }
+  if (server_->exchange.is_safe_point() && body_left_ == 0 && !keeps_lease()) detach();
+}
+
+// Nothing has happened in it yet: end it here, begin it anew on whoever is the writer then; the client notices nothing.
+void Session::rollback_empty_transaction() {
+  if (rolling_back_ || !server_->exchange.is_idle() || client_status_ != 'T') return;
+  rolling_back_ = true;
+  std::string message;
+  pg::put_query(message, "ROLLBACK");
+  server_->exchange.sent(pg::Request::query, pg::Owner::ours);
+  server_->send(message);
+}
+
+// ---- failing a unit that was never sent ----------------------------------------------------------------------------
+
+void Session::wait_failed(const LoginFailure& failure) {
+  set_state(State::idle);
+  refuse_unit(failure.sqlstate, failure.message, failure.raw_error);
+}
+
+void Session::refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error) {
+  shard_.numbers.client_errors.add();
+  held_us_ = 0;
+  ramped_ = no_ramp_ = false;
+  pg::Header header;
+  std::string reply;
+  if (!raw_error.empty())
+    pg::put_raw_error(reply, raw_error);
+  else
+    pg::put_error(reply, {"ERROR", std::string(sqlstate), std::string(message), {}, {}});
+  const bool is_query =
+      pg::read_header(pg::bytes_of(input_), UINT32_MAX, header) == pg::Framing::complete && header.type == 'Q';
+  if (is_query) {
+    const std::size_t whole = std::min(input_.size(), header.total());
+    input_.erase(0, whole);
+    discard_body_ = true;
+    body_left_ = header.total() - whole;
+    pg::put_ready_for_query(reply, client_status_);
+  } else {
+    skip_until_sync_ = true;
+  }
+  send_to_client(reply);
+  if (state_ == State::ended) return;
+  run_input();
+  if (state_ == State::idle) pause_client(false);
+}
+
+void Session::cancel() {
+  if (state_ == State::waiting || state_ == State::held) {
+    shard_.unhold(*this);
+    if (state_ == State::waiting)
+      for (const router::Side side : {router::Side::blue, router::Side::green})
+        for (const router::Access access : {router::Access::write, router::Access::read})
+          account_.pool(side, access).forget(*this);
+    set_state(State::idle);
+    refuse_unit("57014", "canceling statement due to user request", {});
+  } else if (server_ != nullptr && !server_->exchange.is_idle()) {
+    send_cancel(shard_, *server_);
+  }
+}
+
+}  // namespace turnout::proxy

@@ -1,0 +1,98 @@
+// One deployment on one worker: its sessions, its pools, its copy of the routing table.
+//
+// Everything here runs on the worker's thread. New tables and settings come as posted tasks; levels go out through the
+// worker's own numbers, the table's version last.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/deployment.h"
+#include "proxy/pool.h"
+#include "proxy/proxy.h"
+#include "router/verdict_cache.h"
+
+namespace turnout::proxy {
+
+class Greeting;
+class Session;
+class Worker;
+
+// One (database, user) on one worker: four pools, and the logins that wait to hear what a server says.
+class Account {
+ public:
+  Account(Shard& shard, SharedAccount& shared);
+  [[nodiscard]] Pool& pool(router::Side side, router::Access access) {
+    return *pools_[router::index(side)][router::index(access)];
+  }
+  [[nodiscard]] const auto& pools() const { return pools_; }
+  SharedAccount& shared;
+  Shard& shard;
+  std::uint32_t sessions = 0;
+  std::vector<Greeting*> greetings;  // wait for the first server login
+
+ private:
+  std::array<std::array<std::unique_ptr<Pool>, 2>, 2> pools_;
+};
+
+class Shard {
+ public:
+  Shard(Worker& worker, Deployment& deployment);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  Worker& worker;
+  Deployment& deployment;
+  WorkerNumbers& numbers;
+  SettingsPtr settings;
+  router::CatalogPtr catalog;
+  router::VerdictCache verdicts;
+
+  [[nodiscard]] const router::RoutingTable& table() const { return *table_; }
+  [[nodiscard]] Account& account(SharedAccount& shared);
+  [[nodiscard]] const std::map<SharedAccount*, std::unique_ptr<Account>>& accounts() const { return accounts_; }
+
+  void apply_table(router::RoutingTablePtr table);
+  void apply_settings(SettingsPtr settings);
+  std::uint32_t tick();   // returns when it wants the next one, in milliseconds
+  void drain_for_stop();  // ends what is at a safe point, now and at every next one
+  [[nodiscard]] bool is_stopping() const { return stopping_; }
+
+  // ---- logins and sessions
+  void add_greeting(std::unique_ptr<Greeting> greeting);
+  void remove_greeting(Greeting& greeting);  // buries it
+  Session& add_session(std::unique_ptr<Session> session);
+  void remove_session(Session& session);  // buries it
+  [[nodiscard]] Session* find_session(std::uint32_t number) const;
+  [[nodiscard]] const std::map<std::uint32_t, std::unique_ptr<Session>>& sessions() const { return sessions_; }
+
+  // ---- the hold: sessions wait here, oldest first
+  void hold(Session& session, std::size_t bytes);
+  void unhold(Session& session);
+  [[nodiscard]] std::size_t held() const { return held_.size(); }
+
+  // ---- counting leases: the levels of the drain
+  void lease_began(const Pool& pool);
+  void lease_ended(const Pool& pool);
+
+ private:
+  void reconsider_waiters();
+  void release_held();
+
+  router::RoutingTablePtr table_;
+  std::map<SharedAccount*, std::unique_ptr<Account>> accounts_;
+  std::map<std::uint32_t, std::unique_ptr<Session>> sessions_;
+  std::list<std::unique_ptr<Greeting>> greetings_;
+  std::deque<Session*> held_;
+  std::uint64_t swept_ms_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace turnout::proxy

@@ -1,0 +1,77 @@
+// One non-blocking socket, plain or TLS. Owns the descriptor and the TLS state; knows no message.
+//
+// Always true: after start_tls() nothing received before it is ever returned (the caller must have an empty buffer:
+// CVE-2021-23214 class). Idle TLS connections have their record buffers released (SSL_MODE_RELEASE_BUFFERS).
+#pragma once
+
+#include <openssl/ssl.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "conf/config.h"
+
+namespace turnout::proxy {
+
+enum class IoStatus { ok, would_block, closed, failed };
+
+struct IoResult {
+  IoStatus status = IoStatus::ok;
+  std::size_t bytes = 0;
+};
+
+class Transport {
+ public:
+  Transport() = default;
+  explicit Transport(int fd) : fd_(fd) {}
+  ~Transport() { close(); }
+  Transport(Transport&& other) noexcept;
+  Transport& operator=(Transport&& other) noexcept;
+
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] bool is_open() const { return fd_ >= 0; }
+  [[nodiscard]] bool is_tls() const { return ssl_ != nullptr; }
+  void close();
+
+  // TLS. handshake() is called at every readiness until ok.
+  // As a client: server_name for SNI, and checked against the certificate when check_name.
+  void start_tls(SSL_CTX& context, bool as_server, const std::string& server_name, bool check_name);
+  [[nodiscard]] IoStatus handshake();
+  [[nodiscard]] bool wants_write() const { return wants_write_; }  // of the last would_block
+  // RFC 5929 tls-server-end-point of the certificate that the server side showed; empty without TLS.
+  [[nodiscard]] std::string channel_binding(bool we_are_server) const;
+
+  [[nodiscard]] IoResult read(std::span<std::uint8_t> into);
+  [[nodiscard]] bool has_pending() const { return ssl_ != nullptr && SSL_pending(ssl_.get()) > 0; }
+  [[nodiscard]] IoResult write(std::string_view data);
+  [[nodiscard]] const std::string& error() const { return error_; }
+
+  // A connected, or connecting, non-blocking socket. -1 and errno on failure.
+  [[nodiscard]] static int connect_to(const conf::Address& address);
+  [[nodiscard]] static int socket_error(int fd);  // SO_ERROR
+
+ private:
+  struct SslDelete {
+    void operator()(SSL* ssl) const { SSL_free(ssl); }
+  };
+  IoStatus tls_status(int result);
+
+  int fd_ = -1;
+  std::unique_ptr<SSL, SslDelete> ssl_;
+  bool wants_write_ = false;
+  std::string error_;
+};
+
+// SSL_CTX of one purpose. Throws std::runtime_error naming the file that cannot be used.
+struct ContextDelete {
+  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+};
+using TlsContext = std::unique_ptr<SSL_CTX, ContextDelete>;
+[[nodiscard]] TlsContext make_client_side_context(const conf::Tls& tls);  // we accept clients
+[[nodiscard]] TlsContext make_server_side_context(const conf::Tls& tls);  // we connect to servers
+
+}  // namespace turnout::proxy
