@@ -135,9 +135,9 @@ def _role_that_outranks_the_fence(pair: Pair) -> Iterator[None]:
 
 @contextmanager
 def _write_on_green(pair: Pair) -> Iterator[None]:
-    pair.green.sql("SET default_transaction_read_only = off; INSERT INTO notes (id, body) VALUES (900001, 'errant')")
+    pair.green.sql("INSERT INTO notes (id, body) VALUES (900001, 'errant')")
     yield
-    pair.green.sql("SET default_transaction_read_only = off; DELETE FROM notes WHERE id = 900001")
+    pair.green.sql("DELETE FROM notes WHERE id = 900001")
 
 
 REFUSALS: dict[str, Callable[[Pair], ContextManager[None]]] = {
@@ -195,7 +195,7 @@ def test_no_replication_at_all(turnout: Turnout, pair: Pair) -> None:
     for server in (pair.green, pair.blue):
         for (name,) in server.sql("SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = 'app')"):
             server.sql(f"ALTER SUBSCRIPTION {name} DISABLE", user="turnout")
-            server.sql(f"SET default_transaction_read_only = off; ALTER SUBSCRIPTION {name} SET (slot_name = NONE)", user="turnout")
-            server.sql(f"SET default_transaction_read_only = off; DROP SUBSCRIPTION {name}", user="turnout")
+            server.sql(f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)", user="turnout")
+            server.sql(f"DROP SUBSCRIPTION {name}", user="turnout")
     assert any(name.startswith("replication.") for name in failed(turnout))
     assert turnout.cli("cutover", "app", "--yes").code == REFUSED

@@ -72,10 +72,10 @@ def where(connection: psycopg.Connection[Any]) -> str:
 
 @pytest.fixture
 def marked(pair: Pair) -> Any:
-    pair.green.sql("SET default_transaction_read_only = off; SET session_replication_role = replica; "
+    pair.green.sql("SET session_replication_role = replica; "
                    "UPDATE notes SET body = 'green''s own' WHERE id = 50")
     yield
-    pair.green.sql("SET default_transaction_read_only = off; SET session_replication_role = replica; "
+    pair.green.sql("SET session_replication_role = replica; "
                    "UPDATE notes SET body = 'note 50' WHERE id = 50")
 
 
@@ -130,7 +130,7 @@ def test_a_session_reads_its_own_writes(turnout: Turnout, pair: Pair) -> None:
 def test_detour(turnout: Turnout, pair: Pair) -> None:
     """A read that fails on green only is answered by the writer; the client notices nothing, a counter does."""
     set_weight(turnout, 100)
-    pair.green.sql("SET default_transaction_read_only = off; REVOKE SELECT ON pgbench_tellers FROM app")
+    pair.green.sql("REVOKE SELECT ON pgbench_tellers FROM app")
     try:
         before = sum(value for key, value in turnout.metrics().items() if key.startswith("turnout_route_detours_total"))
         with turnout.connect() as connection:
@@ -142,7 +142,7 @@ def test_detour(turnout: Turnout, pair: Pair) -> None:
         after = sum(value for key, value in turnout.metrics().items() if key.startswith("turnout_route_detours_total"))
         assert after > before, "no read went to green at all"
     finally:
-        pair.green.sql("SET default_transaction_read_only = off; GRANT SELECT ON pgbench_tellers TO app")
+        pair.green.sql("GRANT SELECT ON pgbench_tellers TO app")
 
 
 def test_green_dies_under_the_reads(turnout: Turnout, pair: Pair) -> None:
