@@ -31,6 +31,7 @@ namespace {
   Needs set = 0;
   if (state.decision == Decision::commit) set |= bit(Fact::committed);
   if (aborted) set |= bit(Fact::aborted);
+  if (state.fence_up) set |= bit(Fact::fence_up);
   if (!is_outstanding(state, Step::raise_fence) && (!state.restarted || has(state.done, Step::end_former_from))) {
     set |= bit(Fact::fence_settled);
   }

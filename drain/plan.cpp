@@ -52,7 +52,7 @@ constexpr Plan plan = {{
 
     {publish_doubt, Road::revert, effect, all(Fact::doubt)},
     {decide_abort, Road::revert, effect, 0},
-    {lower_fence, Road::revert, effect, all(Fact::aborted, Fact::fence_settled)},
+    {lower_fence, Road::revert, effect, all(Fact::aborted, Fact::fence_up, Fact::fence_settled)},
     {await_writable, Road::revert, wait, all(lower_fence)},
     {publish_release_from, Road::revert, effect, all(Fact::from_open)},
     {await_released_from, Road::revert, wait, all(publish_release_from)},

@@ -68,6 +68,7 @@ inline constexpr std::size_t step_count = static_cast<std::size_t>(Step::publish
 enum class Fact : std::uint8_t {
   committed = step_count,  // the store said commit
   aborted,                 // the store said abort
+  fence_up,                // a fence was raised, or the log of an earlier process says that it may be
   fence_settled,           // no fence of ours is still on its way to `from`
   from_open,               // no fence was raised, or it was lowered and seen open
   quiet,                   // no effect of ours is still on its way to anywhere
