@@ -43,29 +43,32 @@ bool is_system_schema(std::string_view schema) {
 struct Catalog::Database {
   struct Relation {
     RelationRow row;
+    std::vector<std::string> definitions;
     std::vector<std::string> used_relations;  // joined keys
-    std::vector<std::string> used_functions;
     Effect effect;
     enum class Visit : std::uint8_t { not_yet, running, done } visit = Visit::not_yet;
   };
+  // What was told of a relation, perhaps before the relation itself.
+  struct Told {
+    std::vector<std::string> definitions;
+    std::vector<std::string> used_relations;
+  };
 
+  std::string name;
   NameMap<char> functions;      // joined key → worst volatility
   NameMap<Relation> relations;  // joined key
   NameMap<Effect> operators;    // by name; only what is worse than a read
   NameMap<Effect> types;
   NameMap<std::vector<std::string>> function_schemas;  // by name, without the system's
   NameMap<std::vector<std::string>> relation_schemas;
-  NameMap<std::vector<std::string>> pending_relations;  // uses told before or without their relation
-  NameMap<std::vector<std::string>> pending_functions;
+  NameMap<Told> told;  // joined key; empty once resolved
+  std::uint32_t resolving = 0;
   bool carries_everything = true;
 
-  Relation& add(const RelationRow& row);
-  [[nodiscard]] Effect function(std::string_view schema, std::string_view name) const;
-  const Effect& resolve(const std::string& key, Relation& relation);
-  void resolve_all();
-
- private:
-  [[nodiscard]] static Effect own_effect(const RelationRow& row);
+  [[nodiscard]] Effect function(std::string_view schema, std::string_view function_name) const;
+  // Looks into the relation at its first call, which is always during build(): afterwards nothing changes.
+  const Effect& resolve(const Catalog& catalog, Relation& relation);
+  void resolve_all(const Catalog& catalog);
 };
 
 namespace {
@@ -78,15 +81,18 @@ void worsen(Effect& effect, const Effect& by) {
 
 }  // namespace
 
-Effect Catalog::Database::function(std::string_view schema, std::string_view name) const {
-  const auto found = functions.find(joined(schema, name));
+Effect Catalog::Database::function(std::string_view schema, std::string_view function_name) const {
+  const auto found = functions.find(joined(schema, function_name));
   if (found == functions.end()) {
-    return {false, Verdict::write, "function " + shown(schema, name) + "() is not known"};
+    return {false, Verdict::write, "function " + shown(schema, function_name) + "() is not known"};
   }
-  return effect_of_function(schema, name, found->second);
+  return effect_of_function(schema, function_name, found->second);
 }
 
-Effect Catalog::Database::own_effect(const RelationRow& row) {
+namespace {
+
+// Without what lies behind it.
+Effect effect_of_kind(const RelationRow& row, bool is_defined) {
   const std::string name = shown(row.schema, row.name);
   const auto to_writer = [&](const char* what) { return Effect{true, Verdict::read_writer, name + " " + what}; };
   if (is_system_schema(row.schema)) return to_writer("is a system catalog");
@@ -94,7 +100,8 @@ Effect Catalog::Database::own_effect(const RelationRow& row) {
   if (row.persistence == 't') return {true, Verdict::write, name + " is a temporary table"};
   switch (row.kind) {
     case 'v':
-      return {true, Verdict::read, ""};
+      if (is_defined) return {true, Verdict::read, ""};
+      return {true, Verdict::write, name + " is a view whose definition is not known"};
     case 'm':
       return to_writer("is a materialized view, green's is not refreshed with blue's");
     case 'f':
@@ -109,62 +116,66 @@ Effect Catalog::Database::own_effect(const RelationRow& row) {
   }
 }
 
-// Depth first; a view that is being resolved and met again (only recursion through rules could do it) is the writer's.
-const Effect& Catalog::Database::resolve(const std::string& key, Relation& relation) {
+// Each level holds a parser's stack; people stop at a dozen.
+constexpr std::uint32_t views_deep_max = 64;
+
+}  // namespace
+
+// Depth first: classifying a definition asks for the relations in it, which come back here.
+const Effect& Catalog::Database::resolve(const Catalog& catalog, Relation& relation) {
   using Visit = Relation::Visit;
   static const Effect circular{true, Verdict::read_writer, "its definition refers to itself"};
+  static const Effect too_deep{true, Verdict::write, "views nested too deep"};
   if (relation.visit == Visit::done) return relation.effect;
   if (relation.visit == Visit::running) return circular;
+  if (resolving >= views_deep_max) return too_deep;
+  ++resolving;
   relation.visit = Visit::running;
-  relation.effect = own_effect(relation.row);
-  const std::string name = shown(relation.row.schema, relation.row.name);
+  relation.effect = effect_of_kind(relation.row, !relation.definitions.empty());
+  const std::string shown_name = shown(relation.row.schema, relation.row.name);
   const auto through = [&](const Effect& used) {
     if (used.verdict == Verdict::read) return;
     // Past a few steps the chain helps nobody, and a tower of views would make the texts grow without bound.
     const bool is_long = used.why.size() > 300;
-    worsen(relation.effect, {true, used.verdict, is_long ? used.why : name + " uses: " + used.why});
+    worsen(relation.effect, {true, used.verdict, is_long ? used.why : shown_name + " uses: " + used.why});
   };
-  for (const std::string& used : relation.used_functions) {
-    const std::size_t end_of_schema = used.find('\0');
-    through(
-        function(std::string_view(used).substr(0, end_of_schema), std::string_view(used).substr(end_of_schema + 1)));
+  for (const std::string& sql : relation.definitions) {
+    Classified found = classify(sql, catalog, name, "pg_catalog");
+    through({true, found.verdict, std::move(found.why)});
   }
   for (const std::string& used : relation.used_relations) {
     const auto found = relations.find(used);
-    if (used == key) continue;
-    if (found == relations.end()) {
-      through({false, Verdict::read_writer, "a relation that is not known"});
-    } else {
-      through(resolve(used, found->second));
-    }
+    through(found == relations.end() ? Effect{false, Verdict::read_writer, "a relation that is not known"}
+                                     : resolve(catalog, found->second));
   }
+  relation.definitions = {};
   relation.visit = Visit::done;
+  --resolving;
   return relation.effect;
 }
 
-void Catalog::Database::resolve_all() {
-  for (auto& [key, relation] : relations) {
-    if (const auto uses = pending_relations.find(key); uses != pending_relations.end()) {
-      relation.used_relations = std::move(uses->second);
-    }
-    if (const auto uses = pending_functions.find(key); uses != pending_functions.end()) {
-      relation.used_functions = std::move(uses->second);
-    }
+void Catalog::Database::resolve_all(const Catalog& catalog) {
+  for (auto& [key, of_relation] : told) {
+    const auto relation = relations.find(key);
+    if (relation == relations.end()) continue;
+    relation->second.definitions = std::move(of_relation.definitions);
+    relation->second.used_relations = std::move(of_relation.used_relations);
   }
-  pending_relations.clear();
-  pending_functions.clear();
+  told.clear();
   for (auto& [key, relation] : relations) {
-    const Effect& effect = resolve(key, relation);
-    if (effect.verdict == Verdict::read || relation.row.kind == 'S' || is_system_schema(relation.row.schema)) continue;
-    if (relation.row.kind == 'i' || relation.row.kind == 'I' || relation.row.kind == 'c') continue;
-    carries_everything = false;
+    const Effect& effect = resolve(catalog, relation);
+    const char kind = relation.row.kind;
+    const bool holds_rows_to_see = kind != 'S' && kind != 'i' && kind != 'I' && kind != 'c';
+    if (holds_rows_to_see && effect.verdict != Verdict::read && !is_system_schema(relation.row.schema)) {
+      carries_everything = false;
+    }
   }
 }
 
 Catalog::Catalog() = default;
 Catalog::~Catalog() = default;
 
-const Catalog::Database* Catalog::find(std::string_view database) const {
+Catalog::Database* Catalog::find(std::string_view database) const {
   const auto found = databases_.find(std::string(database));
   return found == databases_.end() ? nullptr : found->second.get();
 }
@@ -180,13 +191,13 @@ Effect Catalog::function(std::string_view database, std::string_view schema, std
 }
 
 Effect Catalog::relation(std::string_view database, std::string_view schema, std::string_view name) const {
-  const Database* known = find(database);
+  Database* known = find(database);
   if (known == nullptr) return {false, Verdict::write, "the relations of this database are not known"};
   const auto found = known->relations.find(joined(schema, name));
   if (found == known->relations.end()) {
     return {false, Verdict::read_writer, "relation " + shown(schema, name) + " is not known"};
   }
-  return found->second.effect;
+  return known->resolve(*this, found->second);
 }
 
 Effect Catalog::operation(std::string_view database, std::string_view name) const {
@@ -233,7 +244,10 @@ CatalogBuilder::~CatalogBuilder() = default;
 
 Catalog::Database& CatalogBuilder::database(std::string_view name) {
   auto& slot = catalog_->databases_[std::string(name)];
-  if (!slot) slot = std::make_unique<Catalog::Database>();
+  if (!slot) {
+    slot = std::make_unique<Catalog::Database>();
+    slot->name = name;
+  }
   return *slot;
 }
 
@@ -255,14 +269,13 @@ void CatalogBuilder::add_relation(std::string_view database, const RelationRow& 
   if (is_new && !is_system_schema(row.schema)) known.relation_schemas[row.name].push_back(row.schema);
 }
 
-void CatalogBuilder::add_relation_use(std::string_view database, const RelationUse& row) {
-  this->database(database).pending_relations[joined(row.schema, row.name)].push_back(
-      joined(row.used_schema, row.used_name));
+void CatalogBuilder::add_definition(std::string_view database, const DefinitionRow& row) {
+  this->database(database).told[joined(row.schema, row.name)].definitions.push_back(row.sql);
 }
 
-void CatalogBuilder::add_function_use(std::string_view database, const FunctionUse& row) {
-  this->database(database).pending_functions[joined(row.schema, row.name)].push_back(
-      joined(row.function_schema, row.function_name));
+void CatalogBuilder::add_relation_use(std::string_view database, const RelationUse& row) {
+  this->database(database).told[joined(row.schema, row.name)].used_relations.push_back(
+      joined(row.used_schema, row.used_name));
 }
 
 void CatalogBuilder::add_operator(std::string_view database, const OperatorRow& row) {
@@ -285,7 +298,7 @@ void CatalogBuilder::add_type(std::string_view database, const TypeRow& row) {
 }
 
 CatalogPtr CatalogBuilder::build(std::uint64_t generation, std::string_view deployment) {
-  for (auto& [name, database] : catalog_->databases_) database->resolve_all();
+  for (auto& [name, database] : catalog_->databases_) database->resolve_all(*catalog_);
   catalog_->generation_ = generation;
   catalog_->identity_ = std::hash<std::string_view>{}(deployment)*0x9e3779b97f4a7c15ULL + generation;
   return std::exchange(catalog_, std::unique_ptr<Catalog>(new Catalog));

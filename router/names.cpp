@@ -78,7 +78,10 @@ Effect Names::type(std::string_view schema, std::string_view name) const {
     return {true, Verdict::read_writer, "a value of type " + std::string(name) + " is read from the system catalogs"};
   }
   if (schema == "pg_catalog") return {true, Verdict::read, ""};
-  return catalog_.type(database_, name);
+  Effect effect = catalog_.type(database_, name);
+  // An array type's own name is its element's with an underscore.
+  if (name.starts_with('_')) keep_worse(effect, type(schema, name.substr(1)));
+  return effect;
 }
 
 Effect Names::operation(std::string_view name) const {

@@ -100,29 +100,33 @@ CatalogPtr sample_catalog(std::uint64_t generation, std::string_view deployment)
   builder.add_relation(db, {"public", "sums", 'm', 'p', false});
   builder.add_relation(db, {"public", "remote", 'f', 'p', false});
   builder.add_relation(db, {"public", "orders_id_seq", 'S', 'p', false});
-  for (const char* view : {"v_orders", "v_deep", "v_sums", "v_log", "v_log_deep", "v_gone", "v_rate", "v_loop_a",
-                           "v_loop_b", "v_cat", "v_now"}) {
-    builder.add_relation(db, {"public", view, 'v', 'p', false});
-  }
-  const auto uses = [&](const char* view, const char* relation) {
-    builder.add_relation_use(db, {"public", view, "public", relation});
+  const auto view = [&](const char* name, const char* sql) {
+    builder.add_relation(db, {"public", name, 'v', 'p', false});
+    builder.add_definition(db, {"public", name, sql});
   };
-  uses("v_orders", "orders");
-  uses("v_deep", "v_orders");
-  uses("v_deep", "accounts");
-  uses("v_sums", "sums");
-  uses("v_log", "orders");
-  uses("v_log_deep", "v_log");
-  uses("v_gone", "nobody_knows");
-  uses("v_rate", "orders");
-  uses("v_loop_a", "v_loop_b");
-  uses("v_loop_b", "v_loop_a");
-  uses("part", "part_1");
-  uses("part_bad", "part_bad_f");
-  builder.add_relation_use(db, {"public", "v_cat", "pg_catalog", "pg_class"});
-  builder.add_function_use(db, {"public", "v_log", "public", "log_access"});
-  builder.add_function_use(db, {"public", "v_rate", "public", "current_rate"});
-  builder.add_function_use(db, {"public", "v_now", "pg_catalog", "now"});
+  view("v_orders", "SELECT orders.id, orders.total FROM public.orders");
+  view("v_deep", "SELECT v_orders.id FROM (public.v_orders JOIN public.accounts ON ((accounts.id = v_orders.id)))");
+  view("v_sums", "SELECT sums.total FROM public.sums");
+  view("v_log", "SELECT public.log_access() AS log_access, orders.id FROM public.orders");
+  view("v_log_deep", "SELECT v_log.id FROM public.v_log");
+  view("v_sequence", "SELECT nextval('public.orders_id_seq'::regclass) AS nextval");
+  view("v_lock", "SELECT 1 FROM public.orders WHERE pg_try_advisory_lock((orders.id)::bigint)");
+  view("v_operator", "SELECT (1 OPERATOR(public.<+>) 2) AS x");
+  view("v_gone", "SELECT x.a FROM public.nobody_knows x");
+  view("v_rate", "SELECT public.current_rate() AS current_rate FROM public.orders");
+  view("v_loop_a", "SELECT v_loop_b.a FROM public.v_loop_b");
+  view("v_loop_b", "SELECT v_loop_a.a FROM public.v_loop_a");
+  view("v_cat", "SELECT pg_class.relname FROM pg_class");
+  view("v_now", "SELECT now() AS now, orders.id FROM public.orders");
+  view("v_system_column", "SELECT orders.xmin FROM public.orders");
+  view("v_unparsable", "SELECT SOME SYNTAX OF A LATER VERSION");
+  builder.add_relation(db, {"public", "v_undefined", 'v', 'p', false});
+  table("public", "guarded");  // row security by a volatile function
+  builder.add_definition(db, {"public", "guarded", "SELECT (public.log_access() > guarded.id)"});
+  table("public", "watched");  // row security that changes nothing
+  builder.add_definition(db, {"public", "watched", "SELECT (id = 1)"});
+  builder.add_relation_use(db, {"public", "part", "public", "part_1"});
+  builder.add_relation_use(db, {"public", "part_bad", "public", "part_bad_f"});
 
   builder.add_operator(db, {"=", "pg_catalog", 'i'});
   builder.add_operator(db, {"<+>", "public", 'v'});
