@@ -28,6 +28,7 @@
 #include <boost/beast/http/write.hpp>
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -267,12 +268,30 @@ struct HttpServer::Impl {
     co_return true;
   }
 
-  // What waits for one reader. Shared with the events thread's posts, which may outlive the stream.
+  // What waits for one reader. Filled by the events thread, or by whoever subscribes, in the order it was told; posting
+  // the texts themselves would lose that order, since two threads' posts have none. Lives as long as either needs it.
   struct Reader {
-    explicit Reader(asio::io_context& context) : wake(context) {}
+    Reader(asio::io_context& context, std::size_t bytes_max_given) : wake(context), bytes_max(bytes_max_given) {}
+
+    void add(const std::string& text) {
+      const std::lock_guard lock(mutex);
+      if (waiting.size() + text.size() > bytes_max) overflown = true;
+      if (!overflown) waiting += text;
+    }
+    // Nothing = the reader was too slow, and the stream has a hole: it must end.
+    [[nodiscard]] std::optional<std::string> take() {
+      const std::lock_guard lock(mutex);
+      if (overflown) return std::nullopt;
+      return std::exchange(waiting, {});
+    }
+
+    asio::steady_timer wake;  // only touched on the context's thread
+    const std::size_t bytes_max;
+
+   private:
+    std::mutex mutex;
     std::string waiting;
     bool overflown = false;
-    asio::steady_timer wake;
   };
 
   asio::awaitable<void> stream_events(std::shared_ptr<Stream> stream, std::uint64_t after) {
@@ -282,13 +301,10 @@ struct HttpServer::Impl {
       co_await answer(stream, full, 11, false);
       co_return;
     }
-    auto reader = std::make_shared<Reader>(context);
+    auto reader = std::make_shared<Reader>(context, limits.stream_bytes_max);
     const EventsStream::Deliver deliver = [this, reader](const std::string& text) {
-      asio::post(context, [this, reader, text] {
-        if (reader->waiting.size() + text.size() > limits.stream_bytes_max) reader->overflown = true;
-        if (!reader->overflown) reader->waiting += text;
-        reader->wake.cancel();
-      });
+      reader->add(text);
+      asio::post(context, [reader] { reader->wake.cancel(); });
     };
     // Subscribed before the header is sent: whoever has the header misses nothing from then on.
     const Subscribed subscribed(events, after, deliver);
@@ -296,16 +312,18 @@ struct HttpServer::Impl {
         "HTTP/1.1 200 OK\r\nServer: turnout\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
         "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n: turnout\n\n";
     bool alive = co_await write(stream, std::move(head));
-    while (alive && !reader->overflown) {
-      if (reader->waiting.empty()) {
+    while (alive) {
+      auto text = reader->take();
+      if (!text) break;
+      if (text->empty()) {
+        // No wake is lost: it is posted to this very thread, so it comes after the wait has begun.
         error_code woken;
         reader->wake.expires_after(milliseconds(limits.keep_alive_ms));
         co_await reader->wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-        if (!woken) reader->waiting += ": still here\n\n";
+        if (!woken) reader->add(": still here\n\n");
         continue;
       }
-      std::string text = std::exchange(reader->waiting, {});
-      alive = co_await write(stream, std::move(text));
+      alive = co_await write(stream, std::move(*text));
     }
   }
 
