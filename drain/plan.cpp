@@ -42,12 +42,14 @@ constexpr Plan plan = {{
     {open_to, Road::commit, effect, all(Fact::committed)},
     {publish_release_to, Road::commit, effect, all(await_flipped, copy_journal, open_to)},
     {await_released, Road::commit, wait, all(publish_release_to)},
+    // Off the critical path, but before the end: from then on nobody asks a connection whether it may write.
+    {await_open, Road::commit, wait, all(open_to, await_released)},
     {disable_forward, Road::commit, effect, all(await_released)},
     {await_forward_gone, Road::commit, wait, all(disable_forward)},
     {start_reverse, Road::commit, effect, all(await_forward_gone)},
     {drop_forward, Road::commit, effect, all(start_reverse)},
     {read_guards, Road::commit, wait, all(await_released)},
-    {write_report, Road::commit, effect, all(drop_forward, read_guards)},
+    {write_report, Road::commit, effect, all(drop_forward, read_guards, await_open)},
     {record_end, Road::commit, effect, all(write_report, Fact::quiet)},
 
     {publish_doubt, Road::revert, effect, all(Fact::doubt)},
@@ -126,6 +128,8 @@ const char* name(Step step) {
       return "publish_release_to";
     case await_released:
       return "await_released";
+    case await_open:
+      return "await_open";
     case disable_forward:
       return "disable_forward";
     case await_forward_gone:

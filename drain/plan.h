@@ -42,6 +42,7 @@ enum class Step : std::uint8_t {
   open_to,             // read-only default of `to` reset and reloaded
   publish_release_to,  // Routing::release_to
   await_released,      // levels: version reached, held_sessions 0
+  await_open,          // a fresh connection on `to` reports `off`; levels: unproven 0 on `to`
   disable_forward,     // the subscription that carried from → to
   await_forward_gone,  // its apply worker and its walsender no longer exist
   start_reverse,       // subscription to → from, on the slot that was advanced
@@ -54,7 +55,7 @@ enum class Step : std::uint8_t {
   lower_fence,           // restores the former configuration lines of `from` exactly; CONNECT comes back
   await_writable,        // a fresh connection on `from` reports `off`
   publish_release_from,  // Routing::release_from
-  await_released_from,   // levels: version reached, held_sessions 0
+  await_released_from,   // levels: version reached, held_sessions 0, unproven 0 on `from`
   // only after a restart
   publish_doubt,    // Routing::hold_all: nobody starts anything until the decision is known
   end_former_from,  // backends that an earlier process of ours left on `from` are gone (terminated and waited for)
