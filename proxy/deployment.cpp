@@ -51,6 +51,18 @@ void SharedAccount::set_welcome(router::Side side, WelcomePtr welcome) {
   welcome_[router::index(side)] = std::move(welcome);
 }
 
+void SharedAccount::note_accepted(std::uint32_t statement) {
+  constexpr std::size_t accepted_max = 50'000;
+  const std::lock_guard lock(mutex_);
+  if (accepted_.size() >= accepted_max) accepted_.clear();
+  accepted_.insert(statement);
+}
+
+bool SharedAccount::is_accepted(std::uint32_t statement) const {
+  const std::lock_guard lock(mutex_);
+  return accepted_.contains(statement);
+}
+
 namespace {
 
 conf::Address resolve(const conf::Address& address) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -55,8 +56,14 @@ struct SharedAccount {
   [[nodiscard]] WelcomePtr welcome(router::Side side) const;
   void set_welcome(router::Side side, WelcomePtr welcome);
 
+  // Prepared statements that a server has accepted for this database and user: preparing one of them again can be
+  // answered without a server connection.
+  void note_accepted(std::uint32_t statement);
+  [[nodiscard]] bool is_accepted(std::uint32_t statement) const;
+
  private:
   mutable std::mutex mutex_;
+  std::unordered_set<std::uint32_t> accepted_;
   std::array<WelcomePtr, 2> welcome_;
 };
 

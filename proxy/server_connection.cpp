@@ -281,32 +281,33 @@ void ServerConnection::on_events(std::uint32_t events) {
 }
 
 void ServerConnection::on_readable() {
+  Session* const session = session_;
   do {
     const std::span<std::uint8_t> buffer = worker().buffer();
     const std::size_t had = input_.size();
     std::memcpy(buffer.data(), input_.data(), had);
     const IoResult got = transport_.read(buffer.subspan(had));
-    if (got.status == IoStatus::would_block) return;
+    if (got.status == IoStatus::would_block) break;
     if (got.status != IoStatus::ok) {
       lost(transport_.error().empty() ? "the server ended the connection" : transport_.error());
       return;
     }
     const pg::Bytes data = buffer.first(had + got.bytes);
     std::size_t used = 0;
-    Session* const session = session_;
     if (session != nullptr)
       used = session->on_server_bytes(*this, data);
     else if (state_ == State::logging_in)
       used = on_login_bytes(data);
     else
       used = on_idle_bytes(data);
-    if (state_ == State::closed) return;
+    if (state_ == State::closed || session_ != session) return;
     if (used < data.size())
       input_.assign(pg::text(data.subspan(used)));
     else if (!input_.empty())
       input_.clear();
-    if (session != nullptr) session->after_server_bytes();
-  } while (state_ != State::closed && !reading_paused_ && transport_.has_pending());
+  } while (!reading_paused_ && transport_.has_pending());
+  // Last: the lease may end here, and the connection may already be on its way to another worker's thread.
+  if (session != nullptr) session->after_server_bytes();
 }
 
 std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {

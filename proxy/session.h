@@ -119,6 +119,9 @@ class Session final : public Handler {
   [[nodiscard]] bool must_wait_at_boundary() const;
   // A message that needs no server: how many bytes it used up. nullopt: it begins a unit of work.
   std::optional<std::size_t> take_without_server(const protocol::pg::Header& header, protocol::pg::Bytes rest);
+  // A segment that only prepares what a server has accepted before, or closes: answered without one, so that a client
+  // that prepares synchronously never waits for connections which its own other sessions hold. 0: not such a segment.
+  std::size_t take_prepare_segment(protocol::pg::Bytes rest);
   void protocol_violation(const std::string& what);
   void pause_client(bool paused);
 

@@ -121,6 +121,10 @@ std::size_t Session::process(pg::Bytes data) {
         at += *used;
         continue;
       }
+      if (const std::size_t prepared = take_prepare_segment(rest); prepared != 0) {
+        at += prepared;
+        continue;
+      }
       if (begin_unit(rest) != Begin::ready) break;
     } else if (must_wait_at_boundary() || rolling_back_) {
       break;
@@ -161,6 +165,51 @@ std::optional<std::size_t> Session::take_without_server(const pg::Header& header
   discard_body_ = true;
   body_left_ = header.total() - available;
   return available;
+}
+
+std::size_t Session::take_prepare_segment(pg::Bytes rest) {
+  if (rest[0] != 'P' && rest[0] != 'C') return 0;
+  const bool has_own_names = parameters_.find("search_path") != nullptr || parameters_.find("role") != nullptr ||
+                             parameters_.find("session_authorization") != nullptr;
+  if (has_own_names || prepared_.size() >= prepared_max) return 0;
+  std::string reply;
+  std::vector<std::pair<std::string_view, StatementPtr>> made;
+  std::vector<std::string_view> closed;
+  std::size_t at = 0;
+  pg::Header header;
+  while (true) {
+    const pg::Bytes left = rest.subspan(at);
+    if (pg::read_header(left, conf().limits.buffered_message_bytes_max, header) != pg::Framing::complete) return 0;
+    if (left.size() < header.total()) return 0;
+    at += header.total();
+    if (header.type == 'S') break;
+    pg::Reader reader(left.subspan(pg::header_bytes, header.body));
+    if (header.type == 'C') {
+      const auto what = reader.u8();
+      const auto name = reader.cstring();
+      if (!what || *what != 'S' || !name || name->empty() || !made.empty()) return 0;
+      closed.push_back(*name);
+      pg::put_empty_message(reply, '3');
+    } else if (header.type == 'P') {
+      const auto name = reader.cstring();
+      const std::string_view content = pg::text(reader.rest());
+      if (!name || name->empty() || content.find('\0') == std::string_view::npos || prepared_.contains(*name)) return 0;
+      const bool is_twice = std::any_of(made.begin(), made.end(), [&](const auto& one) { return one.first == *name; });
+      const StatementPtr statement = worker().statements.intern(content);
+      if (is_twice || !account_.shared.is_accepted(statement->number)) return 0;
+      made.emplace_back(*name, statement);
+      pg::put_empty_message(reply, '1');
+    } else {
+      return 0;
+    }
+  }
+  for (const std::string_view name : closed)
+    if (const auto found = prepared_.find(name); found != prepared_.end()) prepared_.erase(found);
+  for (const auto& [name, statement] : made)
+    prepared_.emplace(name, Prepared{statement, router::Verdict::write, nullptr});
+  pg::put_ready_for_query(reply, client_status_);
+  send_to_client(reply);
+  return at;
 }
 
 Session::Take Session::take_message(const pg::Header& header, pg::Bytes message) {

@@ -107,6 +107,8 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       return data.size();
     }
     bool forwards = received.action == pg::Exchange::Action::forward;
+    if (received.completed && received.entry.request == pg::Request::parse && received.entry.statement != 0)
+      account_.shared.note_accepted(received.entry.statement);
     if (header.type == 'S') {
       pg::Reader reader(body);
       const auto name = reader.cstring();
