@@ -74,7 +74,7 @@ struct Hold {
 
 struct Cutover {
   std::uint32_t lag_ms_max = 100;              // heartbeat lag at start
-  std::uint64_t lag_bytes_max = 1024 * 1024;
+  std::uint64_t lag_bytes_max = 1024ULL * 1024;
   std::uint32_t transaction_ms_max = 2'000;    // no older transaction at start
   std::uint32_t drain_ms_max = 1'500;
   std::uint32_t proof_ms_max = 2'000;

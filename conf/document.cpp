@@ -24,7 +24,7 @@ class Builder : public YAML::EventHandler {
  public:
   Builder(std::string file, std::vector<Mistake>& mistakes) : file_(std::move(file)), mistakes_(mistakes) {}
 
-  Node take_root() { return std::move(root_); }
+  TreeNode take_root() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
@@ -32,15 +32,15 @@ class Builder : public YAML::EventHandler {
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     refuse_anchor(mark, anchor);
     count(mark);
-    Node node;
+    TreeNode node;
     node.at = position_of(mark);
     finish(std::move(node));
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
     add(position_of(mark), "aliases (*name) are not supported; write the value out");
-    Node node;
-    node.kind = Node::Kind::refused;
+    TreeNode node;
+    node.kind = TreeNode::Kind::refused;
     node.at = position_of(mark);
     finish(std::move(node));
   }
@@ -50,8 +50,8 @@ class Builder : public YAML::EventHandler {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
     count(mark);
-    Node node;
-    node.kind = Node::Kind::scalar;
+    TreeNode node;
+    node.kind = TreeNode::Kind::scalar;
     node.at = position_of(mark);
     node.scalar = value;
     finish(std::move(node));
@@ -59,19 +59,19 @@ class Builder : public YAML::EventHandler {
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
-    open(Node::Kind::list, mark, tag, anchor);
+    open(TreeNode::Kind::list, mark, tag, anchor);
   }
   void OnSequenceEnd() override { close(); }
 
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
-    open(Node::Kind::map, mark, tag, anchor);
+    open(TreeNode::Kind::map, mark, tag, anchor);
   }
   void OnMapEnd() override { close(); }
 
  private:
   struct Frame {
-    Node node;
+    TreeNode node;
     bool has_key = false;
     bool is_duplicate = false;
     std::string key;
@@ -102,7 +102,7 @@ class Builder : public YAML::EventHandler {
     }
   }
 
-  void open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
+  void open(TreeNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
     count(mark);
@@ -117,30 +117,30 @@ class Builder : public YAML::EventHandler {
   }
 
   void close() {
-    Node node = std::move(open_.back().node);
+    TreeNode node = std::move(open_.back().node);
     open_.pop_back();
     finish(std::move(node));
   }
 
   // A complete node goes where it belongs: the root, a list, or a map's key or value.
-  void finish(Node node) {
+  void finish(TreeNode node) {
     if (open_.empty()) {
       root_ = std::move(node);
       return;
     }
     Frame& frame = open_.back();
-    if (frame.node.kind == Node::Kind::list) {
+    if (frame.node.kind == TreeNode::Kind::list) {
       frame.node.items.push_back(std::move(node));
     } else if (!frame.has_key) {
-      take_key(frame, std::move(node));
+      take_key(frame, node);
     } else {
       if (!frame.is_duplicate) frame.node.entries.push_back({frame.key, frame.key_at, std::move(node)});
       frame.has_key = false;
     }
   }
 
-  void take_key(Frame& frame, Node node) {
-    const bool is_word = node.kind == Node::Kind::scalar && !node.scalar.empty();
+  void take_key(Frame& frame, const TreeNode& node) {
+    const bool is_word = node.kind == TreeNode::Kind::scalar && !node.scalar.empty();
     if (!is_word) add(node.at, "a key must be a plain word");
     frame.key = is_word ? node.scalar : "?";
     frame.key_at = node.at;
@@ -156,7 +156,7 @@ class Builder : public YAML::EventHandler {
   std::vector<Mistake>& mistakes_;
   std::vector<Frame> open_;
   std::size_t nodes_ = 0;
-  Node root_;
+  TreeNode root_;
 };
 
 // Line and column of a byte, for what is found before the parser runs.
@@ -187,12 +187,12 @@ bool is_control_byte(char c) {
 
 }  // namespace
 
-const Entry* Node::find(std::string_view key) const {
+const Entry* TreeNode::find(std::string_view key) const {
   const auto found = std::ranges::find(entries, key, &Entry::key);
   return found == entries.end() ? nullptr : &*found;
 }
 
-Node read_document(const std::string& text, const std::string& file, std::vector<Mistake>& mistakes) {
+TreeNode read_document(const std::string& text, const std::string& file, std::vector<Mistake>& mistakes) {
   const auto add = [&](Position at, std::string what) {
     mistakes.push_back({file, at.line, at.column, {}, std::move(what)});
   };
@@ -210,7 +210,7 @@ Node read_document(const std::string& text, const std::string& file, std::vector
     YAML::Parser parser(stream);
     Builder builder(file, mistakes);
     if (!parser.HandleNextDocument(builder)) return {};
-    Node root = builder.take_root();
+    TreeNode root = builder.take_root();
     Builder rest(file, mistakes);
     if (parser.HandleNextDocument(rest)) {
       add(rest.take_root().at, "a second document (after ---); a configuration is one document");

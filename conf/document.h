@@ -21,14 +21,14 @@ struct Position {
 
 struct Entry;
 
-struct Node {
+struct TreeNode {
   // refused: a mistake was reported for it already; readers pass over it in silence.
   enum class Kind { null, scalar, list, map, refused };
   Kind kind = Kind::null;
   Position at;
   std::string scalar;
-  std::vector<Node> items;     // list
-  std::vector<Entry> entries;  // map, in the order written, duplicates left out
+  std::vector<TreeNode> items;  // list
+  std::vector<Entry> entries;   // map, in the order written, duplicates left out
 
   [[nodiscard]] const Entry* find(std::string_view key) const;
 };
@@ -36,14 +36,14 @@ struct Node {
 struct Entry {
   std::string key;
   Position at;
-  Node value;
+  TreeNode value;
 };
 
-inline constexpr std::size_t text_bytes_max = 1024 * 1024;
+inline constexpr std::size_t text_bytes_max = 1024UL * 1024;
 inline constexpr std::size_t depth_max = 16;  // the schema needs five
 inline constexpr std::size_t nodes_max = 100'000;
 
 // Mistakes of form are appended; a syntax error leaves what was read before it out, since half a file tells nothing.
-[[nodiscard]] Node read_document(const std::string& text, const std::string& file, std::vector<Mistake>& mistakes);
+[[nodiscard]] TreeNode read_document(const std::string& text, const std::string& file, std::vector<Mistake>& mistakes);
 
 }  // namespace turnout::conf

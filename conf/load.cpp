@@ -56,9 +56,9 @@ Config load(const std::string& file) {
 
 Config parse(const std::string& text, const std::string& file) {
   Walker walker(file);
-  const Node root = read_document(text, file, walker.mistakes());
+  const TreeNode root = read_document(text, file, walker.mistakes());
   // A broken document says nothing about what is missing from it; the other mistakes of form leave a tree to read.
-  const bool is_unreadable = root.kind == Node::Kind::null && !walker.mistakes().empty();
+  const bool is_unreadable = root.kind == TreeNode::Kind::null && !walker.mistakes().empty();
   Config config;
   if (!is_unreadable) {
     config = read_config(root, walker);

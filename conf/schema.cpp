@@ -95,7 +95,7 @@ void read_cutover(Section section, Cutover& cutover) {
   section.duration("proof", cutover.proof_ms_max, {1, 3600 * second_ms});
   section.duration("window", cutover.window_ms_max, {1, 3600 * second_ms});
   section.duration("cooling", cutover.cooling_ms, {0, 40 * day_ms});
-  section.bytes("slot_retained_size", cutover.slot_retained_bytes_max, {1, 1024 * 1024 * gib});
+  section.bytes("slot_retained_size", cutover.slot_retained_bytes_max, {1, kib * kib * gib});
   section.finish();
 }
 
@@ -121,7 +121,7 @@ void read_replication(Section section, Replication& replication) {
 // `auth: hba:FILE` is the one value of auth that carries another.
 void read_auth(Section& section, Walker& walker, Deployment& deployment) {
   constexpr std::string_view hba_prefix = "hba:";
-  const Node* node = section.scalar("auth");
+  const TreeNode* node = section.scalar("auth");
   if (node == nullptr) return;
   if (node->scalar.starts_with(hba_prefix)) {
     deployment.auth = ClientAuth::hba;
@@ -138,7 +138,7 @@ void read_auth(Section& section, Walker& walker, Deployment& deployment) {
 }
 
 void read_users(Section& section, Walker& walker, Deployment& deployment) {
-  const Node* node = section.scalar("users");
+  const TreeNode* node = section.scalar("users");
   if (node == nullptr) return;
   std::string lower = node->scalar.substr(0, 7);
   std::ranges::transform(lower, lower.begin(),
@@ -171,7 +171,7 @@ void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>
   if (!is_name(entry.key)) {
     walker.add(entry.at, path, "a deployment's name has 1 to 40 of a-z, 0-9, _ and -");
   }
-  if (entry.value.kind == Node::Kind::null) {
+  if (entry.value.kind == TreeNode::Kind::null) {
     walker.add(entry.at, path, "has no value; write listen, blue, admin and users below it");
     return;
   }
@@ -217,12 +217,12 @@ void read_control(Section section, Control& control) {
   section.finish();
 }
 
-void read_deployments(const Node& node, Walker& walker, std::vector<Deployment>& deployments) {
+void read_deployments(const TreeNode& node, Walker& walker, std::vector<Deployment>& deployments) {
   const Section shape(walker, node, "deployments");  // says so when it is not a mapping
-  if (node.kind == Node::Kind::map && node.entries.empty()) {
+  if (node.kind == TreeNode::Kind::map && node.entries.empty()) {
     walker.add_at_key("deployments", "is empty; write at least one deployment below it");
   }
-  if (node.kind == Node::Kind::null)
+  if (node.kind == TreeNode::Kind::null)
     walker.add_at_key("deployments", "has no value; write at least one deployment below it");
   if (node.entries.size() > deployments_max) {
     walker.add_at_key("deployments", "has more than " + std::to_string(deployments_max) + " entries");
@@ -233,15 +233,15 @@ void read_deployments(const Node& node, Walker& walker, std::vector<Deployment>&
 
 }  // namespace
 
-Config read_config(const Node& root, Walker& walker) {
+Config read_config(const TreeNode& root, Walker& walker) {
   Config config;
-  if (root.kind == Node::Kind::null) {
+  if (root.kind == TreeNode::Kind::null) {
     walker.add({1, 1}, {}, "the file is empty; see the README for the smallest useful one");
     return config;
   }
   Section section(walker, root, {});
   const bool has_deployments = root.find("deployments") != nullptr;
-  const Node& deployments = section.inside("deployments");
+  const TreeNode& deployments = section.inside("deployments");
   if (has_deployments) read_deployments(deployments, walker, config.deployments);
   read_control(section.section("control"), config.control);
   section.count("workers", config.workers, {0, 256});

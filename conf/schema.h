@@ -7,6 +7,6 @@
 namespace turnout::conf {
 
 // Mistakes go to the walker, which afterwards knows where each key stood.
-[[nodiscard]] Config read_config(const Node& root, Walker& walker);
+[[nodiscard]] Config read_config(const TreeNode& root, Walker& walker);
 
 }  // namespace turnout::conf

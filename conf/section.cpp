@@ -13,22 +13,22 @@ namespace {
 
 constexpr std::size_t items_max = 1'000;
 
-const Node& nothing() {
-  static const Node empty{Node::Kind::map, {}, {}, {}, {}};
+const TreeNode& nothing() {
+  static const TreeNode empty{TreeNode::Kind::map, {}, {}, {}, {}};
   return empty;
 }
 
-std::string_view kind_text(Node::Kind kind) {
+std::string_view kind_text(TreeNode::Kind kind) {
   switch (kind) {
-    case Node::Kind::null:
+    case TreeNode::Kind::null:
       return "nothing";
-    case Node::Kind::scalar:
+    case TreeNode::Kind::scalar:
       return "a single value";
-    case Node::Kind::list:
+    case TreeNode::Kind::list:
       return "a list";
-    case Node::Kind::map:
+    case TreeNode::Kind::map:
       return "a mapping";
-    case Node::Kind::refused:
+    case TreeNode::Kind::refused:
       break;
   }
   return "a refused value";
@@ -63,11 +63,11 @@ void Walker::add_at_key(const std::string& key, std::string text) {
   add({1, 1}, key, std::move(text));
 }
 
-Section::Section(Walker& walker, const Node& node, std::string path)
+Section::Section(Walker& walker, const TreeNode& node, std::string path)
     : walker_(walker), node_(&node), path_(std::move(path)) {
-  if (node.kind == Node::Kind::map) return;
-  is_misshapen_ = node.kind != Node::Kind::null;
-  if (node.kind != Node::Kind::null && node.kind != Node::Kind::refused) {
+  if (node.kind == TreeNode::Kind::map) return;
+  is_misshapen_ = node.kind != TreeNode::Kind::null;
+  if (node.kind != TreeNode::Kind::null && node.kind != TreeNode::Kind::refused) {
     walker_.add(node.at, path_, "must be a mapping (key: value), not " + std::string(kind_text(node.kind)));
   }
   node_ = &nothing();
@@ -78,34 +78,34 @@ std::string Section::path_of(std::string_view key) const {
 }
 
 // Every reader comes through here: the key counts as known and its place is remembered.
-const Node* Section::value(std::string_view key) {
+const TreeNode* Section::value(std::string_view key) {
   known_.push_back(key);
   const Entry* entry = node_->find(key);
   if (entry == nullptr) return nullptr;
   // An empty value has no place of its own, and a mapping's is its first key: both are best found by their own key.
-  const bool is_found_by_key = entry->value.kind == Node::Kind::null || entry->value.kind == Node::Kind::map;
+  const bool is_found_by_key = entry->value.kind == TreeNode::Kind::null || entry->value.kind == TreeNode::Kind::map;
   walker_.remember(path_of(key), is_found_by_key ? entry->at : entry->value.at);
   return &entry->value;
 }
 
-const Node* Section::scalar(std::string_view key) {
-  const Node* node = value(key);
-  if (node == nullptr || node->kind == Node::Kind::refused) return nullptr;
-  if (node->kind == Node::Kind::null || (node->kind == Node::Kind::scalar && node->scalar.empty())) {
+const TreeNode* Section::scalar(std::string_view key) {
+  const TreeNode* node = value(key);
+  if (node == nullptr || node->kind == TreeNode::Kind::refused) return nullptr;
+  if (node->kind == TreeNode::Kind::null || (node->kind == TreeNode::Kind::scalar && node->scalar.empty())) {
     walker_.add_at_key(path_of(key), "has no value; write one or remove the key");
     return nullptr;
   }
-  if (node->kind != Node::Kind::scalar) {
+  if (node->kind != TreeNode::Kind::scalar) {
     walker_.add_at_key(path_of(key), "must be a single value, not " + std::string(kind_text(node->kind)));
     return nullptr;
   }
   return node;
 }
 
-const Node* Section::list(std::string_view key) {
-  const Node* node = value(key);
-  if (node == nullptr || node->kind == Node::Kind::refused) return nullptr;
-  if (node->kind != Node::Kind::list) {
+const TreeNode* Section::list(std::string_view key) {
+  const TreeNode* node = value(key);
+  if (node == nullptr || node->kind == TreeNode::Kind::refused) return nullptr;
+  if (node->kind != TreeNode::Kind::list) {
     walker_.add_at_key(path_of(key), "must be a list, [a, b], not " + std::string(kind_text(node->kind)));
     return nullptr;
   }
@@ -114,25 +114,25 @@ const Node* Section::list(std::string_view key) {
     return nullptr;
   }
   for (const auto& item : node->items) {
-    if (item.kind == Node::Kind::scalar && !item.scalar.empty()) continue;
-    if (item.kind == Node::Kind::refused) return nullptr;
+    if (item.kind == TreeNode::Kind::scalar && !item.scalar.empty()) continue;
+    if (item.kind == TreeNode::Kind::refused) return nullptr;
     walker_.add(item.at, path_of(key), "each item must be a single value, not " + std::string(kind_text(item.kind)));
     return nullptr;
   }
   return node;
 }
 
-const Node& Section::inside(std::string_view key) {
-  const Node* node = value(key);
+const TreeNode& Section::inside(std::string_view key) {
+  const TreeNode* node = value(key);
   return node == nullptr ? nothing() : *node;
 }
 
 void Section::text(std::string_view key, std::string& field) {
-  if (const Node* node = scalar(key)) field = node->scalar;
+  if (const TreeNode* node = scalar(key)) field = node->scalar;
 }
 
 void Section::texts(std::string_view key, std::vector<std::string>& field) {
-  const Node* node = list(key);
+  const TreeNode* node = list(key);
   if (node == nullptr) return;
   field.clear();
   for (const auto& item : node->items) {
@@ -144,7 +144,7 @@ void Section::texts(std::string_view key, std::vector<std::string>& field) {
 }
 
 void Section::address(std::string_view key, Address& field) {
-  const Node* node = scalar(key);
+  const TreeNode* node = scalar(key);
   if (node == nullptr) return;
   auto parsed = parse_address(node->scalar);
   if (!parsed.is_ok()) walker_.add(node->at, path_of(key), std::move(parsed.error));
@@ -152,12 +152,12 @@ void Section::address(std::string_view key, Address& field) {
 }
 
 void Section::addresses(std::string_view key, std::vector<Address>& field) {
-  const Node* node = list(key);
+  const TreeNode* node = list(key);
   if (node == nullptr) return;
   if (node->items.empty()) walker_.add(node->at, path_of(key), "is empty; write at least one address");
   field.clear();
   for (std::size_t i = 0; i < node->items.size(); ++i) {
-    const Node& item = node->items[i];
+    const TreeNode& item = node->items[i];
     // Relations between addresses point at the item, not at the list.
     walker_.remember(path_of(key) + "." + std::to_string(i), item.at);
     auto parsed = parse_address(item.scalar);
@@ -167,7 +167,7 @@ void Section::addresses(std::string_view key, std::vector<Address>& field) {
 }
 
 void Section::counts(std::string_view key, std::vector<std::uint32_t>& field, Range range) {
-  const Node* node = list(key);
+  const TreeNode* node = list(key);
   if (node == nullptr) return;
   field.clear();
   for (const auto& item : node->items) {
@@ -184,7 +184,7 @@ void Section::counts(std::string_view key, std::vector<std::uint32_t>& field, Ra
 }
 
 void Section::number(std::string_view key, std::uint64_t& field, Range range, bool is_duration, bool is_size) {
-  const Node* node = scalar(key);
+  const TreeNode* node = scalar(key);
   if (node == nullptr) return;
   auto parsed = is_duration ? parse_duration_ms(node->scalar)
                 : is_size   ? parse_bytes(node->scalar)
@@ -225,7 +225,7 @@ void Section::bytes(std::string_view key, std::uint32_t& field, Range range) {
   field = static_cast<std::uint32_t>(wide);
 }
 
-void Section::refuse_choice(std::string_view key, const Node& node, std::span<const std::string_view> names) {
+void Section::refuse_choice(std::string_view key, const TreeNode& node, std::span<const std::string_view> names) {
   walker_.add(node.at, path_of(key),
               "\"" + node.scalar + "\" is not one of " + joined(names) + suggestion(node.scalar, names));
 }

@@ -50,7 +50,7 @@ struct Range {
 class Section {
  public:
   // `node` must be a map or null; anything else is a mistake and reads as empty. `path` is "" for the root.
-  Section(Walker& walker, const Node& node, std::string path);
+  Section(Walker& walker, const TreeNode& node, std::string path);
 
   void text(std::string_view key, std::string& field);
   void texts(std::string_view key, std::vector<std::string>& field);
@@ -64,7 +64,7 @@ class Section {
 
   template <typename Value>
   void choice(std::string_view key, Value& field, std::span<const Named<Value>> choices) {
-    const Node* node = scalar(key);
+    const TreeNode* node = scalar(key);
     if (node == nullptr) return;
     std::vector<std::string_view> names;
     for (const auto& [name, value] : choices) {
@@ -78,10 +78,10 @@ class Section {
   }
 
   // The value of a key whose inside has its own reader; an empty map when absent.
-  [[nodiscard]] const Node& inside(std::string_view key);
+  [[nodiscard]] const TreeNode& inside(std::string_view key);
   [[nodiscard]] Section section(std::string_view key) { return {walker_, inside(key), path_of(key)}; }
   // Like text(), absent = nullptr, for values that need more looking at.
-  [[nodiscard]] const Node* scalar(std::string_view key);
+  [[nodiscard]] const TreeNode* scalar(std::string_view key);
 
   // Adds a mistake when the key is not there at all (an empty value has its own). `what` says what to write.
   void require(std::string_view key, std::string_view what);
@@ -91,13 +91,13 @@ class Section {
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  const Node* value(std::string_view key);
-  const Node* list(std::string_view key);
+  const TreeNode* value(std::string_view key);
+  const TreeNode* list(std::string_view key);
   void number(std::string_view key, std::uint64_t& field, Range range, bool is_duration, bool is_size);
-  void refuse_choice(std::string_view key, const Node& node, std::span<const std::string_view> names);
+  void refuse_choice(std::string_view key, const TreeNode& node, std::span<const std::string_view> names);
 
   Walker& walker_;
-  const Node* node_;
+  const TreeNode* node_;
   bool is_misshapen_ = false;  // not a mapping, and said so: what is missing from it is no news
   std::string path_;
   std::vector<std::string_view> known_;

@@ -165,11 +165,11 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   }
 }
 
-void collect_keys(const Node& node, const std::string& path, std::set<std::string>& keys) {
+void collect_keys(const TreeNode& node, const std::string& path, std::set<std::string>& keys) {
   for (const auto& entry : node.entries) {
     const bool is_name = path == "deployments";
     const std::string below = (path.empty() ? "" : path + ".") + (is_name ? "D" : entry.key);
-    if (entry.value.kind == Node::Kind::map) {
+    if (entry.value.kind == TreeNode::Kind::map) {
       collect_keys(entry.value, below, keys);
     } else {
       keys.insert(below);
