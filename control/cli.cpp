@@ -143,8 +143,7 @@ void CommandLine::add_local_verbs() {
 void CommandLine::add_questions() {
   deployment_verb(
       "status", "writer, phase and ramp of the deployments",
-      [this](Cli& cli) { return show(cli, options_.deployment.empty() ? "/v1/deployments" : path(""), render_status); },
-      false);
+      [this](Cli& cli) { return show_status(cli, options_.deployment); }, false);
   CLI::App* watch_verb = verb("watch", "status that keeps itself up to date", [this] {
     const auto interval_ms = duration_ms(options_.interval);
     if (!interval_ms || *interval_ms < 100) throw std::runtime_error("--interval: at least 100ms");

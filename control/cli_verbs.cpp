@@ -93,6 +93,16 @@ std::vector<std::string> deployments(Cli& cli, ClientAnswer& failure) {
   return names;
 }
 
+int show_status(Cli& cli, const std::string& deployment) {
+  if (deployment.empty()) return show(cli, "/v1/deployments", render_status);
+  const ClientAnswer answer = cli.client.get(deployment_path(deployment), quick_ms_max);
+  if (cli.json || answer.status >= 400) return print(cli, answer, render_status);
+  // One deployment's answer does not repeat its name; for people it stands under it like in the list.
+  const boost::json::object all{{"deployments", boost::json::object{{deployment, parsed(answer.body)}}}};
+  cli.out << render_status(all) << std::flush;
+  return answer.exit_code;
+}
+
 int show_blockers(Cli& cli, const std::string& deployment) {
   std::vector<std::string> names{deployment};
   if (deployment.empty()) {

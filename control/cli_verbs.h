@@ -44,6 +44,7 @@ int failed(Cli& cli, ExitCode exit, const std::string& text);
 int show(Cli& cli, const std::string& target, Render render, std::uint32_t ms_max = quick_ms_max);
 int change(Cli& cli, const std::string& target, const boost::json::object& body, Render render,
            std::uint32_t ms_max = quick_ms_max);
+int show_status(Cli& cli, const std::string& deployment);  // "" = all
 int show_blockers(Cli& cli, const std::string& deployment);
 int show_preflight(Cli& cli, const std::string& deployment, bool rollback);
 int watch(Cli& cli, std::uint32_t interval_ms);

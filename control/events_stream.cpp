@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <chrono>
 #include <utility>
 
 #include "control/api.h"
@@ -75,6 +76,8 @@ void EventsStream::run() {
     const auto events = backend_.events(after, wait_ms);
     lock.lock();
     hand_on(events);
+    // A backend that is ending answers at once with nothing: do not spin until we are told to stop.
+    if (events.empty()) changed_.wait_for(lock, std::chrono::milliseconds(5), [this] { return stopping_; });
   }
 }
 

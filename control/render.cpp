@@ -121,6 +121,7 @@ void add_checks(const json::array& checks, std::string& text) {
       const std::string head = fmt::format("{:<5} {}\n", verdict, text_at(check, "name"));
       text += head + wrapped(line.substr(head.size() + 1), 6);
     }
+    if (text_at(check, "waived") == "true") text += "      waived\n";
     if (verdict != "PASS") text += wrapped(text_at(check, "todo"), 6);
   }
 }
@@ -163,6 +164,7 @@ std::string render_status(const json::value& body) {
     rows.push_back({harmless(name), text_at(state, "writer"), text_at(state, "phase"), text_at(state, "epoch"),
                     percent_text(value_at(state, "ramp_percent")), percent_text(value_at(state, "ramp_actual_percent")),
                     side_text(value_at(state, "blue")), side_text(value_at(state, "green"))});
+    if (text_at(state, "paused") == "true") notes += harmless(name) + ": paused, all new work waits\n";
     for (const std::string_view key : {"why", "reason", "note", "alarm", "rollback"}) {
       const std::string note = text_at(state, key);
       if (!note.empty()) notes += wrapped(harmless(name) + ": " + note, 0);
@@ -222,8 +224,9 @@ std::string render_clients(const json::value& body) {
 std::string render_blockers(const json::value& body) {
   const auto right = Align::right;
   return list_table(list_at(body, "blockers"),
-                    {{"id", "ID", right},
-                     {"client", "CLIENT"},
+                    {{"kind", "KIND"},
+                     {"client", "CLIENT", right},
+                     {"gid", "GID"},
                      {"address", "ADDRESS"},
                      {"user", "USER"},
                      {"database", "DATABASE"},
