@@ -1,0 +1,66 @@
+#include "control/blockers.h"
+
+#include "control/fence.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr const char* transactions_sql = R"(
+SELECT a.pid, a.usename, coalesce(host(a.client_addr), 'local'), a.application_name, a.state,
+       extract(epoch FROM clock_timestamp() - a.xact_start)::float8, left(a.query, 200),
+       pg_blocking_pids(a.pid)::text, a.backend_xid IS NOT NULL
+  FROM pg_stat_activity a
+ WHERE a.backend_type = 'client backend' AND a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid()
+   AND a.datname IN (SELECT datname FROM pg_database WHERE NOT datistemplate)
+ ORDER BY a.xact_start LIMIT 100)";
+
+}  // namespace
+
+boost::json::array list_blockers(StepContext& context, router::Side writer) {
+  boost::json::array out;
+  for (const auto& client : context.proxy.clients(context.index)) {
+    if (client.pinned_by.empty() && !client.in_transaction) continue;
+    out.push_back(boost::json::object{{"kind", client.pinned_by.empty() ? "open_transaction" : "unmovable_session"},
+                                      {"client", client.id},
+                                      {"address", client.address},
+                                      {"user", client.user},
+                                      {"database", client.database},
+                                      {"application", client.application},
+                                      {"reason", client.pinned_by.empty() ? "in a transaction" : client.pinned_by},
+                                      {"age_s", client.state_s},
+                                      {"pid", client.server_pid}});
+  }
+  Attempt scratch;
+  auto loan = context.shelf.take(writer, databases_of(context, scratch).front(), window_ms_max);
+  if (!loan) return out;
+  if (const auto rows = (*loan)->query(transactions_sql, window_ms_max)) {
+    for (int row = 0; row < rows->size(); ++row) {
+      out.push_back(boost::json::object{{"kind", "server_transaction"},
+                                        {"pid", rows->integer(row, 0)},
+                                        {"user", rows->text(row, 1)},
+                                        {"address", rows->text(row, 2)},
+                                        {"application", rows->text(row, 3)},
+                                        {"state", rows->text(row, 4)},
+                                        {"age_s", rows->number(row, 5)},
+                                        {"query", rows->text(row, 6)},
+                                        {"blocked_by", rows->text(row, 7)},
+                                        {"wrote", rows->boolean(row, 8)}});
+    }
+  }
+  if (const auto rows =
+          (*loan)->query("SELECT gid, owner, database, extract(epoch FROM clock_timestamp() - prepared)::float8 FROM "
+                         "pg_prepared_xacts ORDER BY prepared LIMIT 100",
+                         window_ms_max)) {
+    for (int row = 0; row < rows->size(); ++row) {
+      out.push_back(boost::json::object{{"kind", "prepared_transaction"},
+                                        {"gid", rows->text(row, 0)},
+                                        {"user", rows->text(row, 1)},
+                                        {"database", rows->text(row, 2)},
+                                        {"age_s", rows->number(row, 3)}});
+    }
+  }
+  return out;
+}
+
+}  // namespace turnout::control

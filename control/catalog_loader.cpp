@@ -1,0 +1,202 @@
+#include "control/catalog_loader.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "control/step_context.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::uint32_t connect_ms_max = 2'000;
+
+// Overloads of one name: the worst volatility counts. 'v' sorts after 's' after 'i'.
+constexpr const char* functions_sql =
+    "SELECT n.nspname, p.proname, max(CASE WHEN p.prokind IN ('f', 'a', 'w') THEN p.provolatile ELSE 'v' END) "
+    "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace GROUP BY 1, 2";
+
+// A partitioned table is carried if every partition is; which tables are ready is the follower's book.
+constexpr const char* relations_sql =
+    "SELECT n.nspname, c.relname, c.relkind::text, c.relpersistence::text FROM pg_class c JOIN pg_namespace n ON n.oid "
+    "= c.relnamespace "
+    "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)'";
+
+// Published with every row and every column; through which name does not matter here.
+constexpr const char* published_sql =
+    "SELECT DISTINCT t.schemaname, t.tablename FROM pg_publication_tables t WHERE t.pubname = ANY "
+    "(SELECT json_array_elements_text($1::json)) AND t.rowfilter IS NULL AND cardinality(t.attnames) = "
+    "(SELECT count(*) FROM pg_attribute a WHERE a.attrelid = format('%I.%I', t.schemaname, t.tablename)::regclass AND "
+    "a.attnum > 0 "
+    "AND NOT a.attisdropped AND a.attgenerated = '')";
+
+constexpr const char* partitions_sql =
+    "SELECT pn.nspname, p.relname, cn.nspname, c.relname FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent "
+    "JOIN pg_namespace pn ON pn.oid = p.relnamespace JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace cn ON "
+    "cn.oid = c.relnamespace "
+    "WHERE c.relkind IN ('r', 'p', 'f') AND p.relkind IN ('r', 'p')";
+
+// What reading a view or a table with row security runs; names are written out because the session's search_path is "".
+constexpr const char* definitions_sql =
+    "SELECT n.nspname, c.relname, pg_get_viewdef(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.relkind IN ('v', 'm') UNION ALL "
+    "SELECT n.nspname, c.relname, 'SELECT ' || pg_get_expr(p.polqual, p.polrelid) FROM pg_policy p JOIN pg_class c ON "
+    "c.oid = p.polrelid "
+    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.polqual IS NOT NULL AND p.polcmd IN ('*', 'r')";
+
+constexpr const char* operators_sql =
+    "SELECT o.oprname, fn.nspname, max(f.provolatile) FROM pg_operator o JOIN pg_proc f ON f.oid = o.oprcode "
+    "JOIN pg_namespace fn ON fn.oid = f.pronamespace GROUP BY 1, 2";
+
+// A cast that calls a volatile function, a domain whose check does.
+constexpr const char* types_sql =
+    "SELECT t.typname, max(f.provolatile) FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget JOIN pg_proc f ON "
+    "f.oid = c.castfunc "
+    "WHERE c.oid >= 16384 GROUP BY 1 UNION ALL "
+    "SELECT t.typname, max(f.provolatile) FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid JOIN pg_depend d "
+    "ON d.classid = "
+    "'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass JOIN pg_proc f ON f.oid = "
+    "d.refobjid GROUP BY 1";
+
+char letter(const std::string& text, char otherwise) {
+  return text.empty() ? otherwise : text.front();
+}
+
+std::string json_list(const std::vector<std::string>& items) {
+  boost::json::array list;
+  for (const auto& item : items) list.emplace_back(item);
+  return boost::json::serialize(list);
+}
+
+using Name = std::pair<std::string, std::string>;
+
+// One database's part. The first error ends it.
+class DatabaseCatalog {
+ public:
+  DatabaseCatalog(router::CatalogBuilder& builder, PgClient& writer, const Stream& stream, const std::set<Name>& ready)
+      : builder_(builder), writer_(writer), stream_(stream), ready_(ready) {}
+
+  [[nodiscard]] std::optional<PgError> load() {
+    builder_.add_database(stream_.database);
+    functions();
+    relations();
+    definitions();
+    children();
+    operators();
+    types();
+    return error_;
+  }
+
+ private:
+  PgRows ask(const char* sql, const std::vector<std::string>& parameters = {}) {
+    if (error_) return {};
+    auto rows = parameters.empty() ? writer_.query(sql, quiet_ms_max) : writer_.query(sql, parameters, quiet_ms_max);
+    if (rows) return std::move(*rows);
+    error_ = rows.error();
+    return {};
+  }
+
+  void functions() {
+    const auto rows = ask(functions_sql);
+    for (int row = 0; row < rows.size(); ++row) {
+      builder_.add_function(stream_.database, {rows.text(row, 0), rows.text(row, 1), letter(rows.text(row, 2), 'v')});
+    }
+  }
+
+  void relations() {
+    std::set<Name> published;
+    const auto names = ask(published_sql, {json_list(stream_.publications)});
+    for (int row = 0; row < names.size(); ++row) published.emplace(names.text(row, 0), names.text(row, 1));
+    std::map<Name, std::vector<Name>> partitions;
+    const auto parts = ask(partitions_sql);
+    for (int row = 0; row < parts.size(); ++row) {
+      partitions[{parts.text(row, 0), parts.text(row, 1)}].emplace_back(parts.text(row, 2), parts.text(row, 3));
+    }
+    const auto rows = ask(relations_sql);
+    for (int row = 0; row < rows.size(); ++row) {
+      const Name name{rows.text(row, 0), rows.text(row, 1)};
+      const bool carried = is_carried(name, published, partitions, 0);
+      builder_.add_relation(stream_.database, {name.first, name.second, letter(rows.text(row, 2), 'r'),
+                                               letter(rows.text(row, 3), 'p'), carried});
+    }
+  }
+
+  // Itself, or all of its partitions (which may have partitions again).
+  bool is_carried(const Name& name, const std::set<Name>& published,
+                  const std::map<Name, std::vector<Name>>& partitions, int depth) const {
+    if (published.contains(name) && ready_.contains(name)) return true;
+    const auto found = partitions.find(name);
+    if (found == partitions.end() || found->second.empty() || depth > 16) return false;
+    for (const auto& part : found->second) {
+      if (!is_carried(part, published, partitions, depth + 1)) return false;
+    }
+    return true;
+  }
+
+  void definitions() {
+    const auto rows = ask(definitions_sql);
+    for (int row = 0; row < rows.size(); ++row) {
+      builder_.add_definition(stream_.database, {rows.text(row, 0), rows.text(row, 1), rows.text(row, 2)});
+    }
+  }
+
+  void children() {
+    const auto rows = ask(partitions_sql);
+    for (int row = 0; row < rows.size(); ++row) {
+      builder_.add_relation_use(stream_.database,
+                                {rows.text(row, 0), rows.text(row, 1), rows.text(row, 2), rows.text(row, 3)});
+    }
+  }
+
+  void operators() {
+    const auto rows = ask(operators_sql);
+    for (int row = 0; row < rows.size(); ++row) {
+      builder_.add_operator(stream_.database, {rows.text(row, 0), rows.text(row, 1), letter(rows.text(row, 2), 'v')});
+    }
+  }
+
+  void types() {
+    const auto rows = ask(types_sql);
+    for (int row = 0; row < rows.size(); ++row) {
+      builder_.add_type(stream_.database, {rows.text(row, 0), letter(rows.text(row, 1), 'v')});
+    }
+  }
+
+  router::CatalogBuilder& builder_;
+  PgClient& writer_;
+  const Stream& stream_;
+  const std::set<Name>& ready_;
+  std::optional<PgError> error_;
+};
+
+}  // namespace
+
+PgOutcome<router::CatalogPtr> load_catalog(Shelf& shelf, const Topology& topology, std::uint64_t generation,
+                                           const std::string& deployment) {
+  router::CatalogBuilder builder;
+  for (const auto& stream : topology.streams) {
+    std::set<Name> ready;
+    auto follower = shelf.take(topology.to(), stream.database, connect_ms_max);
+    if (!follower) return follower.error();
+    const auto rows = (*follower)->query(
+        "SELECT n.nspname, c.relname FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace "
+        "n ON n.oid = "
+        "c.relnamespace WHERE r.srsubstate = 'r' AND r.srsubid = " +
+            std::to_string(stream.subscription_oid),
+        quiet_ms_max);
+    if (!rows) return rows.error();
+    for (int row = 0; row < rows->size(); ++row) ready.emplace(rows->text(row, 0), rows->text(row, 1));
+    auto writer = shelf.fresh(topology.from, stream.database, connect_ms_max);  // its search_path is changed
+    if (!writer) return writer.error();
+    const auto emptied = writer->query("SELECT set_config('search_path', '', false)", connect_ms_max);
+    if (!emptied) return emptied.error();
+    if (const auto error = DatabaseCatalog(builder, *writer, stream, ready).load()) return *error;
+  }
+  return builder.build(generation, deployment);
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,318 @@
+#include "control/deployment_control.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <fstream>
+#include <thread>
+#include <utility>
+
+#include "control/journal.h"
+#include "control/preflight.h"
+#include "control/report.h"
+
+namespace turnout::control {
+
+namespace {
+
+drain::Event event_of(drain::EventKind kind) {
+  drain::Event event;
+  event.kind = kind;
+  return event;
+}
+
+bool write_file(const std::filesystem::path& path, const std::string& content) {
+  const auto temporary = path.string() + ".new";
+  {
+    std::ofstream out(temporary, std::ios::trunc);
+    out << content;
+    out.flush();
+    if (!out) return false;
+  }
+  std::error_code error;
+  std::filesystem::rename(temporary, path, error);
+  return !error;
+}
+
+}  // namespace
+
+DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::Deployment& config, const Shared& shared)
+    : index_(index),
+      name_(config.name),
+      shared_(shared),
+      config_(config),
+      shelf_(config),
+      routes_([this](router::RoutingTablePtr table) { shared_.proxy.publish(index_, std::move(table)); }),
+      steps_(StepContext{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, shared.store, routes_,
+                         [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); }}),
+      executor_(limits_of(config, 0), *this),
+      sampler_(Sampler::Context{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_,
+                                [this](std::string text) {
+                                  spdlog::warn("{}: {}", name_, text);
+                                  shared_.events.add("ramp", {{"deployment", name_}, {"text", text}});
+                                }}) {}
+
+DeploymentControl::~DeploymentControl() {
+  stop();
+}
+
+drain::Limits DeploymentControl::limits_of(const conf::Deployment& config, std::uint32_t window_ms) {
+  drain::Limits limits;
+  limits.drain_ms_max = config.cutover.drain_ms_max;
+  limits.proof_ms_max = config.cutover.proof_ms_max;
+  limits.window_ms_max = window_ms != 0 ? window_ms : config.cutover.window_ms_max;
+  return limits;
+}
+
+conf::Deployment DeploymentControl::config() const {
+  const std::lock_guard guard(mutex_);
+  return config_;
+}
+
+void DeploymentControl::start() {
+  started_ = true;
+  executor_.start();
+  auto records = shared_.store.records(name_);
+  auto log = recover(records);
+  auto doubt = doubt_at_start(records, log);
+  {
+    const std::lock_guard guard(mutex_);
+    last_epoch_ = std::max(last_epoch_, log.epoch);
+    for (const auto epoch : report_epochs()) last_epoch_ = std::max(last_epoch_, epoch);
+    reported_epoch_ = log.begun && !log.ended ? 0 : last_epoch_;
+    doubt_ = doubt;
+  }
+  if (!doubt.empty()) {
+    spdlog::error("{}: all work is held: {}", name_, doubt);
+    shared_.events.add("alarm", {{"deployment", name_}, {"text", doubt}});
+    routes_.hold_all(log.writer);
+    return;
+  }
+  drain::Event event;
+  event.kind = drain::EventKind::recovered;
+  event.recovered = log;
+  executor_.post(std::move(event));
+  const auto* binding = newest(records, RecordKind::binding);
+  if (binding != nullptr && binding->epoch == log.epoch && text_of(binding->data, "finished") == "yes") {
+    executor_.post(event_of(drain::EventKind::operator_finish));
+  }
+  sampler_.start();
+}
+
+// The store, the databases' own journals and the configuration must tell one story; else nobody may write.
+std::string DeploymentControl::doubt_at_start(const std::vector<Record>& records, drain::Recovered& log) {
+  const auto deployment = config();
+  const auto* binding = newest(records, RecordKind::binding, "finished", "yes");
+  if (binding != nullptr && binding->epoch == log.epoch && deployment.blue.text() == text_of(binding->data, "green")) {
+    // Finished, and the configuration now calls the former green blue: a new story begins, its epochs go on.
+    const auto error = shared_.store.append({name_, log.epoch, RecordKind::binding, {{"writer", "blue"}}});
+    if (!error.empty()) return error;
+    log = recover(shared_.store.records(name_));
+    return "";
+  }
+  return journal_doubt(shelf_, deployment, records, log);
+}
+
+void DeploymentControl::stop() {
+  if (!started_) return;
+  started_ = false;
+  sampler_.stop();
+  executor_.stop();
+  shelf_.close_all();
+}
+
+void DeploymentControl::reload(const conf::Deployment& fresh) {
+  {
+    const std::lock_guard guard(mutex_);
+    config_ = fresh;
+  }
+  if (!executor_.state().is_running()) {
+    executor_.set_limits(limits_of(fresh, 0));
+    shelf_.reconfigure(fresh);
+  }
+}
+
+bool DeploymentControl::ready() const {
+  const std::lock_guard guard(mutex_);
+  return routes_.is_published() && doubt_.empty() && executor_.state().phase != drain::Phase::unknown;
+}
+
+std::shared_ptr<Attempt> DeploymentControl::attempt(std::uint64_t epoch) {
+  const std::lock_guard guard(mutex_);
+  if (attempt_ != nullptr && attempt_->epoch == epoch) return attempt_;
+  // Of an earlier process: what it knew is in the store.
+  auto found = std::make_shared<Attempt>();
+  found->epoch = epoch;
+  found->started_at = utc_now();
+  for (const auto& record : shared_.store.records(name_)) {
+    if (record.epoch != epoch) continue;
+    if (record.kind == RecordKind::facts) found->topology = topology_of(record.data);
+    if (record.kind == RecordKind::begin) {
+      found->who = text_of(record.data, "who");
+      found->started_at = text_of(record.data, "at");
+    }
+    if (record.kind == RecordKind::decision) {
+      if (const auto* positions = record.data.if_contains("fence_positions");
+          positions != nullptr && positions->is_object()) {
+        for (const auto& [database, position] : positions->get_object()) {
+          if (position.is_string()) found->fence_position[std::string(database)] = std::string(position.get_string());
+        }
+      }
+    }
+  }
+  attempt_ = found;
+  return found;
+}
+
+StepAnswer DeploymentControl::run(const drain::Action& action, const std::atomic<bool>& cancelled) {
+  try {
+    return run_step(action, cancelled);
+  } catch (const std::exception& unexpected) {
+    return StepAnswer::failed(unexpected.what());
+  }
+}
+
+StepAnswer DeploymentControl::run_step(const drain::Action& action, const std::atomic<bool>& cancelled) {
+  auto mine = attempt(action.epoch);
+  const auto answer_of = [](const std::string& error) {
+    return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
+  };
+  if (action.step == drain::Step::run_preflight) {
+    const std::lock_guard one(preparing_);
+    auto checks = run_checks(steps_.context(), action.from, false);
+    auto waive = config().waive;
+    waive.insert(waive.end(), mine->waive.begin(), mine->waive.end());
+    const auto failed = refusals(checks, waive);
+    {
+      const std::lock_guard guard(mine->mutex);
+      mine->checks = checks;
+    }
+    shared_.events.add("preflight", {{"deployment", name_}, {"epoch", action.epoch}, {"checks", to_json(checks)}});
+    std::string names;
+    for (const auto& name : failed) names += (names.empty() ? "" : ", ") + name;
+    return answer_of(names);
+  }
+  if (action.step == drain::Step::record_begin) {
+    {
+      const std::lock_guard guard(mine->mutex);
+      mine->client_errors_before = shared_.proxy.levels(index_).client_errors;
+    }
+    return answer_of(
+        shared_.store.append({name_,
+                              action.epoch,
+                              RecordKind::begin,
+                              {{"direction", drain::name(mine->direction)}, {"who", mine->who}, {"at", utc_now()}}}));
+  }
+  if (action.step == drain::Step::prepare) {
+    const std::lock_guard one(preparing_);
+    return steps_.run(action, *mine, cancelled);
+  }
+  if (action.step == drain::Step::write_report) {
+    write_report(action.epoch, executor_.state());
+    return StepAnswer::done();
+  }
+  if (action.step == drain::Step::record_end) {
+    const auto state = executor_.state();
+    const auto outcome = state.road == drain::Road::commit ? drain::Outcome::committed : state.outcome;
+    return answer_of(
+        shared_.store.append({name_,
+                              action.epoch,
+                              RecordKind::end,
+                              {{"outcome", drain::name(outcome)}, {"writer", router::name(state.writer)}}}));
+  }
+  return steps_.run(action, *mine, cancelled);
+}
+
+void DeploymentControl::publish(const drain::Action& action) {
+  routes_.publish(action);
+  if (action.step == drain::Step::publish_release_to) shared_.proxy.tokens(index_).proven.store(0);
+}
+
+void DeploymentControl::changed(const drain::State& before, const drain::State& now, const std::string& note) {
+  if (!note.empty()) spdlog::info("{}: epoch {} {}: {}", name_, now.epoch, drain::name(now.phase), note);
+  if (now.epoch == 0) return;
+  const double at_ms = executor_.now_ms();
+  const bool ended = before.is_running() && before.road != drain::Road::start && !now.is_running();
+  if (before.phase != now.phase || before.epoch != now.epoch || ended) {
+    auto mine = attempt(now.epoch);
+    double since_ms = 0;
+    {
+      const std::lock_guard guard(mine->mutex);
+      mine->phases.emplace_back(drain::name(now.phase), at_ms);
+      since_ms = at_ms - mine->phases.front().second;
+    }
+    const auto levels = shared_.proxy.levels(index_);
+    shared_.events.add("phase", {{"deployment", name_},
+                                 {"epoch", now.epoch},
+                                 {"phase", drain::name(now.phase)},
+                                 {"at_ms", since_ms},
+                                 {"writer", router::name(now.writer)},
+                                 {"held_sessions", levels.held_sessions},
+                                 {"reason", now.reason}});
+  }
+  if (!ended) return;
+  // A refusal has had no step that reports.
+  if (now.outcome == drain::Outcome::refused || now.outcome == drain::Outcome::planned ||
+      !std::filesystem::exists(report_file(now.epoch, ".json"))) {
+    write_report(now.epoch, now);
+  }
+  executor_.set_limits(limits_of(config(), 0));
+  {
+    const std::lock_guard guard(mutex_);
+    reported_epoch_ = now.epoch;
+    if (now.outcome == drain::Outcome::committed) pauses_s_.push_back(shared_.proxy.hold_times(index_).max_ms / 1000);
+    if (pauses_s_.size() > 1000) pauses_s_.erase(pauses_s_.begin());
+  }
+  spdlog::info("{}: epoch {} {}: {}, the writer is {}", name_, now.epoch, drain::name(now.direction), outcome_text(now),
+               router::name(now.writer));
+  shared_.events.add("report", {{"deployment", name_},
+                                {"epoch", now.epoch},
+                                {"phase", drain::name(now.phase)},
+                                {"outcome", outcome_text(now)},
+                                {"reason", now.reason}});
+}
+
+std::filesystem::path DeploymentControl::report_file(std::uint64_t epoch, const char* extension) const {
+  return shared_.state_dir / "reports" / (name_ + '-' + std::to_string(epoch) + extension);
+}
+
+void DeploymentControl::write_report(std::uint64_t epoch, const drain::State& state) {
+  auto mine = attempt(epoch);
+  ReportInput input;
+  input.deployment = name_;
+  input.state = state;
+  if (state.held_at_ms >= 0 || mine->held_sessions > 0) input.hold = shared_.proxy.hold_times(index_);
+  const auto errors = shared_.proxy.levels(index_).client_errors;
+  input.client_errors = errors - std::min(errors, mine->client_errors_before);
+  if (mine->client_errors_before == 0 && state.restarted) input.client_errors = 0;
+  input.steps = executor_.times(epoch);
+  input.ended_ms = executor_.now_ms();
+  input.ended_at = utc_now();
+  const auto report = build_report(input, *mine);
+  std::error_code error;
+  std::filesystem::create_directories(shared_.state_dir / "reports", error);
+  if (!write_file(report_file(epoch, ".json"), boost::json::serialize(report)) ||
+      !write_file(report_file(epoch, ".md"), markdown(report))) {
+    spdlog::error("{}: the report of epoch {} cannot be written to {}: check space and permissions", name_, epoch,
+                  (shared_.state_dir / "reports").string());
+  }
+}
+
+std::vector<std::uint64_t> DeploymentControl::report_epochs() const {
+  std::vector<std::uint64_t> epochs;
+  std::error_code error;
+  const std::string prefix = name_ + '-';
+  for (const auto& entry : std::filesystem::directory_iterator(shared_.state_dir / "reports", error)) {
+    const auto file = entry.path().stem().string();
+    if (entry.path().extension() != ".json" || !file.starts_with(prefix)) continue;
+    const auto number = file.substr(prefix.size());
+    if (number.empty() || number.find_first_not_of("0123456789") != std::string::npos || number.size() > 18) continue;
+    epochs.push_back(std::stoull(number));
+  }
+  std::sort(epochs.begin(), epochs.end());
+  return epochs;
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,102 @@
+// One deployment's control: its machine, its routing tables, its connections to the two servers, and the verbs an
+// operator has for it. Thread-safe.
+//
+// Always true: an effect is in the audit log before it begins; the epoch of an attempt is greater than any that the
+// decision store, a report or a database has seen; while it is not known which side may write, everything is held and
+// status says why.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/attempt.h"
+#include "control/audit_log.h"
+#include "control/decision_store.h"
+#include "control/event_log.h"
+#include "control/executor.h"
+#include "control/operations.h"
+#include "control/postgres_steps.h"
+#include "control/route_book.h"
+#include "control/sampler.h"
+#include "control/shelf.h"
+
+namespace turnout::control {
+
+// What all deployments share; everything outlives them.
+struct Shared {
+  proxy::Proxy& proxy;
+  DecisionStore& store;
+  AuditLog& audit;
+  EventLog& events;
+  std::filesystem::path state_dir;
+};
+
+class DeploymentControl : private Runner {
+ public:
+  DeploymentControl(proxy::DeploymentIndex index, const conf::Deployment& config, const Shared& shared);
+  ~DeploymentControl() override;
+
+  void start();
+  void stop();
+  void reload(const conf::Deployment& config);
+  [[nodiscard]] bool ready() const;
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+  [[nodiscard]] boost::json::object status() const;
+  [[nodiscard]] Operations::Gauges gauges() const;
+  [[nodiscard]] Answer preflight(bool rollback);
+  [[nodiscard]] Answer prepare(const std::string& who);
+  [[nodiscard]] Answer shift(int percent, const std::string& who);
+  [[nodiscard]] Answer cutover(const CutoverOptions& options);
+  [[nodiscard]] Answer abort(const std::string& who);
+  [[nodiscard]] Answer finish(const std::string& who);
+  [[nodiscard]] Answer set_paused(bool paused, const std::string& who);
+  [[nodiscard]] Answer blockers();
+  [[nodiscard]] Answer explain_route(const std::string& database, const std::string& sql) const;
+  [[nodiscard]] Answer report(std::optional<std::uint64_t> epoch) const;
+  [[nodiscard]] Answer reports() const;
+
+ private:
+  // Runner
+  [[nodiscard]] StepAnswer run(const drain::Action& action, const std::atomic<bool>& cancelled) override;
+  void publish(const drain::Action& action) override;
+  void changed(const drain::State& before, const drain::State& now, const std::string& note) override;
+
+  [[nodiscard]] std::string doubt_at_start(const std::vector<Record>& records, drain::Recovered& log);
+  [[nodiscard]] StepAnswer run_step(const drain::Action& action, const std::atomic<bool>& cancelled);
+  [[nodiscard]] std::shared_ptr<Attempt> attempt(std::uint64_t epoch);
+  [[nodiscard]] conf::Deployment config() const;
+  [[nodiscard]] std::uint64_t next_epoch();
+  void write_report(std::uint64_t epoch, const drain::State& state);
+  [[nodiscard]] std::filesystem::path report_file(std::uint64_t epoch, const char* extension) const;
+  [[nodiscard]] std::vector<std::uint64_t> report_epochs() const;
+  [[nodiscard]] std::optional<Answer> audited(const std::string& verb, const std::string& who,
+                                              boost::json::object detail);
+  [[nodiscard]] Answer conflict(const std::string& detail) const;
+  [[nodiscard]] static drain::Limits limits_of(const conf::Deployment& config, std::uint32_t window_ms_max);
+
+  const proxy::DeploymentIndex index_;
+  const std::string name_;
+  Shared shared_;
+  mutable std::mutex mutex_;
+  conf::Deployment config_;
+  std::shared_ptr<Attempt> attempt_;
+  std::uint64_t last_epoch_ = 0;
+  std::uint64_t reported_epoch_ = 0;  // the newest epoch whose report is complete
+  std::string doubt_;                 // why everything is held although no cutover runs; "" = it is not
+  std::vector<double> pauses_s_;
+  bool started_ = false;
+  std::mutex preparing_;  // one `prepare` or preflight at a time
+
+  Shelf shelf_;
+  RouteBook routes_;
+  PostgresSteps steps_;
+  Executor executor_;
+  Sampler sampler_;
+};
+
+}  // namespace turnout::control

@@ -1,0 +1,321 @@
+// What an operator may ask of one deployment. Each verb that changes something is in the audit log first.
+
+#include <boost/json/parse.hpp>
+#include <fstream>
+#include <sstream>
+
+#include "control/access.h"
+#include "control/blockers.h"
+#include "control/deployment_control.h"
+#include "control/exit_code.h"
+#include "control/preflight.h"
+#include "control/prepare.h"
+#include "control/report.h"
+#include "router/classify.h"
+
+namespace turnout::control {
+
+namespace {
+
+Answer ok(boost::json::object body) {
+  return {200, code(ExitCode::done), std::move(body)};
+}
+
+Answer refused(const std::string& detail, boost::json::array checks) {
+  auto answer = problem(422, "refused", "A check refuses", detail);
+  answer.exit_code = code(ExitCode::refused);
+  answer.body.as_object()["checks"] = std::move(checks);
+  return answer;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+bool is_final(drain::Phase phase) {
+  return phase == drain::Phase::finished;
+}
+
+}  // namespace
+
+Answer DeploymentControl::conflict(const std::string& detail) const {
+  auto answer = problem(409, "conflict", "Not in the present state", detail);
+  answer.exit_code = code(ExitCode::conflict);
+  return answer;
+}
+
+std::optional<Answer> DeploymentControl::audited(const std::string& verb, const std::string& who,
+                                                 boost::json::object detail) {
+  const auto error = shared_.audit.add(name_, verb, who, std::move(detail));
+  if (error.empty()) return std::nullopt;
+  return problem(507, "audit", "Not done, because it could not be recorded", error);
+}
+
+boost::json::object DeploymentControl::status() const {
+  const auto state = executor_.state();
+  const auto table = routes_.table();
+  const auto deployment = config();
+  const auto lag = sampler_.lag();
+  std::string doubt;
+  {
+    const std::lock_guard guard(mutex_);
+    doubt = doubt_;
+  }
+  boost::json::object out{
+      {"writer", router::name(doubt.empty() ? state.writer : table.writer)},
+      {"phase", doubt.empty() ? drain::name(state.phase) : "unknown"},
+      {"epoch", state.epoch},
+      {"outcome", state.epoch == 0 ? "" : outcome_text(state)},
+      {"reason", doubt.empty() ? state.reason : doubt},
+      {"ramp_percent", table.ramp.percent},
+      {"ramp_actual_percent", sampler_.actual_ratio() * 100},
+      {"ramp_evicted", table.ramp.evicted},
+      {"paused", routes_.is_paused()},
+      {"blue", deployment.blue.text()},
+      {"green", deployment.green ? boost::json::value(deployment.green->text()) : boost::json::value(nullptr)},
+  };
+  if (lag.known) {
+    out["lag_bytes"] = lag.bytes;
+    out["lag_seconds"] = lag.seconds;
+  }
+  return out;
+}
+
+Operations::Gauges DeploymentControl::gauges() const {
+  const auto state = executor_.state();
+  const auto table = routes_.table();
+  const auto lag = sampler_.lag();
+  Operations::Gauges gauges;
+  gauges.deployment = name_;
+  gauges.phase = drain::name(state.phase);
+  gauges.writer = router::name(state.writer);
+  gauges.epoch = state.epoch;
+  gauges.ramp_ratio = table.ramp.percent / 100.0;
+  gauges.ramp_actual_ratio = sampler_.actual_ratio();
+  gauges.lag_bytes = lag.bytes;
+  gauges.lag_seconds = lag.seconds;
+  gauges.slot_retained_bytes = lag.slot_retained_bytes;
+  const std::lock_guard guard(mutex_);
+  if (!doubt_.empty()) gauges.phase = "unknown";
+  gauges.pauses_s = pauses_s_;
+  return gauges;
+}
+
+Answer DeploymentControl::preflight(bool rollback) {
+  const auto state = executor_.state();
+  if (state.is_running()) return conflict("a cutover is running: its report will carry the checks");
+  const std::lock_guard one(preparing_);
+  auto checks = run_checks(steps_.context(), rollback ? router::Side::green : state.writer, false);
+  const auto failed = refusals(checks, config().waive);
+  auto answer = ok({{"deployment", name_}, {"go", failed.empty()}, {"checks", to_json(checks)}});
+  if (!failed.empty()) answer.exit_code = code(ExitCode::refused);
+  return answer;
+}
+
+Answer DeploymentControl::prepare(const std::string& who) {
+  const auto state = executor_.state();
+  if (state.is_running()) return conflict("a cutover is running and prepares by itself");
+  if (is_final(state.phase)) return conflict("finished: there is no pair any more");
+  if (auto failed = audited("prepare", who, {})) return *failed;
+  const std::lock_guard one(preparing_);
+  Attempt scratch;
+  scratch.epoch = state.epoch;
+  boost::json::array done;
+  const auto error = prepare_pair(steps_.context(), scratch, state.writer, done);
+  if (!error.empty()) {
+    auto answer = problem(422, "prepare", "Not everything could be prepared", error);
+    answer.exit_code = code(ExitCode::refused);
+    answer.body.as_object()["done"] = done;
+    return answer;
+  }
+  return ok({{"deployment", name_}, {"done", done}});
+}
+
+Answer DeploymentControl::shift(int percent, const std::string& who) {
+  if (percent < 0 || percent > 100) return problem(422, "percent", "Not a share", "Give a whole number from 0 to 100.");
+  const auto state = executor_.state();
+  if (state.is_running() && state.road != drain::Road::start)
+    return conflict("a cutover is running: reads stay on the writer until it has settled");
+  if (is_final(state.phase)) return conflict("finished: there is no second side to read from");
+  if (!config().green) return conflict("no green is configured: set deployments." + name_ + ".green and reload");
+  if (auto failed = audited("shift", who, {{"percent", percent}})) return *failed;
+  const auto error = sampler_.shift(percent);
+  if (!error.empty()) return conflict(error);
+  shared_.events.add("ramp", {{"deployment", name_}, {"percent", percent}});
+  return ok({{"deployment", name_},
+             {"ramp_percent", percent},
+             {"meaning", std::to_string(percent) + " % of the reads that are proven to be reads"}});
+}
+
+std::uint64_t DeploymentControl::next_epoch() {
+  const std::lock_guard guard(mutex_);
+  return ++last_epoch_;
+}
+
+Answer DeploymentControl::cutover(const CutoverOptions& options) {
+  const std::string verb = options.rollback ? "rollback" : "cutover";
+  const auto from = options.rollback ? router::Side::green : router::Side::blue;
+  const auto state = executor_.state();
+  if (state.is_running()) return conflict("epoch " + std::to_string(state.epoch) + " is running");
+  if (!config().green) return conflict("no green is configured: set deployments." + name_ + ".green and reload");
+  if (is_final(state.phase)) return conflict("finished: the former writer no longer follows");
+  if (state.writer != from) {
+    return conflict(std::string("the writer is ") + router::name(state.writer) + " already; " +
+                    (options.rollback ? "there is nothing to roll back" : "use rollback to go back"));
+  }
+  if (routes_.is_paused()) return conflict("the deployment is paused: resume it first");
+  if (options.dry_run) {
+    const std::lock_guard one(preparing_);
+    auto checks = run_checks(steps_.context(), from, false);
+    auto waive = config().waive;
+    waive.insert(waive.end(), options.waive.begin(), options.waive.end());
+    const auto failed = refusals(checks, waive);
+    if (!failed.empty()) return refused(joined(failed), to_json(checks));
+    boost::json::array plan;
+    for (const auto& row : drain::standard_plan()) {
+      if (row.road == drain::Road::forward || row.road == drain::Road::commit) plan.emplace_back(drain::name(row.step));
+    }
+    return ok({{"deployment", name_},
+               {"direction", verb},
+               {"outcome", "planned"},
+               {"checks", to_json(checks)},
+               {"plan", plan}});
+  }
+  const auto epoch = next_epoch();
+  boost::json::array waived;
+  for (const auto& name : options.waive) waived.emplace_back(name);
+  if (auto failed = audited(verb, options.who,
+                            {{"epoch", epoch},
+                             {"rehearse", options.rehearse},
+                             {"waive", waived},
+                             {"window_ms", options.window_ms_max}})) {
+    return *failed;
+  }
+  auto fresh = std::make_shared<Attempt>();
+  fresh->epoch = epoch;
+  fresh->direction = options.rollback ? drain::Direction::rollback : drain::Direction::cutover;
+  fresh->who = options.who;
+  fresh->waive = options.waive;
+  fresh->started_at = utc_now();
+  drain::Event event;
+  event.kind = drain::EventKind::operator_start;
+  event.epoch = epoch;
+  event.direction = fresh->direction;
+  event.rehearse = options.rehearse;
+  {
+    const std::lock_guard guard(mutex_);
+    if (!doubt_.empty()) return conflict(doubt_);
+    executor_.set_limits(limits_of(config_, options.window_ms_max));
+    attempt_ = fresh;
+    if (!executor_.post_if_idle(std::move(event))) return conflict("another attempt has just begun");
+  }
+  return {202, code(ExitCode::done), boost::json::object{{"deployment", name_}, {"epoch", epoch}, {"direction", verb}}};
+}
+
+Answer DeploymentControl::abort(const std::string& who) {
+  const auto state = executor_.state();
+  if (!state.is_running()) return conflict("nothing is running");
+  if (state.road == drain::Road::commit) return conflict("too late: committed; use rollback");
+  if (auto failed = audited("abort", who, {{"epoch", state.epoch}})) return *failed;
+  drain::Event event;
+  event.kind = drain::EventKind::operator_abort;
+  executor_.post(std::move(event));
+  return ok({{"deployment", name_}, {"epoch", state.epoch}, {"aborting", true}});
+}
+
+Answer DeploymentControl::finish(const std::string& who) {
+  const auto state = executor_.state();
+  if (state.is_running()) return conflict("epoch " + std::to_string(state.epoch) + " is running");
+  if (state.phase != drain::Phase::cooling) return conflict("only a committed cutover that is cooling can be finished");
+  if (auto failed = audited("finish", who, {{"epoch", state.epoch}})) return *failed;
+  auto removed = finish_pair(steps_.context(), state.writer);
+  if (!removed) return conflict("the way back could not be taken down: " + removed.error().message());
+  const auto deployment = config();
+  const auto error = shared_.store.append({name_,
+                                           state.epoch,
+                                           RecordKind::binding,
+                                           {{"finished", "yes"},
+                                            {"blue", deployment.blue.text()},
+                                            {"green", deployment.green ? deployment.green->text() : ""}}});
+  if (!error.empty()) return problem(507, "store", "Not recorded", error);
+  drain::Event event;
+  event.kind = drain::EventKind::operator_finish;
+  executor_.post(std::move(event));
+  return ok({{"deployment", name_}, {"finished", true}, {"removed", *removed}});
+}
+
+Answer DeploymentControl::set_paused(bool paused, const std::string& who) {
+  if (executor_.state().is_running()) return conflict("a cutover is running: abort it, or wait for its end");
+  if (auto failed = audited(paused ? "pause" : "resume", who, {})) return *failed;
+  if (!routes_.set_paused(paused)) return conflict("work is held already, by a cutover or for want of a decision");
+  return ok({{"deployment", name_}, {"paused", paused}});
+}
+
+Answer DeploymentControl::blockers() {
+  return ok({{"deployment", name_}, {"blockers", list_blockers(steps_.context(), executor_.state().writer)}});
+}
+
+Answer DeploymentControl::explain_route(const std::string& database, const std::string& sql) const {
+  const auto table = routes_.table();
+  const auto catalog = sampler_.catalog();
+  const auto classified = router::classify(sql, catalog == nullptr ? *router::empty_catalog() : *catalog, database, "");
+  const char* verdict = classified.verdict == router::Verdict::read          ? "read"
+                        : classified.verdict == router::Verdict::read_writer ? "read_writer"
+                                                                             : "write";
+  const bool may_ramp = classified.verdict == router::Verdict::read && table.ramp.percent != 0 && !table.ramp.evicted;
+  std::string side = router::name(table.writer);
+  std::string text = std::string("to ") + side + ", the writer";
+  if (may_ramp) {
+    text = std::to_string(table.ramp.percent) + " % of the sessions' reads like this one to " +
+           router::name(table.ramp.side) + ", the others to " + side;
+  } else if (classified.verdict == router::Verdict::read && table.ramp.percent == 0) {
+    text += ": no ramp is on";
+  }
+  if (table.hold == router::Hold::all ||
+      (table.hold == router::Hold::writes && classified.verdict == router::Verdict::write)) {
+    text = "held until the routing table changes";
+  }
+  return ok({{"deployment", name_},
+             {"database", database},
+             {"verdict", verdict},
+             {"why", classified.why},
+             {"writer", side},
+             {"ramped", may_ramp},
+             {"route", text}});
+}
+
+Answer DeploymentControl::report(std::optional<std::uint64_t> epoch) const {
+  const auto state = executor_.state();
+  const auto epochs = report_epochs();
+  if (!epoch && !epochs.empty()) epoch = epochs.back();
+  if (!epoch) return problem(404, "no_report", "No report", "No attempt of " + name_ + " has reached its end yet.");
+  std::uint64_t complete = 0;
+  {
+    const std::lock_guard guard(mutex_);
+    complete = reported_epoch_;
+  }
+  if (*epoch > complete || (state.is_running() && state.epoch == *epoch)) {
+    return problem(404, "no_report", "No report yet",
+                   "Epoch " + std::to_string(*epoch) + " is running or was never begun.");
+  }
+  std::ifstream in(report_file(*epoch, ".json"));
+  std::stringstream content;
+  content << in.rdbuf();
+  boost::system::error_code error;
+  auto value = boost::json::parse(content.str(), error);
+  if (error || !value.is_object()) {
+    return problem(404, "no_report", "No report",
+                   "There is no readable report of epoch " + std::to_string(*epoch) + ".");
+  }
+  return {200, code(ExitCode::done), std::move(value)};
+}
+
+Answer DeploymentControl::reports() const {
+  boost::json::array list;
+  for (const auto epoch : report_epochs()) list.emplace_back(epoch);
+  return ok({{"deployment", name_}, {"epochs", list}});
+}
+
+}  // namespace turnout::control

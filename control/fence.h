@@ -1,0 +1,35 @@
+// The fence of the old writer: raise, verify, lower. cutover terms: drain/README.md.
+//
+// Always true: the former settings are durable before anything changes; verified means that a new connection is told
+// read-only, that nobody but us and our read connections is left on the databases, that no transaction older than that
+// is open, and that none is prepared.
+#pragma once
+
+#include <atomic>
+
+#include "control/step_context.h"
+
+namespace turnout::control {
+
+[[nodiscard]] StepAnswer record_undo(StepContext& context, Attempt& attempt, router::Side from);
+[[nodiscard]] StepAnswer raise_fence(StepContext& context, Attempt& attempt, router::Side from);
+[[nodiscard]] StepAnswer verify_fence(StepContext& context, Attempt& attempt, router::Side from,
+                                      const std::atomic<bool>& cancelled);
+[[nodiscard]] StepAnswer lower_fence(StepContext& context, Attempt& attempt, router::Side from);
+[[nodiscard]] StepAnswer await_writable(StepContext& context, Attempt& attempt, router::Side side,
+                                        const std::atomic<bool>& cancelled);
+// A new connection on `side` is told read-only.
+[[nodiscard]] StepAnswer await_read_only(StepContext& context, Attempt& attempt, router::Side side,
+                                         const std::atomic<bool>& cancelled);
+// After the decision: the side's own settings come back, which make it writable.
+[[nodiscard]] StepAnswer open_side(StepContext& context, Attempt& attempt, router::Side side);
+// Ends backends of an earlier process of ours on `side`, and waits until they are gone.
+[[nodiscard]] StepAnswer end_former(StepContext& context, Attempt& attempt, router::Side side,
+                                    const std::atomic<bool>& cancelled);
+
+// Databases of the attempt; of its topology, else of the configuration.
+[[nodiscard]] std::vector<std::string> databases_of(StepContext& context, Attempt& attempt);
+// Roles that keep CONNECT through a fence.
+[[nodiscard]] std::vector<std::string> kept_roles(const conf::Deployment& config);
+
+}  // namespace turnout::control

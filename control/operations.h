@@ -1,0 +1,95 @@
+// Everything an operator can ask for, once: REST, CLI, console and metrics are thin clients of this class.
+//
+// Thread-safe. Answers carry the JSON body, the HTTP status and the exit code of contract ("Exit codes" in the README).
+// A cutover or rollback runs on a thread of its own; the call that starts it returns at once with its epoch, and
+// whoever asked may go away. Errors are problem+json: {type, title, status, detail, …}.
+#pragma once
+
+#include <boost/json/value.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "conf/config.h"
+#include "proxy/proxy.h"
+
+namespace turnout::control {
+
+struct Answer {
+  int http_status = 200;
+  int exit_code = 0;
+  boost::json::value body;
+};
+
+struct CutoverOptions {
+  bool rollback = false;            // sides swapped
+  bool dry_run = false;             // preflight and the ordered plan; touches nothing
+  bool rehearse = false;            // "resume on the old writer" in place of decide and flip
+  std::uint32_t window_ms_max = 0;  // 0 = the configuration's
+  std::vector<std::string> waive;   // preflight checks waived by name
+  std::string who = "api";
+};
+
+// One line of progress; also what /v1/events streams. `data` has deployment, epoch, phase, at_ms and counts.
+struct ProgressEvent {
+  std::uint64_t sequence = 0;
+  std::string type;  // phase, preflight, ramp, report, alarm
+  boost::json::object data;
+};
+
+class Operations {
+ public:
+  Operations(const conf::Config& config, proxy::Proxy& proxy);
+  ~Operations();
+  Operations(const Operations&) = delete;
+  Operations& operator=(const Operations&) = delete;
+
+  // Reads the decision store, finishes or undoes what it finds, publishes the first routing table of every deployment.
+  // While that cannot be decided the deployment holds and status says why. Throws when state_dir cannot be locked.
+  void start();
+  void stop();
+  void reload(const conf::Config& config);
+  [[nodiscard]] bool ready() const;  // every deployment has a table and is not holding for want of a decision
+
+  [[nodiscard]] Answer status() const;  // {deployments: {name: {writer, ramp_percent, …}}}
+  [[nodiscard]] Answer status(const std::string& deployment) const;
+  [[nodiscard]] Answer clients() const;
+  [[nodiscard]] Answer pools() const;
+  [[nodiscard]] Answer blockers(const std::string& deployment) const;
+  [[nodiscard]] Answer preflight(const std::string& deployment, bool rollback);
+  [[nodiscard]] Answer prepare(const std::string& deployment, const std::string& who);
+  [[nodiscard]] Answer shift(const std::string& deployment, int percent, const std::string& who);
+  [[nodiscard]] Answer cutover(const std::string& deployment, const CutoverOptions& options);  // 202 {epoch}
+  [[nodiscard]] Answer abort(const std::string& deployment, const std::string& who);
+  [[nodiscard]] Answer finish(const std::string& deployment, const std::string& who);
+  [[nodiscard]] Answer pause(const std::string& deployment, const std::string& who);  // holds all new work
+  [[nodiscard]] Answer resume(const std::string& deployment, const std::string& who);
+  [[nodiscard]] Answer explain_route(const std::string& deployment, const std::string& database,
+                                     const std::string& sql) const;
+  [[nodiscard]] Answer report(const std::string& deployment,
+                              std::optional<std::uint64_t> epoch) const;  // 404 while running
+  [[nodiscard]] Answer reports(const std::string& deployment) const;
+  [[nodiscard]] Answer audit(std::size_t lines) const;
+
+  // Numbers for /metrics that belong to the control side.
+  struct Gauges {
+    std::string deployment, phase, writer;
+    std::uint64_t epoch = 0;
+    double ramp_ratio = 0, ramp_actual_ratio = 0;
+    double lag_bytes = 0, lag_seconds = 0, slot_retained_bytes = 0;
+    std::vector<double> pauses_s;  // longest pause of each finished cutover since start
+  };
+  [[nodiscard]] std::vector<Gauges> gauges() const;
+
+  // Events after `sequence`, waiting up to wait_ms for the first one.
+  [[nodiscard]] std::vector<ProgressEvent> events(std::uint64_t after, std::uint32_t wait_ms) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace turnout::control

@@ -1,0 +1,358 @@
+#include "control/prepare.h"
+
+#include <algorithm>
+
+#include "control/fence.h"
+#include "control/proof.h"
+#include "control/sequences.h"
+#include "control/server_settings.h"
+#include "control/settle.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::size_t warm_connections_per_side = 4;  // as many steps as run at the same time on one side
+
+constexpr const char* schema_sql =
+    "CREATE SCHEMA IF NOT EXISTS turnout; "
+    "CREATE TABLE IF NOT EXISTS turnout.marker (epoch bigint, sub text, token uuid NOT NULL, "
+    "at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (epoch, sub)); "
+    "CREATE TABLE IF NOT EXISTS turnout.heartbeat (id int PRIMARY KEY, seq bigint NOT NULL, at timestamptz NOT NULL); "
+    "CREATE TABLE IF NOT EXISTS turnout.journal (epoch bigint, side text, decision text NOT NULL, direction text NOT "
+    "NULL, "
+    "by_whom text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (epoch, side))";
+
+// One database's preparation; the first thing that goes wrong ends it.
+class DatabasePreparation {
+ public:
+  DatabasePreparation(StepContext& context, Attempt& attempt, router::Side from, const Stream& stream,
+                      boost::json::array& done)
+      : context_(context), attempt_(attempt), from_(from), to_(router::other(from)), stream_(stream), done_(done) {}
+
+  [[nodiscard]] std::string run() {
+    auto writer = context_.shelf.fresh(from_, stream_.database, quiet_ms_max);
+    if (!writer) return writer.error().message();
+    auto follower = context_.shelf.fresh(to_, stream_.database, quiet_ms_max);
+    if (!follower) return follower.error().message();
+    writer_ = &*writer;
+    follower_ = &*follower;
+    // This session, and no other, may write on the follower, whose default is read-only by now: REFRESH and the like
+    // cannot stand in a transaction that says so. It ends with the preparation.
+    if (!run_on(follower_, "SET default_transaction_read_only = off")) return error_;
+    using Step = bool (DatabasePreparation::*)();
+    for (const Step step : {&DatabasePreparation::schemas, &DatabasePreparation::marker_travels,
+                            &DatabasePreparation::opposite_publication, &DatabasePreparation::opposite_slot,
+                            &DatabasePreparation::guard, &DatabasePreparation::fingerprints}) {
+      if (!(this->*step)()) return error_;
+    }
+    return "";
+  }
+
+ private:
+  bool fail(std::string text) {
+    error_ = std::move(text);
+    return false;
+  }
+  bool run_on(PgClient* client, const std::string& sql) {
+    const auto outcome = client->query(sql, quiet_ms_max);
+    return outcome ? true : fail(outcome.error().message());
+  }
+  std::optional<PgRows> ask(PgClient* client, const std::string& sql) {
+    auto outcome = client->query(sql, quiet_ms_max);
+    if (outcome) return std::move(*outcome);
+    error_ = outcome.error().message();
+    return std::nullopt;
+  }
+  void made(const std::string& text) { done_.emplace_back(stream_.database + ": " + text); }
+
+  bool schemas() {
+    for (auto* client : {writer_, follower_}) {
+      const auto there = ask(client, "SELECT 1 FROM pg_class WHERE oid = to_regclass('turnout.journal')");
+      if (!there) return false;
+      if (!there->empty()) continue;
+      if (!run_on(client, writing(schema_sql))) return false;
+      made(std::string("schema turnout on ") + router::name(client->target().side));
+    }
+    // The apply worker of 16+ acts as the owner of the table; older ones as the owner of the subscription.
+    const auto admin = context_.config().admin.user;
+    if (stream_.owner.empty() || stream_.owner == quote_identifier(admin) || stream_.owner == admin) return true;
+    return run_on(follower_, "GRANT USAGE ON SCHEMA turnout TO " + stream_.owner +
+                                 "; GRANT ALL ON turnout.marker, turnout.heartbeat, turnout.journal TO " +
+                                 stream_.owner);
+  }
+
+  // The marker must come through the stream that carries the data, whoever made its publication.
+  bool marker_travels() {
+    std::string names;
+    for (const auto& publication : stream_.publications)
+      names += (names.empty() ? "" : ", ") + quote_literal(publication);
+    if (names.empty()) return fail("subscription " + stream_.subscription + " names no publication");
+    const auto carried =
+        ask(writer_,
+            "SELECT 1 FROM pg_publication_tables WHERE schemaname = 'turnout' AND tablename = 'marker' "
+            "AND pubname IN (" +
+                names + ')');
+    if (!carried) return false;
+    if (carried->empty()) {
+      const auto publication = stream_.publications.front();
+      if (!run_on(writer_, writing("ALTER PUBLICATION " + quote_identifier(publication) +
+                                   " ADD TABLE turnout.marker, turnout.heartbeat"))) {
+        return false;
+      }
+      made("turnout.marker added to publication " + publication + " on " + router::name(from_));
+    }
+    const auto subscribed = ask(follower_,
+                                "SELECT 1 FROM pg_subscription_rel WHERE srrelid = 'turnout.marker'::regclass AND "
+                                "srsubid = " +
+                                    std::to_string(stream_.subscription_oid));
+    if (!subscribed) return false;
+    if (!subscribed->empty()) return true;
+    made("subscription " + stream_.subscription + " refreshed");
+    return run_on(follower_, "ALTER SUBSCRIPTION " + quote_identifier(stream_.subscription) +
+                                 " REFRESH PUBLICATION WITH (copy_data = false)");
+  }
+
+  // On the follower, for the way back: every table that comes forward, and the marker.
+  bool opposite_publication() {
+    const auto tables = carried_tables(*follower_, stream_);
+    if (!tables) return fail(tables.error().message());
+    const auto found = marker_publication(*follower_);
+    if (!found) return fail(found.error().message());
+    std::string list = "turnout.marker, turnout.heartbeat";
+    if (found->empty()) {
+      for (const auto& table : *tables) list += ", " + table.quoted();
+      const auto name = own_publication(to_);
+      made("publication " + name + " on " + router::name(to_));
+      const auto root = publishes_via_root();
+      if (!root) return false;
+      return run_on(follower_, writing("CREATE PUBLICATION " + quote_identifier(name) + " FOR TABLE " + list +
+                                       (*root ? " WITH (publish_via_partition_root = true)" : "")));
+    }
+    return add_missing(*found, *tables);
+  }
+
+  std::optional<bool> publishes_via_root() {
+    const auto rows = ask(writer_, "SELECT bool_or(pubviaroot) FROM pg_publication WHERE pubname = " +
+                                       quote_literal(stream_.publications.front()));
+    if (!rows) return std::nullopt;
+    return !rows->empty() && rows->boolean(0, 0);
+  }
+
+  bool add_missing(const std::string& publication, const std::vector<TableName>& tables) {
+    const auto rows = ask(follower_, "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = " +
+                                         quote_literal(publication));
+    if (!rows) return false;
+    std::vector<TableName> have;
+    for (int row = 0; row < rows->size(); ++row) have.push_back({rows->text(row, 0), rows->text(row, 1)});
+    std::string missing;
+    for (const auto& table : tables) {
+      if (std::find(have.begin(), have.end(), table) == have.end())
+        missing += (missing.empty() ? "" : ", ") + table.quoted();
+    }
+    if (missing.empty()) return true;
+    made("added to publication " + publication + " on " + router::name(to_) + ": " + missing);
+    return run_on(follower_, writing("ALTER PUBLICATION " + quote_identifier(publication) + " ADD TABLE " + missing));
+  }
+
+  // Made early, because making one waits for every running transaction of the server; moved up, because moving it over
+  // much log takes long. In the window only the last step is left.
+  bool opposite_slot() {
+    const auto slot = own_slot(to_, stream_.database);
+    const auto found =
+        ask(follower_, "SELECT coalesce(wal_status, ''), active FROM pg_replication_slots WHERE slot_name = " +
+                           quote_literal(slot));
+    if (!found) return false;
+    if (!found->empty() && found->boolean(0, 1)) {
+      return fail("the slot " + slot + " on " + router::name(to_) + " is in use: something already follows " +
+                  router::name(to_) + "; drop that subscription first");
+    }
+    if (!found->empty() && found->text(0, 0) == "lost") {
+      if (!run_on(follower_, "SELECT pg_drop_replication_slot(" + quote_literal(slot) + ')')) return false;
+    }
+    if (found->empty() || found->text(0, 0) == "lost") {
+      made("slot " + slot + " on " + router::name(to_));
+      return run_on(follower_, "SELECT pg_create_logical_replication_slot(" + quote_literal(slot) + ", 'pgoutput')");
+    }
+    return run_on(follower_,
+                  "SELECT pg_replication_slot_advance(" + quote_literal(slot) + ", pg_current_wal_flush_lsn())");
+  }
+
+  // Sees what is written on the follower itself. Without the plugin there is no guard, and preflight says so.
+  bool guard() {
+    const auto slot = quote_literal(guard_slot(stream_.database));
+    const auto found =
+        ask(follower_, "SELECT coalesce(wal_status, '') FROM pg_replication_slots WHERE slot_name = " + slot);
+    if (!found) return false;
+    if (!found->empty() && found->text(0, 0) != "lost") return true;
+    if (!found->empty() && !run_on(follower_, "SELECT pg_drop_replication_slot(" + slot + ')')) return false;
+    const auto created =
+        follower_->query("SELECT pg_create_logical_replication_slot(" + slot + ", 'test_decoding')", quiet_ms_max);
+    if (created) {
+      made("guard slot " + guard_slot(stream_.database) + " on " + router::name(to_));
+      return true;
+    }
+    if (created.error().lost) return fail(created.error().message());
+    made(std::string("no guard slot on ") + router::name(to_) + ": " + created.error().text);
+    return true;
+  }
+
+  bool fingerprints() {
+    for (auto* client : {writer_, follower_}) {
+      const auto print = schema_fingerprint(*client);
+      if (!print) return fail(print.error().message());
+      const std::lock_guard lock(attempt_.mutex);
+      attempt_.schema[std::string(router::name(client->target().side)) + '/' + stream_.database] = *print;
+    }
+    return true;
+  }
+
+  StepContext& context_;
+  Attempt& attempt_;
+  const router::Side from_, to_;
+  const Stream& stream_;
+  boost::json::array& done_;
+  PgClient* writer_ = nullptr;
+  PgClient* follower_ = nullptr;
+  std::string error_;
+};
+
+// The follower takes writes from nobody until the decision, but lets everybody in again who a former fence kept out.
+std::string make_read_only(StepContext& context, Attempt& attempt, router::Side to, boost::json::array& done) {
+  const auto databases = databases_of(context, attempt);
+  auto loan = context.shelf.take(to, databases.front(), quiet_ms_max);
+  if (!loan) return loan.error().message();
+  auto former = unrestored(context.store.records(context.deployment), to);
+  if (!former) {
+    auto now = read_settings(**loan, databases, kept_roles(context.config()));
+    if (!now) return now.error().message();
+    // Only the server's default is ours to change here; the databases' settings are not touched.
+    now->databases.clear();
+    const auto error = context.store.append({context.deployment, attempt.epoch, RecordKind::undo, to_json(*now)});
+    if (!error.empty()) return error;
+    former = std::move(*now);
+  }
+  const auto shown = (*loan)->query(
+      "SELECT setting FROM pg_file_settings WHERE name = 'default_transaction_read_only' AND "
+      "sourcefile LIKE '%postgresql.auto.conf' AND setting = 'on'",
+      quiet_ms_max);
+  if (!shown) return shown.error().message();
+  if (shown->empty()) {
+    const auto set = set_system_read_only(**loan);
+    if (!set) return set.error().message();
+    done.emplace_back(std::string(router::name(to)) + " is read-only by default (ALTER SYSTEM)");
+  }
+  std::atomic<bool> never{false};
+  const auto told = await_read_only(context, attempt, to, never);
+  if (!told.ok) return told.reason;
+  if (!former->databases.empty()) {
+    // A session that starts under ALTER DATABASE would keep `on` after the server's default has fallen.
+    const auto reopened = reopen_databases(**loan, *former);
+    if (!reopened) return reopened.error().message();
+  }
+  return "";
+}
+
+std::string bind_identities(StepContext& context, const Topology& topology) {
+  boost::json::object data;
+  for (const auto side : {router::Side::blue, router::Side::green}) {
+    auto loan = context.shelf.take(side, topology.streams.front().database, quiet_ms_max);
+    if (!loan) return loan.error().message();
+    const auto rows = (*loan)->query("SELECT system_identifier::text FROM pg_control_system()", quiet_ms_max);
+    if (!rows) return rows.error().message();
+    data[router::name(side)] = rows->text(0, 0);
+  }
+  const auto records = context.store.records(context.deployment);
+  const auto* bound = newest(records, RecordKind::binding);
+  if (bound != nullptr && text_of(bound->data, "blue") == text_of(data, "blue") &&
+      text_of(bound->data, "green") == text_of(data, "green")) {
+    return "";
+  }
+  return context.store.append({context.deployment, 0, RecordKind::binding, data});
+}
+
+}  // namespace
+
+std::string prepare_pair(StepContext& context, Attempt& attempt, router::Side from, boost::json::array& done) {
+  auto found = discover(context.shelf, from, context.config().databases);
+  if (!found) return found.error().message();
+  for (const auto& stream : found->streams) {
+    if (!stream.enabled) return "subscription " + stream.subscription + " is disabled: enable it";
+  }
+  {
+    const std::lock_guard guard(attempt.mutex);
+    attempt.topology = *found;
+  }
+  // Facts first: what follows leaves things behind that a later process must be able to name.
+  const auto facts_error =
+      context.store.append({context.deployment, attempt.epoch, RecordKind::facts, to_json(*found)});
+  if (!facts_error.empty()) return facts_error;
+  if (auto error = bind_identities(context, *found); !error.empty()) return error;
+  for (const auto& stream : found->streams) {
+    if (auto error = DatabasePreparation(context, attempt, from, stream, done).run(); !error.empty()) return error;
+  }
+  return make_read_only(context, attempt, router::other(from), done);
+}
+
+std::string warm_connections(StepContext& context, Attempt& attempt, router::Side from) {
+  for (const auto side : {from, router::other(from)}) {
+    for (const auto& database : databases_of(context, attempt)) {
+      if (auto error = context.shelf.warm(side, database, warm_connections_per_side, quiet_ms_max); !error.empty())
+        return error;
+      // Each session runs once what it will be asked in the window: catalogs read, plans made.
+      std::vector<Shelf::Loan> all;
+      for (std::size_t i = 0; i < warm_connections_per_side; ++i) {
+        auto loan = context.shelf.take(side, database, quiet_ms_max);
+        if (!loan) return loan.error().message();
+        if (const auto read = read_all_sequences(**loan); !read) return read.error().message();
+        if (const auto print = schema_fingerprint(**loan); !print) return print.error().message();
+        const auto looked = (*loan)->query(
+            "SELECT count(*) FROM turnout.marker WHERE epoch = 0; SELECT count(*) FROM pg_stat_activity WHERE "
+            "backend_xid IS NOT NULL; "
+            "SELECT count(*) FROM pg_prepared_xacts; SELECT count(*) FROM pg_replication_slots; SELECT count(*) FROM "
+            "pg_file_settings "
+            "WHERE name = 'default_transaction_read_only'",
+            quiet_ms_max);
+        if (!looked) return looked.error().message();
+        all.push_back(std::move(*loan));
+      }
+    }
+  }
+  return "";
+}
+
+PgOutcome<boost::json::array> finish_pair(StepContext& context, router::Side writer) {
+  boost::json::array removed;
+  const auto follower = router::other(writer);
+  const auto found = discover(context.shelf, writer, context.config().databases);
+  if (!found) return removed;  // nothing follows any more: nothing to take down
+  for (const auto& stream : found->streams) {
+    auto there = context.shelf.take(follower, stream.database, quiet_ms_max);
+    if (!there) return there.error();
+    const auto name = quote_identifier(stream.subscription);
+    const auto dropped = (*there)->query(writing("ALTER SUBSCRIPTION " + name + " DISABLE; ALTER SUBSCRIPTION " + name +
+                                                 " SET (slot_name = NONE); DROP SUBSCRIPTION " + name),
+                                         quiet_ms_max);
+    if (!dropped) return dropped.error();
+    removed.emplace_back(stream.database + ": subscription " + stream.subscription + " on " + router::name(follower));
+    auto here = context.shelf.take(writer, stream.database, quiet_ms_max);
+    if (!here) return here.error();
+    for (int tries = 0; tries < 1000; ++tries) {
+      const auto active = (*here)->query(
+          "SELECT 1 FROM pg_replication_slots WHERE active AND slot_name = " + quote_literal(stream.slot),
+          quiet_ms_max);
+      if (!active) return active.error();
+      if (active->empty()) break;
+      long_pause();
+    }
+    const auto slots = (*here)->query(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND slot_name = " +
+            quote_literal(stream.slot),
+        quiet_ms_max);
+    if (!slots) return slots.error();
+    removed.emplace_back(stream.database + ": slot " + stream.slot + " on " + router::name(writer));
+  }
+  return removed;
+}
+
+}  // namespace turnout::control

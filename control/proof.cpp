@@ -1,0 +1,132 @@
+#include "control/proof.h"
+
+#include <openssl/rand.h>
+
+#include <array>
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::uint32_t connect_ms_max = 2'000;
+
+StepAnswer failed(const PgError& error) {
+  return StepAnswer::failed(error.message());
+}
+
+std::string random_uuid() {
+  std::array<unsigned char, 16> bytes{};
+  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) return "";
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
+    out += digits[bytes[i] >> 4U];
+    out += digits[bytes[i] & 15U];
+  }
+  return out;
+}
+
+std::string token_of(Attempt& attempt) {
+  const std::lock_guard guard(attempt.mutex);
+  if (attempt.token.empty()) attempt.token = random_uuid();
+  return attempt.token;
+}
+
+std::vector<Stream> streams_of(Attempt& attempt) {
+  const std::lock_guard guard(attempt.mutex);
+  return attempt.topology.streams;
+}
+
+// Seen, then flushed; the position after the flush is where the opposite slot may begin.
+StepAnswer await_one(StepContext& context, Attempt& attempt, router::Side to, const Stream& stream,
+                     const std::string& token, const std::atomic<bool>& cancelled) {
+  auto loan = context.shelf.take(to, stream.database, connect_ms_max);
+  if (!loan) return failed(loan.error());
+  const std::string look = "SELECT 1 FROM turnout.marker WHERE epoch = " + std::to_string(attempt.epoch) +
+                           " AND sub = " + quote_literal(stream.subscription) + " AND token = " + quote_literal(token);
+  while (true) {
+    const auto seen = (*loan)->query(look, window_ms_max);
+    if (!seen) return failed(seen.error());
+    if (!seen->empty()) break;
+    if (cancelled) return StepAnswer::failed("given up");
+    short_pause();
+  }
+  // One round trip: the select list is evaluated from left to right, the flush before the position.
+  const auto flushed = (*loan)->query("SELECT pg_replication_origin_progress(" +
+                                          quote_literal("pg_" + std::to_string(stream.subscription_oid)) +
+                                          ", true); SELECT pg_current_wal_flush_lsn()",
+                                      window_ms_max);
+  if (!flushed) return failed(flushed.error());
+  const std::lock_guard guard(attempt.mutex);
+  // A fixed one: advancing to it twice is the same as once.
+  attempt.slot_target.try_emplace(stream.database, flushed->text(0, 0));
+  return StepAnswer::done();
+}
+
+// Names, not OIDs: the two sides give different ones.
+constexpr const char* fingerprint_sql = R"(
+SELECT md5(coalesce(string_agg(line, E'\n' ORDER BY line), '')) FROM (
+  SELECT n.nspname || '.' || c.relname || ' ' || c.relkind::text || ' ' || c.relreplident::text || ' ' ||
+         coalesce(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text || a.attgenerated::text, '') AS line
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'S'
+   WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence = 'p'
+     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'turnout') AND n.nspname !~ '^pg_toast'
+) AS lines)";
+
+}  // namespace
+
+StepAnswer write_marker(StepContext& context, Attempt& attempt, router::Side from) {
+  const auto token = token_of(attempt);
+  if (token.empty()) return StepAnswer::failed("no random bytes for the marker's token");
+  for (const auto& stream : streams_of(attempt)) {
+    auto loan = context.shelf.take(from, stream.database, connect_ms_max);
+    if (!loan) return failed(loan.error());
+    const auto written = (*loan)->query(
+        writing("INSERT INTO turnout.marker (epoch, sub, token) VALUES (" + std::to_string(attempt.epoch) + ", " +
+                quote_literal(stream.subscription) + ", " + quote_literal(token) +
+                ") ON CONFLICT (epoch, sub) DO UPDATE SET token = excluded.token, at = clock_timestamp()") +
+            "; SELECT pg_current_wal_flush_lsn()",
+        window_ms_max);
+    if (!written) return failed(written.error());
+    const std::lock_guard guard(attempt.mutex);
+    attempt.fence_position[stream.database] = written->text(0, 0);
+  }
+  return StepAnswer::done();
+}
+
+StepAnswer await_marker(StepContext& context, Attempt& attempt, router::Side from, const std::atomic<bool>& cancelled) {
+  const auto token = token_of(attempt);
+  for (const auto& stream : streams_of(attempt)) {
+    auto answer = await_one(context, attempt, router::other(from), stream, token, cancelled);
+    if (!answer.ok) return answer;
+  }
+  return StepAnswer::done();
+}
+
+PgOutcome<std::string> schema_fingerprint(PgClient& client) {
+  const auto rows = client.query(fingerprint_sql, quiet_ms_max);
+  if (!rows) return rows.error();
+  return rows->text(0, 0);
+}
+
+StepAnswer check_schema(StepContext& context, Attempt& attempt, router::Side from) {
+  for (const auto side : {from, router::other(from)}) {
+    for (const auto& stream : streams_of(attempt)) {
+      auto loan = context.shelf.take(side, stream.database, connect_ms_max);
+      if (!loan) return failed(loan.error());
+      const auto now = schema_fingerprint(**loan);
+      if (!now) return failed(now.error());
+      const std::lock_guard guard(attempt.mutex);
+      const auto& before = attempt.schema[std::string(router::name(side)) + '/' + stream.database];
+      if (before != *now) {
+        return StepAnswer::failed("the schema of " + stream.database + " on " + router::name(side) +
+                                  " has changed since the preparation: wait for the migration to end, then try again");
+      }
+    }
+  }
+  return StepAnswer::done();
+}
+
+}  // namespace turnout::control

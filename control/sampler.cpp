@@ -1,0 +1,258 @@
+#include "control/sampler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "control/catalog_loader.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::uint32_t ask_ms_max = 2'000;
+constexpr std::int64_t idle_ms = 1'000;  // between looks without a ramp: for status and metrics only
+constexpr std::int64_t choose_ms = 200;
+constexpr std::int64_t measure_ms = 1'000;
+constexpr std::int64_t catalog_ms = 30'000;
+constexpr std::int64_t discover_ms = 30'000;
+constexpr std::int64_t unreachable_ms = 3'000;
+constexpr std::size_t waiting_max = 4'096;  // beyond that green is evicted anyway
+constexpr std::uint64_t page_bytes = 8192, page_header = 24, segment_header = 40;
+
+}  // namespace
+
+std::uint64_t without_page_header(std::uint64_t insert_position) {
+  const auto in_page = insert_position % page_bytes;
+  // A segment's first page has the long header; segments are at least 1 MiB and begin at page boundaries.
+  if (in_page == page_header || (in_page == segment_header && insert_position % (1U << 20U) == segment_header)) {
+    return insert_position - in_page;
+  }
+  return insert_position;
+}
+
+void Positions::add(std::uint64_t number, std::uint64_t position, std::int64_t at_ms) {
+  waiting_.push_back({number, position, at_ms});
+  // Leaving out a sample in the middle is always allowed: a session waits for the next one.
+  if (waiting_.size() > waiting_max) waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(waiting_max / 2));
+}
+
+std::uint64_t Positions::proven(std::uint64_t applied) {
+  while (!waiting_.empty() && waiting_.front().position <= applied) {
+    proven_ = waiting_.front().number;
+    waiting_.pop_front();
+  }
+  return proven_;
+}
+
+std::int64_t Positions::lag_ms(std::int64_t now_ms) const {
+  return waiting_.empty() ? 0 : now_ms - waiting_.front().at_ms;
+}
+
+void Positions::clear() {
+  waiting_.clear();
+  proven_ = 0;
+}
+
+std::int64_t Sampler::now_ms() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count();
+}
+
+void Sampler::start() {
+  thread_ = std::thread([this] { loop(); });
+}
+
+void Sampler::stop() {
+  {
+    const std::lock_guard guard(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+LagNumbers Sampler::lag() const {
+  const std::lock_guard guard(mutex_);
+  return lag_;
+}
+
+router::CatalogPtr Sampler::catalog() const {
+  const std::lock_guard guard(mutex_);
+  return catalog_;
+}
+
+std::string Sampler::load_catalog(router::Side writer) {
+  const std::lock_guard one(loading_);
+  const auto topology = discover(context_.shelf, writer, context_.config().databases);
+  if (!topology) return topology.error().message();
+  std::uint64_t generation = 0;
+  {
+    const std::lock_guard guard(mutex_);
+    generation = ++catalog_generation_;
+  }
+  auto loaded = control::load_catalog(context_.shelf, *topology, generation, context_.deployment);
+  if (!loaded) return loaded.error().message();
+  context_.proxy.publish_catalog(context_.index, *loaded);
+  const std::lock_guard guard(mutex_);
+  catalog_ = std::move(*loaded);
+  return "";
+}
+
+std::string Sampler::shift(int percent) {
+  const auto table = context_.routes.table();
+  router::RampOrders ramp = table.ramp;
+  ramp.side = router::other(table.writer);
+  ramp.policy = context_.config().ramp.policy;
+  ramp.percent = static_cast<std::uint8_t>(percent);
+  if (percent == 0) {
+    ramp.threshold = 0;
+    ramp.evicted = false;
+  } else {
+    if (ramp.policy == conf::TokenPolicy::strict) return "ramp.policy is strict: green gets no live reads";
+    if (auto error = load_catalog(table.writer); !error.empty()) return error;
+    std::vector<router::SessionReads> reads;
+    for (const auto& one : context_.proxy.session_reads(context_.index)) reads.push_back({one.hash, one.reads});
+    const router::Choice current{table.ramp.percent, table.ramp.threshold};
+    ramp.threshold = router::choose_threshold(current, ramp.percent, reads).threshold;
+  }
+  if (!context_.routes.set_ramp(ramp)) return "a cutover holds or has just moved the writer: wait until it has settled";
+  wake_.notify_all();
+  return "";
+}
+
+void Sampler::loop() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    lock.unlock();
+    const auto table = context_.routes.table();
+    if (context_.config().green && table.version != 0 && now_ms() >= retry_at_ms_) look(table);
+    lock.lock();
+    const auto period = table.ramp.percent == 0 ? idle_ms : std::int64_t{context_.config().ramp.sample_ms};
+    if (!stopping_) wake_.wait_for(lock, std::chrono::milliseconds(period));
+  }
+}
+
+void Sampler::look(const router::RoutingTable& table) {
+  if (table.epoch != table_epoch_) {
+    // Another writer, perhaps: its positions have nothing to do with the former ones.
+    table_epoch_ = table.epoch;
+    writer_.reset();
+    topology_.reset();
+    positions_.clear();
+    read_set_.reset();
+  }
+  const auto now = now_ms();
+  const bool known = connect(table.writer) && sample(table);
+  if (!known) {
+    writer_.reset();
+    topology_.reset();
+    if (table.ramp.percent == 0) retry_at_ms_ = now + unreachable_ms;
+    const std::lock_guard guard(mutex_);
+    lag_ = {};
+  }
+  if (table.ramp.percent == 0) {
+    actual_ratio_ = 0;
+    read_set_.reset();
+    return;
+  }
+  const auto bounds = context_.config().ramp;
+  if (!read_set_) {
+    read_set_.emplace(
+        router::LagBounds{bounds.lag_bytes_max, bounds.policy == conf::TokenPolicy::bounded ? bounds.bounded_ms : 0});
+  }
+  router::LagSample lag;
+  {
+    const std::lock_guard guard(mutex_);
+    lag = {known && lag_.known, static_cast<std::uint64_t>(lag_.bytes),
+           static_cast<std::uint32_t>(lag_.seconds * 1000)};
+  }
+  const bool evicted = read_set_->add(lag);
+  if (evicted != table.ramp.evicted) {
+    auto ramp = table.ramp;
+    ramp.evicted = evicted;
+    if (context_.routes.set_ramp(ramp, table.version)) {
+      context_.on_event(evicted ? fmt::format("{} left the read set: {:.0f} bytes behind",
+                                              router::name(table.ramp.side), static_cast<double>(lag.lag_bytes))
+                                : fmt::format("{} is back in the read set", router::name(table.ramp.side)));
+    }
+    return;
+  }
+  if (now - chosen_at_ms_ >= choose_ms) choose(table);
+  if (now - measured_at_ms_ >= measure_ms) measure(table);
+  if (now - catalog_at_ms_ >= catalog_ms) {
+    if (catalog_at_ms_ != 0) static_cast<void>(load_catalog(table.writer));  // keeps the old one when it fails
+    catalog_at_ms_ = now;
+  }
+}
+
+bool Sampler::connect(router::Side writer) {
+  const auto now = now_ms();
+  if (!topology_ || now - discovered_at_ms_ >= discover_ms) {
+    auto found = discover(context_.shelf, writer, context_.config().databases);
+    if (!found) return false;
+    topology_ = std::move(*found);
+    discovered_at_ms_ = now;
+  }
+  if (writer_ && writer_->is_usable()) return true;
+  auto opened = context_.shelf.fresh(writer, topology_->streams.front().database, ask_ms_max);
+  if (!opened) return false;
+  writer_ = std::move(*opened);
+  return true;
+}
+
+// One query of the writer: where its log ends, and how far the slowest stream has been applied.
+bool Sampler::sample(const router::RoutingTable& table) {
+  auto& board = context_.proxy.tokens(context_.index);
+  const auto number = board.started.fetch_add(1) + 1;
+  const auto at_ms = now_ms();
+  std::string slots;
+  for (const auto& stream : topology_->streams) slots += (slots.empty() ? "" : ", ") + quote_literal(stream.slot);
+  const auto rows = writer_->query(
+      "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint, (min(coalesce(r.replay_lsn, '0/0')) - "
+      "'0/0'::pg_lsn)::bigint, "
+      "max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn)) FROM pg_replication_slots s LEFT JOIN "
+      "pg_stat_replication r "
+      "ON r.pid = s.active_pid WHERE s.slot_name IN (" +
+          slots + ")",
+      ask_ms_max);
+  if (!rows || rows->is_null(0, 1)) return false;
+  const auto position = without_page_header(static_cast<std::uint64_t>(rows->integer(0, 0)));
+  const auto applied = static_cast<std::uint64_t>(rows->integer(0, 1));
+  positions_.add(number, position, at_ms);
+  const auto proven = positions_.proven(applied);
+  // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.
+  if (context_.routes.table().epoch == table.epoch && table.ramp.percent != 0) board.proven.store(proven);
+  const std::lock_guard guard(mutex_);
+  lag_ = {applied != 0, position > applied ? static_cast<double>(position - applied) : 0.0,
+          static_cast<double>(positions_.lag_ms(now_ms())) / 1000, rows->number(0, 2)};
+  return true;
+}
+
+void Sampler::choose(const router::RoutingTable& table) {
+  chosen_at_ms_ = now_ms();
+  std::vector<router::SessionReads> reads;
+  for (const auto& one : context_.proxy.session_reads(context_.index)) reads.push_back({one.hash, one.reads});
+  const router::Choice current{table.ramp.percent, table.ramp.threshold};
+  const auto next = router::choose_threshold(current, table.ramp.percent, reads);
+  if (next.threshold == table.ramp.threshold) return;
+  auto ramp = table.ramp;
+  ramp.threshold = next.threshold;
+  // The operator may have set another weight since this table was read; that one stands.
+  static_cast<void>(context_.routes.set_ramp(ramp, table.version));
+}
+
+void Sampler::measure(const router::RoutingTable& table) {
+  measured_at_ms_ = now_ms();
+  const auto counters = context_.proxy.counters(context_.index);
+  const auto ramped = counters.reads_proven[index(table.ramp.side)];
+  const auto others = counters.reads_proven[index(table.writer)];
+  const auto new_ramped = ramped - std::min(ramped, last_reads_[0]);
+  const auto new_others = others - std::min(others, last_reads_[1]);
+  last_reads_[0] = ramped;
+  last_reads_[1] = others;
+  const auto all = new_ramped + new_others;
+  actual_ratio_ = all == 0 ? 0 : static_cast<double>(new_ramped) / static_cast<double>(all);
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,114 @@
+// Watches what lies between the two sides: how far green is behind, which positions a session may rely on, and which
+// sessions read on green while a ramp is on. One thread a deployment.
+//
+// Always true: a sample is numbered before its position is taken, and proven only when the follower has applied that
+// position; the ramp is never touched while a cutover holds (RouteBook says so).
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "control/route_book.h"
+#include "control/shelf.h"
+#include "control/streams.h"
+#include "proxy/proxy.h"
+#include "router/catalog.h"
+#include "router/ramp.h"
+
+namespace turnout::control {
+
+struct LagNumbers {
+  bool known = false;
+  double bytes = 0, seconds = 0, slot_retained_bytes = 0;
+};
+
+// Positions of the writer's log, numbered in the order in which they were taken. Pure.
+class Positions {
+ public:
+  void add(std::uint64_t number, std::uint64_t position, std::int64_t at_ms);
+  // The newest sample that is covered by what the follower has applied; 0 = none yet.
+  [[nodiscard]] std::uint64_t proven(std::uint64_t applied);
+  // How long the oldest sample that is not applied has been waiting.
+  [[nodiscard]] std::int64_t lag_ms(std::int64_t now_ms) const;
+  void clear();
+
+ private:
+  struct One {
+    std::uint64_t number = 0, position = 0;
+    std::int64_t at_ms = 0;
+  };
+  std::deque<One> waiting_;
+  std::uint64_t proven_ = 0;
+};
+// The end of the last record before an insert position: the headers of a new page or segment are no record, and a
+// follower would never report a position behind them on an idle server.
+[[nodiscard]] std::uint64_t without_page_header(std::uint64_t insert_position);
+
+class Sampler {
+ public:
+  struct Context {
+    proxy::DeploymentIndex index = 0;
+    std::string deployment;
+    std::function<conf::Deployment()> config;
+    Shelf& shelf;
+    proxy::Proxy& proxy;
+    RouteBook& routes;
+    std::function<void(std::string)> on_event;  // eviction and return, one line each
+  };
+  explicit Sampler(Context context) : context_(std::move(context)) {}
+  ~Sampler() { stop(); }
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+
+  void start();
+  void stop();
+  // "" = the new weight is in force; else why not.
+  [[nodiscard]] std::string shift(int percent);
+  // Reads the catalogs of the writer and gives them to the data path; "" or why not.
+  [[nodiscard]] std::string load_catalog(router::Side writer);
+  [[nodiscard]] router::CatalogPtr catalog() const;
+  [[nodiscard]] LagNumbers lag() const;
+  [[nodiscard]] double actual_ratio() const { return actual_ratio_.load(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void loop();
+  void look(const router::RoutingTable& table);
+  [[nodiscard]] bool sample(const router::RoutingTable& table);
+  void choose(const router::RoutingTable& table);
+  void measure(const router::RoutingTable& table);
+  [[nodiscard]] bool connect(router::Side writer);
+  [[nodiscard]] std::int64_t now_ms() const;
+
+  Context context_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  LagNumbers lag_;
+  router::CatalogPtr catalog_;
+  std::uint64_t catalog_generation_ = 0;
+  std::atomic<double> actual_ratio_{0};
+  std::mutex loading_;  // one catalog at a time
+
+  // Of the thread alone.
+  std::optional<PgClient> writer_;
+  std::optional<Topology> topology_;
+  Positions positions_;
+  std::optional<router::ReadSet> read_set_;
+  std::uint64_t last_reads_[2] = {0, 0};
+  std::int64_t chosen_at_ms_ = 0, measured_at_ms_ = 0, catalog_at_ms_ = 0, discovered_at_ms_ = 0, retry_at_ms_ = 0;
+  std::uint64_t table_epoch_ = 0;
+
+  std::thread thread_;
+};
+
+}  // namespace turnout::control

@@ -1,0 +1,222 @@
+#include "control/settle.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::uint32_t connect_ms_max = 2'000;
+constexpr std::uint32_t settle_ms_max = 10'000;  // of one statement, off the critical path
+constexpr int guard_rows_max = 100;
+
+StepAnswer failed(const PgError& error) {
+  return StepAnswer::failed(error.message());
+}
+
+std::vector<Stream> streams_of(Attempt& attempt) {
+  const std::lock_guard guard(attempt.mutex);
+  return attempt.topology.streams;
+}
+
+// Fails on the first database where `work` fails.
+template <typename Work>
+StepAnswer for_each_stream(StepContext& context, Attempt& attempt, router::Side side, Work work) {
+  for (const auto& stream : streams_of(attempt)) {
+    auto loan = context.shelf.take(side, stream.database, connect_ms_max);
+    if (!loan) return failed(loan.error());
+    auto answer = work(**loan, stream);
+    if (!answer.ok) return answer;
+  }
+  return StepAnswer::done();
+}
+
+PgOutcome<bool> exists(PgClient& client, const std::string& sql) {
+  const auto rows = client.query(sql, settle_ms_max);
+  if (!rows) return rows.error();
+  return !rows->empty();
+}
+
+std::string subscription_here(const std::string& name) {
+  return "SELECT 1 FROM pg_subscription WHERE subname = " + quote_literal(name) +
+         " AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+}
+
+StepAnswer answer_of(const PgOutcome<PgRows>& outcome) {
+  return outcome ? StepAnswer::done() : failed(outcome.error());
+}
+
+// 16 and newer on both sides: rows that came from elsewhere are not sent on. An older publisher ignores it and an older
+// subscriber does not know the word.
+bool knows_origin(PgClient& subscriber, PgClient& publisher) {
+  return subscriber.server_version() >= 160000 && publisher.server_version() >= 160000;
+}
+
+}  // namespace
+
+std::string replication_conninfo(const conf::Deployment& config, router::Side writer, const std::string& database) {
+  const auto& replication = config.replication;
+  const bool blue = writer == router::Side::blue;
+  auto address = blue ? replication.blue_address : replication.green_address;
+  if (address == conf::Address{}) address = blue ? config.blue : config.green.value_or(conf::Address{});
+  const auto& login = replication.login.user.empty() ? config.admin : replication.login;
+  return conninfo(address, login, replication.tls, database);
+}
+
+PgOutcome<std::string> marker_publication(PgClient& client) {
+  const auto rows = client.query(
+      "SELECT pubname FROM pg_publication_tables WHERE schemaname = 'turnout' AND tablename = 'marker' ORDER BY 1",
+      settle_ms_max);
+  if (!rows) return rows.error();
+  return rows->empty() ? std::string() : rows->text(0, 0);
+}
+
+StepAnswer advance_slots(StepContext& context, Attempt& attempt, router::Side from) {
+  const auto to = router::other(from);
+  return for_each_stream(context, attempt, to, [&](PgClient& client, const Stream& stream) {
+    std::string target;
+    {
+      const std::lock_guard guard(attempt.mutex);
+      target = attempt.slot_target[stream.database];
+    }
+    const auto slot = quote_literal(own_slot(to, stream.database));
+    const auto advanced = client.query("SELECT CASE WHEN confirmed_flush_lsn < " + quote_literal(target) +
+                                           "::pg_lsn THEN (SELECT end_lsn FROM pg_replication_slot_advance(" + slot +
+                                           ", " + quote_literal(target) +
+                                           ")) ELSE confirmed_flush_lsn END FROM "
+                                           "pg_replication_slots WHERE slot_name = " +
+                                           slot,
+                                       window_ms_max);
+    if (!advanced) return failed(advanced.error());
+    if (advanced->empty())
+      return StepAnswer::failed("the slot " + slot + " on " + router::name(to) + " is gone: prepare again");
+    return StepAnswer::done();
+  });
+}
+
+StepAnswer disable_forward(StepContext& context, Attempt& attempt, router::Side from) {
+  return for_each_stream(context, attempt, router::other(from), [](PgClient& client, const Stream& stream) {
+    const auto there = exists(client, subscription_here(stream.subscription));
+    if (!there) return failed(there.error());
+    if (!*there) return StepAnswer::done();
+    return answer_of(client.query(writing("ALTER SUBSCRIPTION " + quote_identifier(stream.subscription) + " DISABLE"),
+                                  settle_ms_max));
+  });
+}
+
+StepAnswer await_forward_gone(StepContext& context, Attempt& attempt, router::Side from,
+                              const std::atomic<bool>& cancelled) {
+  const auto wait_empty = [&](PgClient& client, const std::string& sql) {
+    while (!cancelled) {
+      const auto busy = exists(client, sql);
+      if (!busy) return failed(busy.error());
+      if (!*busy) return StepAnswer::done();
+      long_pause();
+    }
+    return StepAnswer::failed("given up");
+  };
+  auto workers = for_each_stream(context, attempt, router::other(from), [&](PgClient& client, const Stream& stream) {
+    return wait_empty(client, "SELECT 1 FROM pg_stat_subscription WHERE pid IS NOT NULL AND subid = " +
+                                  std::to_string(stream.subscription_oid));
+  });
+  if (!workers.ok) return workers;
+  return for_each_stream(context, attempt, from, [&](PgClient& client, const Stream& stream) {
+    return wait_empty(client,
+                      "SELECT 1 FROM pg_replication_slots WHERE active AND slot_name = " + quote_literal(stream.slot));
+  });
+}
+
+StepAnswer start_reverse(StepContext& context, Attempt& attempt, router::Side from,
+                         const std::atomic<bool>& cancelled) {
+  const auto to = router::other(from);
+  const auto config = context.config();
+  return for_each_stream(context, attempt, from, [&](PgClient& follower, const Stream& stream) {
+    auto writer = context.shelf.take(to, stream.database, connect_ms_max);
+    if (!writer) return failed(writer.error());
+    const auto name = own_subscription(to);
+    const auto slot = own_slot(to, stream.database);
+    const auto there = exists(follower, subscription_here(name));
+    if (!there) return failed(there.error());
+    if (!*there) {
+      const auto publication = marker_publication(**writer);
+      if (!publication) return failed(publication.error());
+      if (publication->empty())
+        return StepAnswer::failed(std::string("no publication with turnout.marker on ") + router::name(to));
+      const auto created = follower.query(
+          writing("CREATE SUBSCRIPTION " + quote_identifier(name) + " CONNECTION " +
+                  quote_literal(replication_conninfo(config, to, stream.database)) + " PUBLICATION " +
+                  quote_identifier(*publication) + " WITH (copy_data = false, create_slot = false, slot_name = " +
+                  quote_literal(slot) + (knows_origin(follower, **writer) ? ", origin = none)" : ")")),
+          settle_ms_max);
+      if (!created) return failed(created.error());
+    }
+    // Announced only when it streams. The launcher may take 5 s (wal_retrieve_retry_interval).
+    while (!cancelled) {
+      const auto streams =
+          exists(**writer,
+                 "SELECT 1 FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid "
+                 "WHERE r.state = 'streaming' AND s.slot_name = " +
+                     quote_literal(slot));
+      if (!streams) return failed(streams.error());
+      if (*streams) return StepAnswer::done();
+      long_pause();
+    }
+    return StepAnswer::failed("given up");
+  });
+}
+
+StepAnswer drop_forward(StepContext& context, Attempt& attempt, router::Side from) {
+  auto dropped = for_each_stream(context, attempt, router::other(from), [](PgClient& client, const Stream& stream) {
+    const auto there = exists(client, subscription_here(stream.subscription));
+    if (!there) return failed(there.error());
+    if (!*there) return StepAnswer::done();
+    const auto name = quote_identifier(stream.subscription);
+    // Without its slot first: so it needs no connection to `from`, and may stand in a transaction.
+    return answer_of(client.query(
+        writing("ALTER SUBSCRIPTION " + name + " SET (slot_name = NONE); DROP SUBSCRIPTION " + name), settle_ms_max));
+  });
+  if (!dropped.ok) return dropped;
+  return for_each_stream(context, attempt, from, [](PgClient& client, const Stream& stream) {
+    if (stream.slot.empty()) return StepAnswer::done();
+    return answer_of(client.query(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND slot_name = " +
+            quote_literal(stream.slot),
+        settle_ms_max));
+  });
+}
+
+StepAnswer read_guards(StepContext& context, Attempt& attempt, router::Side from) {
+  const auto to = router::other(from);
+  return for_each_stream(context, attempt, to, [&](PgClient& client, const Stream& stream) {
+    const auto slot = quote_literal(guard_slot(stream.database));
+    const auto there = exists(client, "SELECT 1 FROM pg_replication_slots WHERE slot_name = " + slot);
+    if (!there) return failed(there.error());
+    std::string until;
+    {
+      const std::lock_guard guard(attempt.mutex);
+      until = attempt.slot_target[stream.database];
+      if (!*there) attempt.guards[stream.database] = "no guard slot: test_decoding is not installed on this server";
+    }
+    if (!*there) return StepAnswer::done();
+    boost::json::array found;
+    if (!until.empty()) {
+      // Only what was done on this side itself, up to the proof: later writes are the clients' own.
+      const auto rows =
+          client.query("SELECT lsn, xid, data FROM pg_logical_slot_peek_changes(" + slot + ", " + quote_literal(until) +
+                           ", " + std::to_string(guard_rows_max) +
+                           ", 'only-local', '1', 'skip-empty-xacts', '1') WHERE data NOT LIKE 'BEGIN%' AND data NOT "
+                           "LIKE 'COMMIT%' AND data NOT LIKE 'table turnout.%'",
+                       settle_ms_max);
+      if (!rows) return failed(rows.error());
+      for (int row = 0; row < rows->size(); ++row) {
+        found.push_back(boost::json::object{{"lsn", rows->text(row, 0)}, {"data", rows->text(row, 2)}});
+      }
+    }
+    const auto dropped = client.query("SELECT pg_drop_replication_slot(" + slot + ")", settle_ms_max);
+    if (!dropped) return failed(dropped.error());
+    const std::lock_guard guard(attempt.mutex);
+    attempt.guards[stream.database] =
+        boost::json::object{{"side", router::name(to)}, {"until", until}, {"found", found}};
+    return StepAnswer::done();
+  });
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,27 @@
+// What happens to replication around the flip: the opposite slot is moved up to the proof before the decision; after
+// the release the forward stream ends, and only when its worker and its walsender are gone the opposite one begins. (A
+// forward stream that still runs would carry the new writer's rows back to it.)
+#pragma once
+
+#include <atomic>
+
+#include "control/step_context.h"
+
+namespace turnout::control {
+
+[[nodiscard]] StepAnswer advance_slots(StepContext& context, Attempt& attempt, router::Side from);
+[[nodiscard]] StepAnswer disable_forward(StepContext& context, Attempt& attempt, router::Side from);
+[[nodiscard]] StepAnswer await_forward_gone(StepContext& context, Attempt& attempt, router::Side from,
+                                            const std::atomic<bool>& cancelled);
+[[nodiscard]] StepAnswer start_reverse(StepContext& context, Attempt& attempt, router::Side from,
+                                       const std::atomic<bool>& cancelled);
+[[nodiscard]] StepAnswer drop_forward(StepContext& context, Attempt& attempt, router::Side from);
+[[nodiscard]] StepAnswer read_guards(StepContext& context, Attempt& attempt, router::Side from);
+
+// How the side that follows reaches the writer.
+[[nodiscard]] std::string replication_conninfo(const conf::Deployment& config, router::Side writer,
+                                               const std::string& database);
+// The publication on `side` through which the marker travels, whoever made it; "" = there is none yet.
+[[nodiscard]] PgOutcome<std::string> marker_publication(PgClient& client);
+
+}  // namespace turnout::control

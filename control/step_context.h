@@ -1,0 +1,49 @@
+// What every step of the Postgres executor may use. References outlive the steps.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "control/attempt.h"
+#include "control/decision_store.h"
+#include "control/executor.h"
+#include "control/route_book.h"
+#include "control/shelf.h"
+#include "proxy/proxy.h"
+
+namespace turnout::control {
+
+struct StepContext {
+  proxy::DeploymentIndex index = 0;
+  const std::string& deployment;
+  std::function<conf::Deployment()> config;
+  Shelf& shelf;
+  proxy::Proxy& proxy;
+  DecisionStore& store;
+  RouteBook& routes;
+  std::function<void()> on_hold_overflow;
+};
+
+// Deadlines of single statements. In the window they are short: the machine's own deadlines rule, these only make sure
+// that a thread comes back from a server that has gone quiet.
+inline constexpr std::uint32_t window_ms_max = 2'000;
+inline constexpr std::uint32_t quiet_ms_max = 30'000;
+
+// Between two looks at something that changes by itself.
+inline void short_pause() {
+  std::this_thread::sleep_for(std::chrono::microseconds(300));
+}
+inline void long_pause() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+// A transaction that writes although the server's default is read-only. Only for schema turnout and what a cutover
+// itself changes.
+[[nodiscard]] inline std::string writing(const std::string& statements) {
+  return "BEGIN READ WRITE; SET LOCAL synchronous_commit = on; " + statements + "; COMMIT";
+}
+
+}  // namespace turnout::control
