@@ -258,11 +258,13 @@ TEST(LoginPair, require_channel_binding_refuses_every_other_method) {
 // Each message of each conversation: cut at every length, made longer, each byte changed, its type changed.
 TEST(LoginPair, damaged_messages_never_let_anybody_in_who_should_not) {
   for (const ClientMethod method : {ClientMethod::md5, ClientMethod::scram_sha_256}) {
+    const Secret given = method == ClientMethod::md5 ? plain("correct horse") : keys_of(password);
     const auto run = [&](const test::Change& change, std::optional<Secret> stored) {
       ClientLogin client(known(method, std::move(stored)));
-      ServerLogin server(asking(plain("correct horse")));
+      ServerLogin server(asking(given));
       return run_login(client, server, change);
     };
+    // Keys rather than the password: the arithmetic from the password is slow and not what is tried here.
     const Secret right = method == ClientMethod::md5 ? md5_of(password) : verifier_of(password);
     std::vector<std::size_t> sizes;
     run([&](bool, std::size_t, const Message& message) { return sizes.push_back(message.body.size()), true; }, right);

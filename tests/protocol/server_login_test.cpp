@@ -98,25 +98,20 @@ TEST(ServerLogin, recorded_messages_cut_at_every_byte) {
   for (const std::string& name : test::golden_names()) {
     if (!name.starts_with("login_")) continue;
     const test::Golden golden = test::load_golden(name);
-    for (std::size_t victim = 0; victim < golden.messages.size(); ++victim) {
-      const auto& message = golden.messages[victim];
+    ServerLogin before(golden_input(golden));
+    for (const auto& message : golden.messages) {
       if (message.from_client || message.type() == 'E') continue;
       // A challenge that ends in the midst of its iteration count is a challenge with another count.
-      const bool is_challenge =
-          message.comment == "Authentication" && message.body().find(",i=4096") != std::string::npos;
+      const bool is_challenge = message.body().find(",i=4096") != std::string::npos;
       const std::size_t end = message.body().size() - (is_challenge ? 3 : 0);
       for (std::size_t size = 0; size < end; ++size) {
-        ServerLogin login(golden_input(golden));
-        for (std::size_t i = 0; i < victim; ++i) {
-          const auto& before = golden.messages[i];
-          if (before.from_client) continue;
-          ASSERT_NE(feed(login, before.type(), before.body()).status, Status::failed);
-        }
+        ServerLogin login = before;
         const LoginStep step = feed(login, message.type(), message.body().substr(0, size));
         EXPECT_EQ(step.status, Status::failed) << name << ' ' << message.comment << ' ' << size;
         EXPECT_FALSE(step.message.empty());
         EXPECT_EQ(step.sqlstate.size(), 5U);
       }
+      ASSERT_NE(feed(before, message.type(), message.body()).status, Status::failed);
     }
   }
 }
