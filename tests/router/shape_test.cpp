@@ -25,6 +25,7 @@ TEST(shape, literals_comments_case_and_white_space_do_not_count) {
        "SELECT a IN (-1, 2, -3)", "SELECT a IN ($$x$$, 2.5, /* c */ E'z')"},
       {"SELECT a IN ($1)", "SELECT a IN ($1, $2, $3)"},
       {"SELECT $1", "SELECT $22"},
+      {"SELECT a + b", "SELECT a +-- c\n b", "SELECT a +/* - */ b", "SELECT a/**/+--\nb"},
       {"SELECT \"A\" FROM t", "select \"A\" from T"},
   };
   for (const auto& row : rows) {
