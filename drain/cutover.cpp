@@ -80,8 +80,9 @@ namespace {
       if (!has(state.done, Step::await_flipped)) return Phase::flip;
       return has(state.done, Step::await_released) ? Phase::settle : Phase::resume;
     case Road::revert:
-    case Road::start:
       return state.decision == Decision::unknown ? Phase::unknown : Phase::reverting;
+    case Road::start:
+      return state.decision == Decision::unknown ? Phase::unknown : state.rest_phase;
     case Road::none:
     case Road::restart:
       return state.phase;
