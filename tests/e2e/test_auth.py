@@ -97,12 +97,12 @@ def test_md5(workspace: Any, pair: Pair, users_file: Path) -> None:
 
 
 def test_servers_refusal_reaches_the_client(workspace: Any, pair: Pair, secrets: dict[str, str]) -> None:
-    """Trust towards the client, but the server wants a password that Turnout has not."""
+    """Trust towards the client, but the server wants a password, which Turnout has not: it says so."""
     running = Turnout(workspace, pair, "auth-trust", {"auth": "trust"})
     running.start()
     with pytest.raises(psycopg.OperationalError) as caught:
         running.connect().execute("SELECT 1")
-    assert "password" in str(caught.value), caught.value
+    assert "authentication" in str(caught.value) and '"app"' in str(caught.value), caught.value
     pair.blue.set_hba("host all all 127.0.0.1/32 reject\n")
     try:
         with pytest.raises(psycopg.OperationalError, match="pg_hba.conf"):
