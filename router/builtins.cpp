@@ -189,7 +189,7 @@ bool has(const auto& table, std::string_view name) {
 }
 
 Effect effect_of_builtin(std::string_view name, char volatility, const std::string& shown) {
-  const Effect speaks_of_server{true, Verdict::read_writer, shown + " speaks of the server or the session"};
+  Effect speaks_of_server{true, Verdict::read_writer, shown + " speaks of the server or the session"};
   if (volatility != 'i' && volatility != 's') {
     if (has(harmless_volatile, name)) return {true, Verdict::read, ""};
     if (has(server_volatile, name)) return speaks_of_server;

@@ -2,6 +2,7 @@
 // router/README.md has the rules. Whatever is not proven a read is a write.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -38,10 +39,10 @@ struct Classified {
 };
 
 // Beyond these a text is a write. The second bounds how deep the parser can be made to nest (it recurses).
-inline constexpr std::size_t classified_bytes_max = 64 * 1024;
+inline constexpr std::size_t classified_bytes_max = std::size_t{64} * 1024;
 inline constexpr std::uint32_t classified_tokens_max = 8'000;
 // A worker's thread needs this much stack for the worst text within those limits.
-inline constexpr std::size_t classifier_stack_bytes = 2 * 1024 * 1024;
+inline constexpr std::size_t classifier_stack_bytes = std::size_t{2} * 1024 * 1024;
 
 // The parser's answer for one text (several statements: the worst counts). Not for the path: 20 µs and more.
 // `database` selects the catalog's part; `search_path` is the session's, "" = the default.
