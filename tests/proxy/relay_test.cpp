@@ -1,0 +1,283 @@
+// The whole data path in one process: two fake servers, real sockets, two workers. Also run under the thread sanitizer.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "proxy/proxy.h"
+#include "tests/proxy/fake_server.h"
+
+namespace turnout::proxy {
+namespace {
+
+using std::chrono::milliseconds;
+
+bool connect_loopback(int fd, std::uint16_t port) {
+  sockaddr_in where{};
+  where.sin_family = AF_INET;
+  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  where.sin_port = htons(port);
+  return ::connect(fd, reinterpret_cast<const sockaddr*>(&where), sizeof where) == 0;
+}
+
+std::uint16_t free_port() {
+  return FakeServer("port").port();
+}
+
+class Relay : public ::testing::Test {
+ protected:
+  void begin(std::uint32_t pool_size, std::uint32_t workers = 2) {
+    port_ = free_port();
+    conf::Deployment deployment;
+    deployment.name = "app";
+    deployment.listen = {{"127.0.0.1", port_, ""}};
+    deployment.blue = {"127.0.0.1", blue_.port(), ""};
+    deployment.green = conf::Address{"127.0.0.1", green_.port(), ""};
+    deployment.auth = conf::ClientAuth::trust;
+    deployment.server_tls.mode = conf::TlsMode::disable;
+    deployment.pool.size = pool_size;
+    deployment.pool.wait_ms_max = 20'000;
+    conf::Config config;
+    config.deployments = {deployment};
+    config.workers = workers;
+    proxy_ = std::make_unique<Proxy>(config);
+    publish();
+    proxy_->start();
+  }
+
+  void publish() {
+    ++table_.version;
+    proxy_->publish(0, std::make_shared<router::RoutingTable>(table_));
+  }
+
+  template <typename Condition>
+  bool eventually(Condition condition) {
+    for (int i = 0; i < 5000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+    return false;
+  }
+
+  bool reached() {
+    return eventually([this] { return proxy_->levels(0).version == table_.version; });
+  }
+
+  FakeServer blue_{"blue"}, green_{"green"};
+  router::RoutingTable table_;
+  std::uint16_t port_ = 0;
+  std::unique_ptr<Proxy> proxy_;
+};
+
+TEST_F(Relay, ManyClientsShareAFewConnectionsOverTwoWorkers) {
+  begin(3);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 12; ++c)
+    clients.emplace_back([&, c] {
+      FakeClient client(port_, "app", "client" + std::to_string(c));
+      for (int i = 0; i < 60; ++i) {
+        if (client.query("BEGIN").status != 'T') ++wrong;
+        if (client.query("SELECT 1").row != "blue") ++wrong;
+        if (client.query("COMMIT").status != 'I') ++wrong;
+      }
+    });
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(blue_.most_at_once(), 3u);
+  EXPECT_EQ(green_.connections(), 0u);
+}
+
+TEST_F(Relay, AHoldKeepsWorkAndAFlipMovesItAll) {
+  begin(4);
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::atomic<int> answered{0};
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 8; ++c)
+    clients.emplace_back([&] {
+      FakeClient client(port_, "app");
+      while (!stop) {
+        const auto reply = client.query("INSERT x");
+        if (!reply.sqlstate.empty() || reply.closed) ++wrong;
+        ++answered;
+      }
+    });
+  ASSERT_TRUE(eventually([&] { return answered > 50; }));
+  for (int round = 0; round < 4; ++round) {
+    const router::Side from = table_.writer;
+    const router::Side to = router::other(from);
+    FakeServer& old_writer = from == router::Side::blue ? blue_ : green_;
+    table_.sides[router::index(to)].may_write = true;
+    table_.sides[router::index(to)].warm = true;
+    publish();
+    ASSERT_TRUE(reached());
+    ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[router::index(to)].warming == 0; }));
+    table_.hold = router::Hold::writes;
+    publish();
+    ASSERT_TRUE(reached());
+    ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[router::index(from)].writes_in_flight == 0; }));
+    table_.sides[router::index(from)].may_write = false;
+    publish();
+    ASSERT_TRUE(reached());
+    ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[router::index(from)].write_connections == 0; }));
+    EXPECT_TRUE(proxy_->write_pids(0, from).empty());
+    ASSERT_TRUE(eventually([&] { return proxy_->levels(0).held_sessions == 8; }));
+    const std::uint64_t before = old_writer.queries();
+    table_.writer = to;
+    table_.sides[router::index(to)].warm = false;
+    table_.sides[router::index(to)].prove_writable = true;
+    publish();
+    ASSERT_TRUE(reached());
+    table_.hold = router::Hold::nothing;
+    publish();
+    ASSERT_TRUE(reached());
+    ASSERT_TRUE(eventually([&] { return proxy_->levels(0).held_sessions == 0; }));
+    const int now = answered;
+    ASSERT_TRUE(eventually([&] { return answered > now + 50; }));
+    EXPECT_EQ(old_writer.queries(), before) << "work reached the old writer after it was drained";
+    EXPECT_GE(proxy_->hold_times(0).held, 8u);
+    table_.sides[router::index(to)].prove_writable = false;
+  }
+  stop = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(Relay, AnUnprovenWriterGetsNoWork) {
+  begin(2);
+  FakeClient client(port_, "app");
+  ASSERT_EQ(client.query("SELECT 1").row, "blue");
+  green_.is_read_only = true;
+  table_.writer = router::Side::green;
+  table_.sides[1].prove_writable = true;
+  publish();
+  ASSERT_TRUE(reached());
+  std::string message = std::string("Q\0\0\0\x0dSELECT 1\0", 14);
+  client.send(message);
+  std::this_thread::sleep_for(milliseconds(100));
+  for (const std::string& text : green_.texts()) EXPECT_EQ(text, "SHOW transaction_read_only");
+  green_.is_read_only = false;
+  EXPECT_EQ(client.read_reply().row, "green");
+}
+
+TEST_F(Relay, ATransactionOfNothingButBeginMovesUnseen) {
+  begin(2);
+  FakeClient client(port_, "app");
+  ASSERT_EQ(client.query("BEGIN").status, 'T');
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
+  table_.writer = router::Side::green;
+  table_.hold = router::Hold::nothing;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_EQ(client.query("SELECT 1").row, "green");
+  EXPECT_EQ(client.query("COMMIT").status, 'I');
+  const std::vector<std::string> expected{"BEGIN", "SELECT 1", "COMMIT"};
+  EXPECT_EQ(green_.texts(), expected);
+}
+
+TEST_F(Relay, ARunningTransactionIsNotHeld) {
+  begin(2);
+  FakeClient client(port_, "app");
+  client.query("BEGIN");
+  client.query("INSERT x");
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_EQ(proxy_->levels(0).side[0].writes_in_flight, 1u);
+  EXPECT_EQ(client.query("INSERT y").status, 'T');
+  EXPECT_EQ(client.query("COMMIT").status, 'I');
+  EXPECT_TRUE(eventually([&] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
+}
+
+TEST_F(Relay, HeldWorkCanBeCancelledAndTheSessionGoesOn) {
+  begin(2);
+  FakeClient client(port_, "app");
+  ASSERT_EQ(client.query("SELECT 1").row, "blue");
+  table_.hold = router::Hold::all;
+  publish();
+  ASSERT_TRUE(reached());
+  client.send(std::string("Q\0\0\0\x0dINSERT x\0", 14));
+  ASSERT_TRUE(eventually([&] { return proxy_->levels(0).held_sessions == 1; }));
+  {
+    std::string packet;
+    const auto put = [&packet](std::uint32_t value) {
+      for (int shift = 24; shift >= 0; shift -= 8) packet.push_back(static_cast<char>(value >> shift));
+    };
+    put(16);
+    put(80877102);
+    put(client.pid());
+    put(client.key());
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_GE(fd, 0);
+    ASSERT_TRUE(connect_loopback(fd, port_));
+    ASSERT_EQ(::send(fd, packet.data(), packet.size(), MSG_NOSIGNAL), 16);
+    const auto reply = client.read_reply();
+    EXPECT_EQ(reply.sqlstate, "57014");
+    EXPECT_EQ(reply.status, 'I');
+    ::close(fd);
+  }
+  table_.hold = router::Hold::nothing;
+  publish();
+  EXPECT_EQ(client.query("SELECT 1").row, "blue");
+}
+
+TEST_F(Relay, ParametersFollowTheSessionAndLeakToNobody) {
+  begin(1, 1);
+  FakeClient one(port_, "app", "one");
+  FakeClient two(port_, "app", "two");
+  one.query("SET work_mem TO '7MB'");
+  two.query("SELECT 1");
+  one.query("SELECT 2");
+  const auto texts = blue_.texts();
+  const auto has = [&](const std::string& part) {
+    return std::any_of(texts.begin(), texts.end(),
+                       [&](const auto& text) { return text.find(part) != std::string::npos; });
+  };
+  EXPECT_TRUE(has("RESET work_mem;")) << "the second session must not inherit it";
+  EXPECT_TRUE(has("SET work_mem TO '7MB';")) << "and the first gets it back";
+  EXPECT_TRUE(has("SET application_name TO 'two';"));
+}
+
+TEST_F(Relay, AClientThatVanishesLeavesNoTransactionBehind) {
+  begin(1, 1);
+  {
+    FakeClient client(port_, "app");
+    client.query("BEGIN");
+    client.query("INSERT x");
+  }
+  FakeClient next(port_, "app");
+  EXPECT_EQ(next.query("SELECT 1").status, 'I');
+  EXPECT_GE(blue_.connections(), 2u) << "the dirty connection was closed, not handed on";
+}
+
+TEST(RelayAlone, AServerThatIsDownIsNamedAtLogin) {
+  const std::uint16_t port = free_port();
+  conf::Deployment deployment;
+  deployment.name = "app";
+  deployment.listen = {{"127.0.0.1", port, ""}};
+  deployment.blue = {"127.0.0.1", free_port(), ""};  // nobody listens there any more
+  deployment.auth = conf::ClientAuth::trust;
+  conf::Config config;
+  config.deployments = {deployment};
+  Proxy proxy(config);
+  proxy.publish(0, std::make_shared<router::RoutingTable>());
+  proxy.start();
+  const FakeClient client(port, "app");
+  EXPECT_FALSE(client.is_logged_in());
+  EXPECT_EQ(client.login_sqlstate(), "08001");
+}
+
+}  // namespace
+}  // namespace turnout::proxy
