@@ -66,12 +66,6 @@ char letter(const std::string& text, char otherwise) {
   return text.empty() ? otherwise : text.front();
 }
 
-std::string json_list(const std::vector<std::string>& items) {
-  boost::json::array list;
-  for (const auto& item : items) list.emplace_back(item);
-  return boost::json::serialize(list);
-}
-
 using Name = std::pair<std::string, std::string>;
 
 // One database's part. The first error ends it.

@@ -28,12 +28,6 @@ SELECT pid, usename, coalesce(host(client_addr), ''), coalesce(client_port, -1),
 constexpr const char* prepared_sql =
     "SELECT gid FROM pg_prepared_xacts WHERE database = ANY (SELECT json_array_elements_text($1::json)) LIMIT 5";
 
-std::string json_list(const std::vector<std::string>& items) {
-  boost::json::array list;
-  for (const auto& item : items) list.emplace_back(item);
-  return boost::json::serialize(list);
-}
-
 struct Session {
   std::int32_t pid = 0;
   std::string user, address, application, state, query;

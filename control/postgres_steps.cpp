@@ -100,8 +100,13 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
     case await_flipped:
       return levels([](const auto&) { return true; });
     case await_released:
-    case await_released_from:
       return levels([](const auto& now) { return now.held_sessions == 0; });
+    case await_released_from:
+      return levels([from](const auto& now) { return now.held_sessions == 0 && now.side[index(from)].unproven == 0; });
+    case await_open: {
+      auto told = control::await_writable(context, attempt, to, cancelled);
+      return told.ok ? levels([to](const auto& now) { return now.side[index(to)].unproven == 0; }) : told;
+    }
     case record_undo:
       return control::record_undo(context, attempt, from);
     case raise_fence:

@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "control/step_context.h"
+#include "control/streams.h"
 
 namespace turnout::control {
 
@@ -24,12 +25,6 @@ SELECT d.datname, d.datacl::text,
 constexpr const char* system_sql =
     "SELECT setting FROM pg_file_settings WHERE name = 'default_transaction_read_only' "
     "AND sourcefile LIKE '%postgresql.auto.conf' ORDER BY seqno DESC LIMIT 1";
-
-std::string json_list(const std::vector<std::string>& items) {
-  boost::json::array list;
-  for (const auto& item : items) list.emplace_back(item);
-  return boost::json::serialize(list);
-}
 
 std::optional<std::string> optional_text(const boost::json::object& data, std::string_view key) {
   const auto* value = data.if_contains(key);

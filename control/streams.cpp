@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 
 #include <algorithm>
 
@@ -117,6 +118,12 @@ PgOutcome<std::vector<TableName>> carried_tables(PgClient& to, const Stream& str
   std::vector<TableName> tables;
   for (int row = 0; row < rows->size(); ++row) tables.push_back({rows->text(row, 0), rows->text(row, 1)});
   return tables;
+}
+
+std::string json_list(const std::vector<std::string>& items) {
+  boost::json::array list;
+  for (const auto& item : items) list.emplace_back(item);
+  return boost::json::serialize(list);
 }
 
 boost::json::object to_json(const Topology& topology) {

@@ -59,6 +59,9 @@ struct SequenceState {
 [[nodiscard]] std::string own_slot(router::Side from, const std::string& database);
 [[nodiscard]] std::string guard_slot(const std::string& database);
 
+// A list as one text parameter, for json_array_elements_text().
+[[nodiscard]] std::string json_list(const std::vector<std::string>& items);
+
 [[nodiscard]] boost::json::object to_json(const Topology& topology);
 [[nodiscard]] Topology topology_of(const boost::json::object& facts);
 

@@ -1,0 +1,74 @@
+#include "control/preflight_look.h"
+
+#include <utility>
+
+namespace turnout::control {
+
+namespace {
+constexpr std::uint32_t connect_ms_max = 5'000;
+}
+
+Look::Look(StepContext& the_context, router::Side the_writer)
+    : context(the_context), config(the_context.config()), from(the_writer), to(router::other(the_writer)) {
+  auto found = discover(context.shelf, from, config.databases);
+  if (found) {
+    topology = std::move(*found);
+  } else {
+    no_topology = found.error();
+    topology.from = from;
+  }
+}
+
+std::string Look::any_database() const {
+  if (!topology.streams.empty()) return topology.streams.front().database;
+  return config.databases.empty() ? "postgres" : config.databases.front();
+}
+
+std::vector<std::string> Look::databases() const {
+  std::vector<std::string> names;
+  for (const auto& stream : topology.streams) names.push_back(stream.database);
+  return names.empty() ? config.databases : names;
+}
+
+std::optional<PgRows> Look::ask(const char* name, router::Side side, const std::string& database,
+                                const std::string& sql, const std::vector<std::string>& parameters) {
+  auto loan = context.shelf.take(side, database, connect_ms_max);
+  auto rows = !loan                ? PgOutcome<PgRows>(loan.error())
+              : parameters.empty() ? (*loan)->query(sql, quiet_ms_max)
+                                   : (*loan)->query(sql, parameters, quiet_ms_max);
+  if (rows) return std::move(*rows);
+  fail(name, "could not look: " + rows.error().message(), "",
+       "see that turnout's admin can log in there and may read the catalogs");
+  return std::nullopt;
+}
+
+std::optional<PgRows> Look::ask(const char* name, router::Side side, const std::string& sql) {
+  return ask(name, side, any_database(), sql);
+}
+
+void Look::pass(const char* name, std::string measured, std::string bound) {
+  checks.push_back({name, Verdict::pass, std::move(measured), std::move(bound), "", false});
+}
+
+void Look::warn(const char* name, std::string measured, std::string bound, std::string todo) {
+  checks.push_back({name, Verdict::warn, std::move(measured), std::move(bound), std::move(todo), false});
+}
+
+void Look::fail(const char* name, std::string measured, std::string bound, std::string todo) {
+  checks.push_back({name, Verdict::fail, std::move(measured), std::move(bound), std::move(todo), false});
+}
+
+void Look::verdict(const char* name, Verdict bad, const std::vector<std::string>& findings, std::string fine,
+                   std::string bound, std::string todo) {
+  if (findings.empty()) return pass(name, std::move(fine), std::move(bound));
+  checks.push_back({name, bad, some_of(findings), std::move(bound), std::move(todo), false});
+}
+
+std::string some_of(const std::vector<std::string>& items, std::size_t shown) {
+  std::string out;
+  for (std::size_t i = 0; i < items.size() && i < shown; ++i) out += (i == 0 ? "" : ", ") + items[i];
+  if (items.size() > shown) out += " and " + std::to_string(items.size() - shown) + " more";
+  return out;
+}
+
+}  // namespace turnout::control

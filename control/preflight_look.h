@@ -1,0 +1,50 @@
+// What the checks share: both servers, what moves, and the list that grows. Internal to the preflight.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/check.h"
+#include "control/step_context.h"
+
+namespace turnout::control {
+
+class Look {
+ public:
+  Look(StepContext& context, router::Side from);
+
+  StepContext& context;
+  const conf::Deployment config;
+  const router::Side from, to;
+  Topology topology;
+  std::optional<PgError> no_topology;
+  std::vector<Check> checks;
+
+  // One question; an error of the connection or the query makes `name` a FAIL that says so, and gives nothing.
+  [[nodiscard]] std::optional<PgRows> ask(const char* name, router::Side side, const std::string& database,
+                                          const std::string& sql, const std::vector<std::string>& parameters = {});
+  // The same for something that does not belong to one database of the pair.
+  [[nodiscard]] std::optional<PgRows> ask(const char* name, router::Side side, const std::string& sql);
+  [[nodiscard]] std::string any_database() const;
+  [[nodiscard]] std::vector<std::string> databases() const;
+
+  void pass(const char* name, std::string measured, std::string bound = "");
+  void warn(const char* name, std::string measured, std::string bound, std::string todo);
+  void fail(const char* name, std::string measured, std::string bound, std::string todo);
+  // PASS without findings, else `bad` with the first few of them.
+  void verdict(const char* name, Verdict bad, const std::vector<std::string>& findings, std::string fine,
+               std::string bound, std::string todo);
+};
+
+// "a, b, c and 12 more"
+[[nodiscard]] std::string some_of(const std::vector<std::string>& items, std::size_t shown = 8);
+
+void check_streams(Look& look);  // replication.*, slot.*, reverse.possible, wal_level
+void check_schemas(Look& look);  // replica_identity, schema.parity, types.oids, extensions.parity, sequences.readable
+void check_roles(Look& look, bool quick);  // roles.parity, privileges, auth.every_user, fence.effective
+void check_servers(Look& look);            // identity, version, green.*, databases.outside
+void check_sessions(Look& look);           // long_transactions, prepared_transactions, bypassing_clients, …
+
+}  // namespace turnout::control

@@ -1,0 +1,111 @@
+// Who is connected, since when, and what of it would stand in the way.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "control/own_sockets.h"
+#include "control/preflight_look.h"
+
+namespace turnout::control {
+
+namespace {
+
+// A login that lasts shorter than this is somebody's one-off question, not a client.
+constexpr double passing_s = 1.0;
+
+void check_long_transactions(Look& look) {
+  constexpr const char* name = "long_transactions";
+  const auto bound = look.config.cutover.transaction_ms_max;
+  const auto rows = look.ask(name, look.from,
+                             "SELECT pid, coalesce(usename, ''), coalesce(host(client_addr), 'local'), (extract(epoch "
+                             "FROM clock_timestamp() - xact_start) * 1000)::bigint "
+                             "FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND "
+                             "backend_type IN ('client backend', 'background worker') "
+                             "AND (backend_xid IS NOT NULL OR datname = ANY (SELECT json_array_elements_text(" +
+                                 quote_literal(json_list(look.databases())) + "::json))) ORDER BY xact_start");
+  if (!rows) return;
+  std::vector<std::string> old;
+  std::int64_t oldest = 0;
+  for (int row = 0; row < rows->size(); ++row) {
+    oldest = std::max(oldest, rows->integer(row, 3));
+    if (rows->integer(row, 3) > bound) {
+      old.push_back(fmt::format("pid {} of {} from {} for {:.1f} s", rows->integer(row, 0), rows->text(row, 1),
+                                rows->text(row, 2), static_cast<double>(rows->integer(row, 3)) / 1000));
+    }
+  }
+  look.verdict(name, Verdict::fail, old, fmt::format("{} ms the oldest", oldest), fmt::format("{} ms", bound),
+               "wait for it, or end it: SELECT pg_terminate_backend(pid); the drain would wait for it to its deadline");
+}
+
+void check_prepared(Look& look) {
+  constexpr const char* name = "prepared_transactions";
+  const auto rows = look.ask(
+      name, look.from,
+      "SELECT quote_literal(gid) || ' of ' || owner || ' in ' || database FROM pg_prepared_xacts ORDER BY prepared");
+  if (!rows) return;
+  std::vector<std::string> open;
+  for (int row = 0; row < rows->size(); ++row) open.push_back(rows->text(row, 0));
+  look.verdict(name, Verdict::fail, open, "none", "none: COMMIT PREPARED passes every fence",
+               "COMMIT PREPARED or ROLLBACK PREPARED each of them");
+}
+
+// Everybody on the writer who does not come through Turnout. They will be ended by the fence and kept out.
+void check_strangers(Look& look) {
+  const auto sockets = OwnSockets::look();
+  std::set<std::int64_t> ours;
+  for (const auto pid : look.context.shelf.pids(look.from)) ours.insert(pid);
+  for (const auto pid : look.context.proxy.write_pids(look.context.index, look.from)) ours.insert(pid);
+  for (const auto& client : look.context.proxy.clients(look.context.index)) {
+    if (client.side == router::name(look.from)) ours.insert(client.server_pid);
+  }
+  const auto rows = look.ask("bypassing_clients", look.from,
+                             "SELECT a.pid, a.usename, coalesce(host(a.client_addr), ''), coalesce(a.client_port, -1), "
+                             "a.application_name, r.rolsuper, "
+                             "extract(epoch FROM clock_timestamp() - a.backend_start)::float8 FROM pg_stat_activity a "
+                             "JOIN pg_roles r ON r.oid = a.usesysid WHERE "
+                             "a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.datname = ANY "
+                             "(SELECT json_array_elements_text(" +
+                                 quote_literal(json_list(look.databases())) + "::json))");
+  if (!rows) return;
+  std::vector<std::string> ordinary, super;
+  for (int row = 0; row < rows->size(); ++row) {
+    const bool is_ours = ours.contains(rows->integer(row, 0)) ||
+                         sockets.contains(rows->text(row, 2), static_cast<int>(rows->integer(row, 3)));
+    if (is_ours || rows->number(row, 6) < passing_s) continue;
+    auto text = fmt::format("pid {} {} from {} ({})", rows->integer(row, 0), rows->text(row, 1),
+                            rows->text(row, 2).empty() ? "local" : rows->text(row, 2), rows->text(row, 4));
+    (rows->boolean(row, 5) ? super : ordinary).push_back(std::move(text));
+  }
+  look.verdict("bypassing_clients", Verdict::fail, ordinary, "none",
+               "every client of these databases comes through Turnout",
+               "point them at Turnout; waived: the fence ends them and they cannot come back to this server");
+  look.verdict("superuser_sessions", Verdict::fail, super, "none",
+               "no superuser logged in beside Turnout: a fence does not hold superusers",
+               "let them log out, or waive it if you know what they do");
+}
+
+void check_unmovable(Look& look) {
+  constexpr const char* name = "unmovable_sessions";
+  std::vector<std::string> pinned;
+  for (const auto& client : look.context.proxy.clients(look.context.index)) {
+    if (client.pinned_by.empty() || client.in_transaction) continue;
+    pinned.push_back(
+        fmt::format("client {} {} from {} ({})", client.id, client.user, client.address, client.pinned_by));
+  }
+  look.verdict(name, Verdict::fail, pinned, "none", "every session can change its server",
+               "let them end or drop what pins them (temporary tables, held cursors, …): turnout clients shows them; "
+               "the drain would wait for them");
+}
+
+}  // namespace
+
+void check_sessions(Look& look) {
+  check_long_transactions(look);
+  check_prepared(look);
+  check_strangers(look);
+  check_unmovable(look);
+}
+
+}  // namespace turnout::control
