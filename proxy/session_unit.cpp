@@ -146,7 +146,7 @@ router::Verdict Session::text_verdict(std::string_view sql) {
   const std::string* const path = parameters_.find("search_path");
   const bool trusted = !turns_off(parameters_.find("standard_conforming_strings"));
   return shard_.verdicts.verdict(sql, shard_.catalog, account_.shared.database,
-                                 path != nullptr ? std::string_view(*path) : std::string_view(), trusted);
+                                 path != nullptr ? *path : account_.default_search_path, trusted);
 }
 
 router::Verdict Session::statement_verdict(Prepared& prepared) {

@@ -8,7 +8,18 @@
 
 namespace turnout::proxy {
 
-Account::Account(Shard& owner, SharedAccount& shared_account) : shared(shared_account), shard(owner) {
+namespace {
+
+std::string quote_identifier(const std::string& name) {
+  std::string quoted = "\"";
+  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + "\"";
+}
+
+}  // namespace
+
+Account::Account(Shard& owner, SharedAccount& shared_account)
+    : shared(shared_account), shard(owner), default_search_path(quote_identifier(shared_account.user) + ", public") {
   for (const router::Side side : {router::Side::blue, router::Side::green})
     for (const router::Access access : {router::Access::write, router::Access::read})
       pools_[router::index(side)][router::index(access)] = std::make_unique<Pool>(*this, side, access);

@@ -34,6 +34,7 @@ class Account {
   [[nodiscard]] const auto& pools() const { return pools_; }
   SharedAccount& shared;
   Shard& shard;
+  const std::string default_search_path;  // the server's default with "$user" in it resolved
   std::uint32_t sessions = 0;
   std::vector<Greeting*> greetings;  // wait for the first server login
 
