@@ -132,7 +132,7 @@ void check_tables_ready(Look& look) {
   for (const auto& stream : look.topology.streams) {
     const auto rows = look.ask(
         name, look.to, stream.database,
-        "SELECT srrelid::regclass::text || ' (' || srsubstate || ')' FROM pg_subscription_rel WHERE srsubstate "
+        "SELECT srrelid::regclass::text || ' (' || srsubstate::text || ')' FROM pg_subscription_rel WHERE srsubstate "
         "<> 'r' AND srsubid = " +
             std::to_string(stream.subscription_oid));
     if (!rows) return;
