@@ -138,7 +138,7 @@ PgOutcome<PgClient> PgClient::connect(const PgTarget& target, std::uint32_t ms_m
   std::string info = conninfo(target.address, target.login, target.tls.mode, target.database);
   info += " application_name=" + quote_conninfo(target.application) + " options=" + quote_conninfo(client_check_option);
   // Never ~/.pgpass: what we log in with is what the configuration says.
-  info += " passfile=/dev/null client_encoding=UTF8";
+  info += " passfile=/dev/null/none client_encoding=UTF8";
   if (!target.tls.ca_file.empty()) info += " sslrootcert=" + quote_conninfo(target.tls.ca_file);
   if (!target.tls.certificate_file.empty()) info += " sslcert=" + quote_conninfo(target.tls.certificate_file);
   if (!target.tls.key_file.empty()) info += " sslkey=" + quote_conninfo(target.tls.key_file);
