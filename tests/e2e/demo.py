@@ -40,7 +40,17 @@ class Move:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
 
 
+_steps: list[tuple[float, str]] = []
+
+
+def moment(at: float) -> str:
+    """A time in words: how long after the beginning of which step."""
+    began, name = max((entry for entry in _steps if entry[0] <= at), default=(at, "the beginning"))
+    return f"{at - began:.3f} s after '{name}'"
+
+
 def step(text: str) -> None:
+    _steps.append((time.monotonic(), text))
     print(f"\n{BOLD}▶ {text}{PLAIN}", flush=True)
 
 
@@ -70,7 +80,7 @@ class Load:
         results = [bench.stop() for bench in self.benches]
         self.readers.stop()
         self.ledger.stop()
-        self.errors = [text for _, text in self.ledger.errors()] + [f"types: {text}" for text in self.readers.errors]
+        self.errors = [f"{moment(at)}: {text}" for at, text in self.ledger.errors()] + [f"types: {text}" for text in self.readers.errors]
         for result in results:
             self.errors += [f"pgbench: {text}" for text in result.errors] + ([] if result.code == 0 else [f"pgbench: exit {result.code}"])
         return sum(result.transactions for result in results)
@@ -138,6 +148,7 @@ class Demo:
             self.shares.append((percent, share, on_green + on_blue))
             say(f"weight {percent:3} %: {share:5.1f} % of {on_green + on_blue:.0f} proven reads ran on green; "
                 f"errors {len(self.load.ledger.errors()) + len(self.load.readers.errors)}, own writes not seen {self.load.ledger.stale()}")
+        say("(the rest: sessions are ramped whole, and a read right after its session's own write stays on blue until green has it)")
 
     def reads(self) -> dict[str, float]:
         samples = self.turnout.metrics()
@@ -192,7 +203,7 @@ class Demo:
                             ("commits with unknown outcome", ledger.unknown())):
             say(f"{GREEN if not value else RED}{value:6}{PLAIN} {text}")
         for text in self.load.errors[:8]:
-            say(f"       {RED}{text}{PLAIN}")
+            say(f"       {RED}{' '.join(text.split())}{PLAIN}")
         for percent, share, reads in self.shares:
             say(f"ramp {percent:3} %: {share:.1f} % of {reads:.0f} reads measured on green")
         for move in self.moves:
