@@ -241,7 +241,17 @@ void Pool::login_failed(ServerConnection& connection, const LoginFailure& failur
   std::vector<Greeting*> greetings;
   greetings.swap(account_.greetings);
   for (Greeting* greeting : greetings) greeting->welcome_failed(failure);
-  if (failure.is_transient()) return;
+  if (access_ == router::Access::read) {
+    // Inside a window CONNECT is revoked: the connections that are there serve, no more come. Without any, the read is
+    // the writer's to answer, or to hold.
+    const bool has_some = std::any_of(connections_.begin(), connections_.end(), [](const auto& other) {
+      return other->state() >= ServerConnection::State::proving;
+    });
+    if (has_some) return;
+    for (Session* session : take_waiters()) session->read_elsewhere();
+    return;
+  }
+  if (failure.is_transient() || shard().table().hold != router::Hold::nothing) return;
   for (Session* session : take_waiters()) session->wait_failed(failure);
 }
 

@@ -65,6 +65,7 @@ class Session final : public Handler {
   // ---- from the pool
   void served(ServerConnection& connection);
   void wait_failed(const LoginFailure& failure);
+  void read_elsewhere();  // no connection to read on can be had: the writer answers, or the hold keeps it
 
   // ---- from the server connection it holds
   std::size_t on_server_bytes(ServerConnection& connection, protocol::pg::Bytes data);

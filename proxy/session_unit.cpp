@@ -295,6 +295,13 @@ void Session::wait_failed(const LoginFailure& failure) {
   refuse_unit(failure.sqlstate, failure.message, failure.raw_error);
 }
 
+void Session::read_elsewhere() {
+  shard_.numbers.detours.add();
+  ramped_ = false;
+  no_ramp_ = true;
+  reconsider();
+}
+
 void Session::refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error) {
   shard_.numbers.client_errors.add();
   held_us_ = 0;
