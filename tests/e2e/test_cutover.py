@@ -139,8 +139,8 @@ def test_session_state_moves_along(fresh: Fresh) -> None:
     """Parameters and prepared statements of a session that idles through both moves."""
     turnout = fresh.turnout
     with turnout.connect(application_name="traveller") as connection:
-        connection.prepare_threshold = 0
         connection.execute("SET TimeZone TO 'Asia/Tokyo'; SET search_path TO public, pg_catalog; SET work_mem = '7MB'")
+        connection.prepare_threshold = 0
         wanted = ("Asia/Tokyo", "public, pg_catalog", "7MB", "traveller")
 
         def look() -> Any:

@@ -35,6 +35,7 @@ def hammered(fresh: Fresh, verb: str, old: str, new: str) -> None:
 
 
 def test_cutover_under_the_hammer(fresh: Fresh) -> None:
+    fresh.turnout.ask("prepare", "app")  # from here on green is read-only
     hammered(fresh, "cutover", "blue", "green")
 
 

@@ -109,6 +109,7 @@ class HammerVerdict:
     successes: dict[tuple[str, str], int] = field(default_factory=dict)
     last_on_old: float | None = None
     first_on_new: float | None = None
+    last_on_old_by_way: dict[str, float] = field(default_factory=dict)
 
     def overlap_ms(self) -> float:
         """How long both sides took writes; not positive is what we want."""
@@ -192,6 +193,9 @@ class Hammer:
         last = self.sides[old].value(text.format(what="max"), [old, since_on_new])
         first = self.sides[new].value(text.format(what="min"), [new, since_on_new])
         verdict = HammerVerdict(last_on_old=None if last is None else float(last), first_on_new=None if first is None else float(first))
+        for how, at in self.sides[old].sql("SELECT how, extract(epoch FROM max(pg_xact_commit_timestamp(xmin))) FROM hammer "
+                                           "WHERE side = %s GROUP BY how", [old]):
+            verdict.last_on_old_by_way[how] = round((float(at) - (verdict.first_on_new or float(at))) * 1000, 2)  # ms after the first on new
         for strike in self.strikes:
             if not strike.error:
                 key = (strike.side, strike.how)
