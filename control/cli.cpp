@@ -1,5 +1,8 @@
 #include "control/cli.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <fstream>
@@ -17,6 +20,16 @@ namespace turnout::control {
 namespace {
 
 constexpr std::string_view default_control = "http://127.0.0.1:6480";
+
+// What the audit tells beside what the server knows; containers often have no USER.
+std::string user_name() {
+  for (const char* const variable : {"USER", "LOGNAME"}) {
+    const char* const name = std::getenv(variable);
+    if (name != nullptr && *name != '\0') return name;
+  }
+  const passwd* const entry = ::getpwuid(::getuid());
+  return entry == nullptr ? "" : entry->pw_name;
+}
 
 // Everything that can stand on the command line; each verb reads its own part.
 struct Options {
@@ -97,10 +110,9 @@ class CommandLine {
   }
 
   [[nodiscard]] Cli client() {
-    const char* const user = std::getenv("USER");
     const std::string where = options_.control.empty() ? std::string(default_control) : options_.control;
-    return Cli{HttpClient(control_address(where), token(), user == nullptr ? "" : user), options_.output == "json",
-               options_.yes, out_, err_};
+    return Cli{HttpClient(control_address(where), token(), user_name()), options_.output == "json", options_.yes, out_,
+               err_};
   }
 
   void add_local_verbs();

@@ -39,6 +39,11 @@ const json::array& list_at(const json::value& body, std::string_view key) {
   return list == nullptr ? nothing : *list;
 }
 
+bool all_same(const json::array& list, std::string_view key) {
+  return std::all_of(list.begin(), list.end(),
+                     [&](const json::value& row) { return value_at(row, key) == value_at(list.front(), key); });
+}
+
 // One row an object, one column a key that any of them has something under.
 std::string list_table(const json::array& list, std::initializer_list<Shown> shown, std::string_view empty) {
   std::vector<Column> columns;
@@ -46,7 +51,8 @@ std::string list_table(const json::array& list, std::initializer_list<Shown> sho
   for (const Shown& each : shown) {
     const bool used =
         std::any_of(list.begin(), list.end(), [&](const json::value& row) { return !text_at(row, each.key).empty(); });
-    if (!used) continue;
+    // The name of the only deployment there is says nothing, and the others need the room.
+    if (!used || (each.key == "deployment" && all_same(list, each.key))) continue;
     columns.push_back({std::string(each.title), each.align});
     keys.push_back(each.key);
   }
@@ -67,6 +73,7 @@ std::string tree(const json::object& object, std::size_t indent) {
   for (const auto& [key, value] : object) widest = std::max(widest, columns_of(std::string_view(key)));
   std::string text;
   for (const auto& [key, value] : object) {
+    if (one_line(value).empty()) continue;
     const std::string name = harmless(std::string_view(key));
     const auto* inner = value.if_object();
     const bool deep = inner != nullptr && one_line(value).size() + widest + indent > screen_columns - 2;
@@ -108,9 +115,12 @@ std::string percent_text(const json::value& value) {
   return text.empty() ? "" : text + " %";
 }
 
-void add_checks(const json::array& checks, std::string& text) {
+enum class Which { all, only_not_passed };
+
+void add_checks(const json::array& checks, Which which, std::string& text) {
   for (const json::value& check : checks) {
     const std::string verdict = text_at(check, "verdict");
+    if (which == Which::only_not_passed && verdict == "PASS") continue;
     std::string line = fmt::format("{:<5} {}", verdict, text_at(check, "name"));
     const std::string measured = text_at(check, "measured"), bound = text_at(check, "bound");
     if (!measured.empty()) line += ": " + measured;
@@ -243,7 +253,7 @@ std::string render_blockers(const json::value& body) {
 std::string render_preflight(const json::value& body) {
   const json::array& checks = list_at(body, "checks");
   std::string text;
-  add_checks(checks, text);
+  add_checks(checks, Which::all, text);
   if (!checks.empty()) text += count_of_verdicts(checks);
   const json::array& plan = body.is_array() ? json::array() : list_at(body, "plan");
   if (!plan.empty()) text += "\nPlan\n";
@@ -296,11 +306,16 @@ std::string render_report(const json::value& body) {
   }
   text += tree(rest, 2);
   const json::value& checks = value_at(body, "checks");
-  if (checks.is_array()) add_checks(checks.get_array(), text);
+  if (checks.is_array()) add_checks(checks.get_array(), Which::only_not_passed, text);
   return text;
 }
 
 std::string render_reports(const json::value& body) {
+  if (const auto* epochs = value_at(body, "epochs").if_array(); epochs != nullptr && !epochs->empty()) {
+    std::string text = "EPOCH\n";
+    for (const json::value& epoch : *epochs) text += one_line(epoch) + "\n";
+    return text;
+  }
   const auto right = Align::right;
   return list_table(list_at(body, "reports"),
                     {{"epoch", "EPOCH", right},
@@ -331,7 +346,7 @@ std::string render_problem(const json::value& body) {
   if (title.empty() && detail.empty()) return render_done(body);
   std::string text = title + "\n" + wrapped(detail, 2);
   const json::value& checks = value_at(body, "checks");
-  if (checks.is_array()) add_checks(checks.get_array(), text);
+  if (checks.is_array()) add_checks(checks.get_array(), Which::only_not_passed, text);
   return text;
 }
 

@@ -80,6 +80,31 @@ TEST(Render, PoolsShowOnlyColumnsThatHaveSomething) {
   EXPECT_EQ(render_pools(parse("[]")), "no pools\n");
 }
 
+TEST(Render, TheOnlyDeploymentTakesNoColumn) {
+  EXPECT_EQ(render_pools(parse(R"({"pools":[{"deployment":"a","user":"u"},{"deployment":"a","user":"v"}]})")),
+            "USER\nu\nv\n");
+  EXPECT_EQ(render_pools(parse(R"({"pools":[{"deployment":"a","user":"u"},{"deployment":"b","user":"v"}]})")),
+            "DEPLOYMENT  USER\na           u\nb           v\n");
+}
+
+TEST(Render, AReportNamesOnlyChecksThatDidNotPass) {
+  const auto body = parse(R"({"epoch":1,"direction":"cutover","outcome":"refused","checks":[
+    {"name":"version","verdict":"PASS"},
+    {"name":"jobs","verdict":"WARN","measured":"2","waived":true},
+    {"name":"replication.lag","verdict":"FAIL","measured":"9 s","todo":"wait"}]})");
+  EXPECT_EQ(render_report(body),
+            "cutover 1: refused\n"
+            "WARN  jobs: 2\n"
+            "      waived\n"
+            "FAIL  replication.lag: 9 s\n"
+            "      wait\n");
+}
+
+TEST(Render, Reports) {
+  EXPECT_EQ(render_reports(parse(R"({"deployment":"app","epochs":[1,3]})")), "EPOCH\n1\n3\n");
+  EXPECT_EQ(render_reports(parse(R"({"deployment":"app","epochs":[]})")), "no reports\n");
+}
+
 TEST(Render, Problem) {
   const auto body = parse(R"({"type":"x","title":"Refused","status":422,"detail":"replication.active failed"})");
   EXPECT_EQ(render_problem(body), "Refused\n  replication.active failed\n");
