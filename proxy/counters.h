@@ -41,7 +41,7 @@ struct Histogram {
 
 struct alignas(64) WorkerNumbers {
   struct Side {
-    Number writes_in_flight, reads_in_flight;
+    Number writes_in_flight, reads_in_flight, begin_later;
     Number write_connections, read_connections;
     Number unproven, warming;
     Number transactions, queries, reads_proven;

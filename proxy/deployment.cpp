@@ -10,6 +10,8 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "protocol/pg/scram.h"
+
 namespace turnout::proxy {
 
 bool Quota::try_take(std::uint32_t size) {
@@ -136,6 +138,24 @@ SettingsPtr Deployment::settings() const {
 void Deployment::set_settings(SettingsPtr settings) {
   const std::lock_guard lock(mutex_);
   settings_ = std::move(settings);
+  verifiers_.clear();
+}
+
+std::optional<protocol::pg::Secret> Deployment::client_secret(const std::string& user,
+                                                              protocol::pg::ClientMethod method) {
+  using Kind = protocol::pg::Secret::Kind;
+  const std::lock_guard lock(mutex_);
+  const auto known = settings_->users.find(user);
+  if (known == settings_->users.end()) return std::nullopt;
+  if (known->second.kind != Kind::plain || method != protocol::pg::ClientMethod::scram_sha_256) return known->second;
+  auto& made = verifiers_[user];
+  if (made.kind == Kind::none) {
+    const auto verifier = protocol::pg::derive_verifier(user, known->second.text, mock_key);
+    if (!verifier) return known->second;
+    made.kind = Kind::scram_verifier;
+    made.text = protocol::pg::build_verifier(*verifier);
+  }
+  return made;
 }
 
 router::RoutingTablePtr Deployment::table() const {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -104,6 +105,10 @@ class Deployment {
   [[nodiscard]] SharedAccount& account(const std::string& database, const std::string& user);
   [[nodiscard]] std::vector<Proxy::Account> accounts() const;
 
+  // What a client of that name must prove to know; nothing: unknown. For SCRAM a plain secret becomes a verifier once,
+  // so that a login costs no key derivation.
+  [[nodiscard]] std::optional<protocol::pg::Secret> client_secret(const std::string& user, protocol::pg::ClientMethod);
+
   // What a client's own SCRAM login taught us; good for logging in to a server with the same verifier.
   void learn(const std::string& user, const protocol::pg::Secret& secret);
   [[nodiscard]] protocol::pg::Secret server_secret(const std::string& user) const;
@@ -118,6 +123,7 @@ class Deployment {
   router::CatalogPtr catalog_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedAccount>> accounts_;
   std::map<std::string, protocol::pg::Secret> learned_;
+  std::map<std::string, protocol::pg::Secret> verifiers_;  // made of plain secrets; a reload forgets them
   std::vector<std::uint32_t> hold_us_;
 };
 

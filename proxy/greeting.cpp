@@ -245,7 +245,7 @@ void Greeting::begin_authentication() {
       return;
   }
   input.user = user_;
-  if (const auto known = settings.users.find(user_); known != settings.users.end()) input.secret = known->second;
+  input.secret = shard_.deployment.client_secret(user_, input.method);
   // As the server does: a user whose secret is an md5 hash or a SCRAM verifier gets the method that fits it.
   if (input.method == pg::ClientMethod::md5 && input.secret && input.secret->kind == pg::Secret::Kind::scram_verifier)
     input.method = pg::ClientMethod::scram_sha_256;

@@ -165,6 +165,7 @@ Levels Proxy::levels(DeploymentIndex index) const {
       Levels::PerSide& to = levels.side[side];
       to.writes_in_flight += static_cast<std::uint32_t>(from.writes_in_flight.get());
       to.reads_in_flight += static_cast<std::uint32_t>(from.reads_in_flight.get());
+      to.begin_later += static_cast<std::uint32_t>(from.begin_later.get());
       to.write_connections += static_cast<std::uint32_t>(from.write_connections.get());
       to.read_connections += static_cast<std::uint32_t>(from.read_connections.get());
       to.unproven += static_cast<std::uint32_t>(from.unproven.get());

@@ -139,6 +139,7 @@ class Session final : public Handler {
   void refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
   void set_state(State state);
   void rollback_empty_transaction();
+  void note_begin_later();  // keeps the level of the same name true while a hold is on
   void begin_detour();
   [[nodiscard]] bool keeps_lease() const;
   [[nodiscard]] bool is_movable() const { return pins_ == 0; }
@@ -161,6 +162,7 @@ class Session final : public Handler {
   Account& account_;
   Transport transport_;
   ServerConnection* server_ = nullptr;
+  router::Side lease_side_ = router::Side::blue;  // of the present or latest lease
   const std::uint32_t number_;
   const std::uint32_t secret_;
   const std::uint16_t hash_;
@@ -178,6 +180,7 @@ class Session final : public Handler {
   bool begin_only_ = false;       // in a transaction that holds nothing but its BEGIN
   bool rolling_back_ = false;     // our own ROLLBACK of such a transaction is on its way
   bool must_begin_ = false;       // the client is in a transaction that begins anew with its next message
+  bool begins_later_ = false;     // counted in the level of that name
   bool transaction_set_ = false;  // SET seen in the running transaction
   bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
   std::uint32_t pins_ = 0;

@@ -160,6 +160,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
 void Session::after_server_bytes() {
   if (state_ == State::ended || server_ == nullptr) return;
   pg::Exchange& exchange = server_->exchange;
+  if (begins_later_) note_begin_later();
   if (rolling_back_) {
     if (!exchange.is_idle()) return;
     rolling_back_ = false;
@@ -390,6 +391,7 @@ void Session::flush_client() {
 
 void Session::server_lost(ServerConnection& connection, const std::string& why) {
   server_ = nullptr;
+  if (begins_later_) note_begin_later();
   shard_.lease_ended(connection.pool());
   if (ramped_ && !answered_) {
     detour_ = false;
@@ -443,6 +445,7 @@ void Session::end(const char* reason, std::string_view sqlstate, std::string_vie
   if (server_ != nullptr) {
     ServerConnection& connection = *server_;
     server_ = nullptr;
+    if (begins_later_) note_begin_later();
     shard_.lease_ended(connection.pool());
     const bool is_clean = connection.exchange.is_safe_point() && body_left_ == 0 && connection.body_left == 0 &&
                           !connection.is_backed_up();

@@ -167,6 +167,7 @@ void Session::attach(ServerConnection& connection) {
     held_us_ = 0;
   }
   server_ = &connection;
+  lease_side_ = connection.pool().side();
   set_state(State::active);
   shard_.lease_began(connection.pool());
   restore_state(connection);
@@ -216,6 +217,7 @@ bool Session::keeps_lease() const {
 void Session::detach() {
   ServerConnection& connection = *server_;
   server_ = nullptr;
+  if (begins_later_) note_begin_later();
   shard_.lease_ended(connection.pool());
   set_state(State::idle);
   connection.pool().give_back(connection);
@@ -269,8 +271,25 @@ void Session::reconsider() {
   if (state_ == State::idle || state_ == State::active) pause_client(false);
 }
 
+// What is on its way to the server already cannot be held. A transaction that the server begins only later, behind
+// another one in a pipeline or inside a procedure that commits, would meet the fence: the fence waits for it.
+void Session::note_begin_later() {
+  bool later = false;
+  if (server_ != nullptr && shard_.table().hold != router::Hold::nothing) {
+    const bool runs_procedure = std::any_of(pending_effects_.begin(), pending_effects_.end(),
+                                            [](const auto& effect) { return effect.kind == pg::EffectKind::unknown; });
+    later = server_->pool().access() == router::Access::write &&
+            (server_->exchange.units_owed() > 1 || (runs_procedure && !server_->exchange.is_idle()));
+  }
+  if (later == begins_later_) return;
+  begins_later_ = later;
+  Number& level = shard_.numbers.side[router::index(lease_side_)].begin_later;
+  later ? level.add() : level.subtract();
+}
+
 void Session::table_changed() {
   if (server_ == nullptr || state_ != State::active) return;
+  note_begin_later();
   if (begin_only_ && shard_.table().hold != router::Hold::nothing) {
     rollback_empty_transaction();
     return;

@@ -51,6 +51,15 @@ bool Exchange::next_fabricated(Entry& entry) {
   return true;
 }
 
+std::size_t Exchange::units_owed() const {
+  std::size_t units = 0;
+  for (std::size_t i = head_; i < queue_.size(); ++i) {
+    const Request request = queue_[i].request;
+    units += request == Request::query || request == Request::sync || request == Request::function_call ? 1u : 0u;
+  }
+  return units;
+}
+
 std::vector<Exchange::Entry> Exchange::take_dropped() {
   return std::exchange(dropped_, {});
 }
