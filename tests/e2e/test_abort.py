@@ -160,6 +160,7 @@ def test_green_fails_in_the_window(fresh: Fresh, fault: Callable[[Fresh], Callab
     while turnout.status()["phase"] != "idle" and time.monotonic() < deadline:
         time.sleep(0.05)
     assert_writer(fresh.pair, turnout, "blue")
+    fresh.pair.blue.wait_for("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'", timeout_s=40)
     with Ledger(turnout.conninfo(), sessions_per_kind=1, first=100) as after:
         fresh.pair.caught_up()
         turnout.ask("cutover", "app")

@@ -83,6 +83,8 @@ def test_green_stays_closed_after_a_kill_in_the_hold(fresh: Fresh) -> None:
 def kill_at(fresh: Fresh, verb: str, phase: str, delay_s: float) -> str:
     turnout = fresh.turnout
     old = str(turnout.status()["writer"])
+    if verb == "cutover":
+        turnout.ask("prepare", "app")  # from here on green is read-only, whatever becomes of the attempt
     ledger = Ledger(turnout.conninfo(), sessions_per_kind=1, first=8 * random.randrange(4, 20)).start()
     events = turnout.events()
     process = turnout.cli_start(verb, "app", "--yes")
