@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,7 +31,8 @@ struct Attempt {
   std::vector<Check> checks;
   std::vector<std::pair<std::string, double>> phases;  // name, when it began (the executor's clock)
   Topology topology;
-  std::string token;                                  // of the marker; random, so that an old row is never taken for it
+  std::optional<PgClient> probe;  // opened after the fence, told read-only: raise_fence leaves it to verify_fence
+  std::string token;              // of the marker; random, so that an old row is never taken for it
   std::map<std::string, std::string> schema;          // database → fingerprint before the hold
   std::map<std::string, std::string> fence_position;  // database → position on `from` after the marker
   std::map<std::string, std::string> slot_target;     // database → position on `to` after the flush

@@ -13,6 +13,8 @@ namespace turnout::control {
 namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
+constexpr std::uint32_t probe_ms_max = 1'000;  // how long raising may wait to see itself
+constexpr std::uint32_t no_limit = 0;          // the caller is cancelled instead
 
 // Everybody on the databases who is neither this session, nor replication, nor a server process.
 // $1 databases as a JSON list, $2 the moment since which nothing may write.
@@ -100,7 +102,8 @@ void end_session(StepContext&, Attempt& attempt, PgClient& client, const Session
 // A connection opened after the reload that is told "read-only": the postmaster has read the file, and it signals its
 // children before it can start a new one, so every later statement of anybody sees the fence.
 PgOutcome<PgClient> fenced_connection(StepContext& context, router::Side side, const std::string& database,
-                                      const std::atomic<bool>& cancelled, const char* wanted) {
+                                      const std::atomic<bool>& cancelled, const char* wanted, std::uint32_t ms_max) {
+  const auto began = std::chrono::steady_clock::now();
   while (true) {
     auto client = context.shelf.fresh(side, database, connect_ms_max);
     if (!client) return client;
@@ -111,9 +114,41 @@ PgOutcome<PgClient> fenced_connection(StepContext& context, router::Side side, c
       told = shown->text(0, 0);
     }
     if (told == wanted) return client;
-    if (cancelled) return PgError{side, client->target().text(), "", "given up", false, 0};
+    const bool late =
+        ms_max != no_limit && std::chrono::steady_clock::now() - began > std::chrono::milliseconds(ms_max);
+    if (cancelled || late)
+      return PgError{side, client->target().text(), "", "not told " + std::string(wanted), false, 0};
     short_pause();
   }
+}
+
+// The server's default, and the connection that proves it: it is needed anyway, and here it overlaps with the drain.
+StepAnswer raise_system(StepContext& context, Attempt& attempt, router::Side from, const std::string& database,
+                        const std::atomic<bool>& cancelled) {
+  {
+    auto loan = context.shelf.take(from, database, connect_ms_max);
+    if (!loan) return failed(loan.error());
+    const auto set = set_system_read_only(**loan);
+    if (!set) return failed(set.error());
+  }
+  // Not seeing it is no failure of raising: verify_fence goes on looking.
+  auto probe = fenced_connection(context, from, database, cancelled, "on", probe_ms_max);
+  const std::lock_guard guard(attempt.mutex);
+  if (probe) attempt.probe = std::move(*probe);
+  return StepAnswer::done();
+}
+
+PgOutcome<PgClient> take_probe(StepContext& context, Attempt& attempt, router::Side from, const std::string& database,
+                               const std::atomic<bool>& cancelled) {
+  {
+    const std::lock_guard guard(attempt.mutex);
+    if (attempt.probe && attempt.probe->is_usable()) {
+      auto probe = std::move(*attempt.probe);
+      attempt.probe.reset();
+      return probe;
+    }
+  }
+  return fenced_connection(context, from, database, cancelled, "on", no_limit);
 }
 
 }  // namespace
@@ -155,7 +190,7 @@ StepAnswer record_undo(StepContext& context, Attempt& attempt, router::Side from
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
 }
 
-StepAnswer raise_fence(StepContext& context, Attempt& attempt, router::Side from) {
+StepAnswer raise_fence(StepContext& context, Attempt& attempt, router::Side from, const std::atomic<bool>& cancelled) {
   const auto databases = databases_of(context, attempt);
   const auto former = unrestored(context.store.records(context.deployment), from);
   if (!former) return StepAnswer::failed("the former settings are not in the store");
@@ -170,22 +205,16 @@ StepAnswer raise_fence(StepContext& context, Attempt& attempt, router::Side from
     const auto closed = close_databases(**loan, *former, kept_roles(context.config()));
     if (!closed) closing_error = closed.error().message();
   });
-  std::string system_error;
-  if (auto loan = context.shelf.take(from, databases.front(), connect_ms_max)) {
-    const auto set = set_system_read_only(**loan);
-    if (!set) system_error = set.error().message();
-  } else {
-    system_error = loan.error().message();
-  }
+  auto system = raise_system(context, attempt, from, databases.front(), cancelled);
   closing.join();
-  if (!system_error.empty()) return StepAnswer::failed(system_error);
+  if (!system.ok) return system;
   return closing_error.empty() ? StepAnswer::done() : StepAnswer::failed(closing_error);
 }
 
 StepAnswer verify_fence(StepContext& context, Attempt& attempt, router::Side from, const std::atomic<bool>& cancelled) {
   const auto databases = databases_of(context, attempt);
   const auto list = json_list(databases);
-  auto probe = fenced_connection(context, from, databases.front(), cancelled, "on");
+  auto probe = take_probe(context, attempt, from, databases.front(), cancelled);
   if (!probe) return failed(probe.error());
   const auto moment = probe->query("SELECT clock_timestamp()", window_ms_max);  // the server's clock, never ours
   if (!moment) return failed(moment.error());
@@ -246,13 +275,14 @@ StepAnswer lower_fence(StepContext& context, Attempt& attempt, router::Side from
 
 StepAnswer await_writable(StepContext& context, Attempt& attempt, router::Side side,
                           const std::atomic<bool>& cancelled) {
-  const auto client = fenced_connection(context, side, databases_of(context, attempt).front(), cancelled, "off");
+  const auto client =
+      fenced_connection(context, side, databases_of(context, attempt).front(), cancelled, "off", no_limit);
   return client ? StepAnswer::done() : failed(client.error());
 }
 
 StepAnswer await_read_only(StepContext& context, Attempt& attempt, router::Side side,
                            const std::atomic<bool>& cancelled) {
-  const auto client = fenced_connection(context, side, databases_of(context, attempt).front(), cancelled, "on");
+  const auto client = fenced_connection(context, side, databases_of(context, attempt).front(), cancelled, "on", 5'000);
   return client ? StepAnswer::done() : failed(client.error());
 }
 

@@ -12,7 +12,8 @@
 namespace turnout::control {
 
 [[nodiscard]] StepAnswer record_undo(StepContext& context, Attempt& attempt, router::Side from);
-[[nodiscard]] StepAnswer raise_fence(StepContext& context, Attempt& attempt, router::Side from);
+[[nodiscard]] StepAnswer raise_fence(StepContext& context, Attempt& attempt, router::Side from,
+                                     const std::atomic<bool>& cancelled);
 [[nodiscard]] StepAnswer verify_fence(StepContext& context, Attempt& attempt, router::Side from,
                                       const std::atomic<bool>& cancelled);
 [[nodiscard]] StepAnswer lower_fence(StepContext& context, Attempt& attempt, router::Side from);

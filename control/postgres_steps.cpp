@@ -38,6 +38,7 @@ StepAnswer prepare_step(StepContext& context, Attempt& attempt, router::Side fro
   boost::json::array done;
   if (auto error = prepare_pair(context, attempt, from, done); !error.empty()) return StepAnswer::failed(error);
   if (auto error = warm_connections(context, attempt, from); !error.empty()) return StepAnswer::failed(error);
+  if (auto error = warm_marker(context, attempt, from); !error.empty()) return StepAnswer::failed(error);
   const std::lock_guard guard(attempt.mutex);
   for (auto& line : done) attempt.notes.push_back(std::move(line));
   return StepAnswer::done();
@@ -86,7 +87,8 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
     case await_warm:
       return levels([to](const auto& now) { return now.side[index(to)].warming == 0; });
     case await_held:
-      return levels([](const auto&) { return true; });
+      // The fence may overlap the drain, but not what the server has yet to begin.
+      return levels([from](const auto& now) { return now.side[index(from)].begin_later == 0; });
     case await_drained: {
       // Twice in a row: a level is a sum over workers that were not read at one instant.
       int times = 0;
@@ -102,7 +104,9 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
     case await_released:
       return levels([](const auto& now) { return now.held_sessions == 0; });
     case await_released_from:
-      return levels([from](const auto& now) { return now.held_sessions == 0 && now.side[index(from)].unproven == 0; });
+      // Not also "unproven 0": a transaction that outlives the attempt would keep it open, and its connection is asked
+      // before its next work anyway, because the orders of this table stand until the next attempt.
+      return levels([](const auto& now) { return now.held_sessions == 0; });
     case await_open: {
       auto told = control::await_writable(context, attempt, to, cancelled);
       return told.ok ? levels([to](const auto& now) { return now.side[index(to)].unproven == 0; }) : told;
@@ -110,7 +114,7 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
     case record_undo:
       return control::record_undo(context, attempt, from);
     case raise_fence:
-      return control::raise_fence(context, attempt, from);
+      return control::raise_fence(context, attempt, from, cancelled);
     case verify_fence:
       return control::verify_fence(context, attempt, from, cancelled);
     case write_marker:

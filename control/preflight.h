@@ -1,4 +1,4 @@
-// The named checks before a cutover or rollback. Reads both servers, changes nothing.
+// The named checks before a cutover or rollback. Reads both servers; writes nothing but its own heartbeat row.
 //
 // Always true: every check of the list answers, also when a server cannot be asked (then it is a FAIL that says so); a
 // check that could not look never passes.

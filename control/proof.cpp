@@ -105,6 +105,37 @@ StepAnswer await_marker(StepContext& context, Attempt& attempt, router::Side fro
   return StepAnswer::done();
 }
 
+std::string warm_marker(StepContext& context, Attempt& attempt, router::Side from) {
+  const auto token = random_uuid();
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(quiet_ms_max);
+  for (const auto& stream : streams_of(attempt)) {
+    auto writer = context.shelf.take(from, stream.database, connect_ms_max);
+    if (!writer) return writer.error().message();
+    const auto sub = quote_literal(stream.subscription);
+    const auto written = (*writer)->query(
+        writing("INSERT INTO turnout.marker (epoch, sub, token) VALUES (0, " + sub + ", " + quote_literal(token) +
+                ") ON CONFLICT (epoch, sub) DO UPDATE SET token = excluded.token"),
+        quiet_ms_max);
+    if (!written) return written.error().message();
+    auto follower = context.shelf.take(router::other(from), stream.database, connect_ms_max);
+    if (!follower) return follower.error().message();
+    while (true) {
+      const auto seen = (*follower)->query(
+          "SELECT 1 FROM turnout.marker WHERE epoch = 0 AND sub = " + sub + " AND token = " + quote_literal(token),
+          quiet_ms_max);
+      if (!seen) return seen.error().message();
+      if (!seen->empty()) break;
+      if (std::chrono::steady_clock::now() > give_up) {
+        return "a marker written on " + std::string(router::name(from)) + " does not arrive through " +
+               stream.subscription + ": see the apply worker's errors in the log of " +
+               router::name(router::other(from));
+      }
+      short_pause();
+    }
+  }
+  return "";
+}
+
 PgOutcome<std::string> schema_fingerprint(PgClient& client) {
   const auto rows = client.query(fingerprint_sql, quiet_ms_max);
   if (!rows) return rows.error();

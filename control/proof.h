@@ -13,6 +13,8 @@ namespace turnout::control {
 [[nodiscard]] StepAnswer write_marker(StepContext& context, Attempt& attempt, router::Side from);
 [[nodiscard]] StepAnswer await_marker(StepContext& context, Attempt& attempt, router::Side from,
                                       const std::atomic<bool>& cancelled);
+// Before the hold: one row of epoch 0 through each stream, so that both ends have the table open. "" or what is wrong.
+[[nodiscard]] std::string warm_marker(StepContext& context, Attempt& attempt, router::Side from);
 // A fingerprint of what replication depends on: tables, columns, keys and sequences of the database's own schemas.
 [[nodiscard]] PgOutcome<std::string> schema_fingerprint(PgClient& client);
 [[nodiscard]] StepAnswer check_schema(StepContext& context, Attempt& attempt, router::Side from);

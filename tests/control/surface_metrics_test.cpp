@@ -66,7 +66,11 @@ FakeBackend& filled(FakeBackend& backend) {
   numbers.counters.wait_us_buckets = {5, 6, 7};
   numbers.counters.wait_s_sum = 1.5;
   numbers.levels.held_sessions = 3;
-  numbers.levels.side[0] = {2, 1, 8, 4, 0, 0};
+  auto& blue = numbers.levels.side[0];
+  blue.writes_in_flight = 2;
+  blue.reads_in_flight = 1;
+  blue.write_connections = 8;
+  blue.read_connections = 4;
   backend.numbers = {numbers};
   Operations::Gauges gauges;
   gauges.deployment = "app";
