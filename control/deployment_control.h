@@ -56,7 +56,7 @@ class DeploymentControl : private Runner {
   [[nodiscard]] Answer finish(const std::string& who);
   [[nodiscard]] Answer set_paused(bool paused, const std::string& who);
   [[nodiscard]] Answer blockers();
-  [[nodiscard]] Answer explain_route(const std::string& database, const std::string& sql) const;
+  [[nodiscard]] Answer explain_route(const std::string& named, const std::string& sql);
   [[nodiscard]] Answer report(std::optional<std::uint64_t> epoch) const;
   [[nodiscard]] Answer reports() const;
 

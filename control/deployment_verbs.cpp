@@ -11,7 +11,7 @@
 #include "control/preflight.h"
 #include "control/prepare.h"
 #include "control/report.h"
-#include "router/classify.h"
+#include "router/explain.h"
 
 namespace turnout::control {
 
@@ -257,33 +257,26 @@ Answer DeploymentControl::blockers() {
   return ok({{"deployment", name_}, {"blockers", list_blockers(steps_.context(), executor_.state().writer)}});
 }
 
-Answer DeploymentControl::explain_route(const std::string& database, const std::string& sql) const {
+Answer DeploymentControl::explain_route(const std::string& named, const std::string& sql) {
   const auto table = routes_.table();
+  if (sampler_.catalog() == nullptr) {
+    // Nobody has needed it so far: without a ramp no routing looks at a text.
+    if (auto error = sampler_.load_catalog(table.writer); !error.empty()) return conflict(error);
+  }
   const auto catalog = sampler_.catalog();
-  const auto classified = router::classify(sql, catalog == nullptr ? *router::empty_catalog() : *catalog, database, "");
-  const char* verdict = classified.verdict == router::Verdict::read          ? "read"
-                        : classified.verdict == router::Verdict::read_writer ? "read_writer"
-                                                                             : "write";
-  const bool may_ramp = classified.verdict == router::Verdict::read && table.ramp.percent != 0 && !table.ramp.evicted;
-  std::string side = router::name(table.writer);
-  std::string text = std::string("to ") + side + ", the writer";
-  if (may_ramp) {
-    text = std::to_string(table.ramp.percent) + " % of the sessions' reads like this one to " +
-           router::name(table.ramp.side) + ", the others to " + side;
-  } else if (classified.verdict == router::Verdict::read && table.ramp.percent == 0) {
-    text += ": no ramp is on";
+  std::string database = named;
+  if (database.empty()) {
+    const auto known = catalog->databases();
+    if (!known.empty()) database = known.front();
   }
-  if (table.hold == router::Hold::all ||
-      (table.hold == router::Hold::writes && classified.verdict == router::Verdict::write)) {
-    text = "held until the routing table changes";
-  }
+  const auto told = router::explain_route(table, *catalog, database, "", sql);
   return ok({{"deployment", name_},
              {"database", database},
-             {"verdict", verdict},
-             {"why", classified.why},
-             {"writer", side},
-             {"ramped", may_ramp},
-             {"route", text}});
+             {"verdict", router::name(told.verdict)},
+             {"why", told.why},
+             {"writer", router::name(table.writer)},
+             {"ramped", told.ramped},
+             {"route", told.text}});
 }
 
 Answer DeploymentControl::report(std::optional<std::uint64_t> epoch) const {

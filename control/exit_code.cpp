@@ -27,7 +27,8 @@ ExitCode exit_for_outcome(std::string_view outcome, std::string_view reason) {
   if (outcome == "committed" || outcome == "rehearsed" || outcome == "planned") return ExitCode::done;
   if (outcome == "refused") return ExitCode::refused;
   if (outcome == "aborted") return ExitCode::aborted;
-  if (outcome == "reverted") return reason.starts_with("operator") ? ExitCode::aborted : ExitCode::reverted;
+  if (outcome == "reverted")
+    return reason.starts_with("aborted by an operator") ? ExitCode::aborted : ExitCode::reverted;
   return ExitCode::unknown;
 }
 

@@ -26,7 +26,8 @@ enum class ExitCode : int {
 }
 
 [[nodiscard]] ExitCode exit_for_status(int http_status);
-// `outcome` and `reason` of a cutover's report. A reverted attempt whose reason begins with "operator" is 6.
+// `outcome` and `reason` of a cutover's report. A reverted attempt whose reason begins with "aborted by an operator"
+// is 6.
 [[nodiscard]] ExitCode exit_for_outcome(std::string_view outcome, std::string_view reason);
 
 }  // namespace turnout::control

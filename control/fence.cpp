@@ -308,17 +308,28 @@ StepAnswer open_side(StepContext& context, Attempt& attempt, router::Side side) 
 StepAnswer end_former(StepContext& context, Attempt& attempt, router::Side side, const std::atomic<bool>& cancelled) {
   auto loan = context.shelf.take(side, databases_of(context, attempt).front(), connect_ms_max);
   if (!loan) return failed(loan.error());
+  const auto list = json_list(databases_of(context, attempt));
   while (!cancelled) {
-    std::string mine = "0";
-    for (const auto pid : context.shelf.pids(side)) mine += ',' + std::to_string(pid);
-    const auto left = (*loan)->query(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'turnout' AND usename "
-        "= "
-        "current_user AND backend_type = 'client backend' AND datname = ANY (SELECT json_array_elements_text(" +
-            quote_literal(json_list(databases_of(context, attempt))) + "::json)) AND pid NOT IN (" + mine + ')',
-        window_ms_max);
-    if (!left) return failed(left.error());
-    if (left->integer(0, 0) == 0) return StepAnswer::done();
+    const auto backends = (*loan)->query(
+        "SELECT pid, coalesce(host(client_addr), ''), coalesce(client_port, -1) FROM pg_stat_activity WHERE "
+        "application_name = 'turnout' AND usename = current_user AND backend_type = 'client backend' AND datname = ANY "
+        "(SELECT json_array_elements_text($1::json))",
+        {list}, window_ms_max);
+    if (!backends) return failed(backends.error());
+    // Asked for after the list: whoever of ours is on it is known by now.
+    const auto known = context.shelf.pids(side);
+    const auto sockets = OwnSockets::look();
+    bool none_left = true;
+    for (int row = 0; row < backends->size(); ++row) {
+      const auto pid = static_cast<std::int32_t>(backends->integer(row, 0));
+      const bool ours = std::find(known.begin(), known.end(), pid) != known.end() ||
+                        sockets.contains(backends->text(row, 1), static_cast<int>(backends->integer(row, 2)));
+      if (ours) continue;
+      none_left = false;
+      const auto ended = (*loan)->query("SELECT pg_terminate_backend(" + std::to_string(pid) + ")", window_ms_max);
+      if (!ended) return failed(ended.error());
+    }
+    if (none_left) return StepAnswer::done();
     long_pause();
   }
   return StepAnswer::failed("given up");

@@ -160,6 +160,18 @@ PgOutcome<PgClient> PgClient::connect(const PgTarget& target, std::uint32_t ms_m
   return client;
 }
 
+bool PgClient::is_alive() {
+  if (!is_usable()) return false;
+  pollfd descriptor{PQsocket(connection_.get()), POLLIN, 0};
+  // Readable while idle: a parameter that changed, or the end. Reading tells which, and a second read sees the end
+  // that stands behind a last message.
+  for (int times = 0; times < 2 && ::poll(&descriptor, 1, 0) > 0; ++times) {
+    if (PQconsumeInput(connection_.get()) == 0) return false;
+    if (PQisBusy(connection_.get()) == 0 && !is_usable()) return false;
+  }
+  return is_usable();
+}
+
 PgOutcome<PgRows> PgClient::query(const std::string& sql, std::uint32_t ms_max) {
   if (!is_usable()) return drop("connection is closed");
   return finish_query(PQsendQuery(connection_.get(), sql.c_str()) == 1, ms_max);

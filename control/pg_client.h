@@ -85,6 +85,8 @@ class PgClient {
   [[nodiscard]] bool is_usable() const {
     return connection_ != nullptr && PQstatus(connection_.get()) == CONNECTION_OK;
   }
+  // Of an idle connection: false when the server has closed it meanwhile. Never blocks.
+  [[nodiscard]] bool is_alive();
   [[nodiscard]] bool in_transaction() const;
   [[nodiscard]] std::int32_t pid() const { return pid_; }
   [[nodiscard]] int server_version() const { return version_; }  // 150020, 180004

@@ -83,12 +83,13 @@ std::optional<double> heartbeat_ms(Look& look, const char* name, const Stream& s
 }
 
 // Before the first preparation: a position taken now. A subscriber whose commits are asynchronous reports log without
-// data of its own only when it has flushed what came before, which may take some hundred milliseconds of idleness.
+// data of its own only when it has flushed what came before, which may take some hundred milliseconds of idleness. The
+// flushed end, because what an open transaction has inserted may stay unflushed, and unsent, until somebody commits.
 double position_ms(Look& look, const char* name, const Stream& stream, double give_up_ms) {
   const auto position =
-      look.ask(name, look.from, stream.database, "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint");
+      look.ask(name, look.from, stream.database, "SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint");
   if (!position) return -2;
-  const auto wanted = without_page_header(static_cast<std::uint64_t>(position->integer(0, 0)));
+  const auto wanted = static_cast<std::uint64_t>(position->integer(0, 0));
   return wait_ms(look, name, look.from, stream.database,
                  "SELECT 1 FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE "
                  "r.replay_lsn - '0/0'::pg_lsn >= " +
@@ -111,7 +112,7 @@ void check_lag(Look& look) {
     double best_ms = -1, bytes = 0, allowed_ms = limits.lag_ms_max;
     for (int round = 0; round < rounds; ++round) {
       const auto behind = look.ask(name, look.from, stream.database,
-                                   "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), r.replay_lsn) FROM "
+                                   "SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), r.replay_lsn) FROM "
                                    "pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE "
                                    "s.slot_name = " +
                                        quote_literal(stream.slot));

@@ -139,6 +139,8 @@ void Sampler::look(const router::RoutingTable& table) {
     table_epoch_ = table.epoch;
     writer_.reset();
     topology_.reset();
+    reader_.reset();
+    doubted_until_ = "-infinity";
     positions_.clear();
     read_set_.reset();
   }
@@ -172,9 +174,15 @@ void Sampler::look(const router::RoutingTable& table) {
     auto ramp = table.ramp;
     ramp.evicted = evicted;
     if (context_.routes.set_ramp(ramp, table.version)) {
-      context_.on_event(evicted ? fmt::format("{} left the read set: {:.0f} bytes behind",
-                                              router::name(table.ramp.side), static_cast<double>(lag.lag_bytes))
-                                : fmt::format("{} is back in the read set", router::name(table.ramp.side)));
+      const auto side = router::name(table.ramp.side);
+      if (!evicted) {
+        context_.on_event(fmt::format("{} is back in the read set", side));
+      } else if (!lag.known) {
+        context_.on_event(fmt::format("{} left the read set: nobody knows how far it has got", side));
+      } else {
+        context_.on_event(
+            fmt::format("{} left the read set: {:.0f} bytes behind", side, static_cast<double>(lag.lag_bytes)));
+      }
     }
     return;
   }
@@ -201,31 +209,60 @@ bool Sampler::connect(router::Side writer) {
   return true;
 }
 
+// A crash of the reading side takes back what it had applied and not yet made durable. As long as a connection lives
+// there was none; when it is lost, nothing is proven any more, and what the streams of before say counts only as far as
+// it is durable.
+void Sampler::watch_reader(const router::RoutingTable& table) {
+  if (reader_ && reader_->query("SELECT 1", ask_ms_max)) return;
+  if (reader_) {
+    reader_.reset();
+    positions_.clear();
+    context_.proxy.tokens(context_.index).proven.store(0);
+    const auto now = writer_->query("SELECT clock_timestamp()", ask_ms_max);
+    doubted_until_ = now ? now->text(0, 0) : "infinity";
+  }
+  auto opened = context_.shelf.fresh(router::other(table.writer), topology_->streams.front().database, ask_ms_max);
+  if (opened) reader_ = std::move(*opened);
+}
+
 // One query of the writer: where its log ends, and how far the slowest stream has been applied.
 bool Sampler::sample(const router::RoutingTable& table) {
+  constexpr int looks =
+      5;  // a busy session's reads are provable only between the sample and its proof: keep that short
+  watch_reader(table);
+  if (!reader_) return false;
   auto& board = context_.proxy.tokens(context_.index);
   const auto number = board.started.fetch_add(1) + 1;
   const auto at_ms = now_ms();
   std::string slots;
   for (const auto& stream : topology_->streams) slots += (slots.empty() ? "" : ", ") + quote_literal(stream.slot);
-  const auto rows = writer_->query(
-      "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint, (min(coalesce(r.replay_lsn, '0/0')) - "
-      "'0/0'::pg_lsn)::bigint, "
+  const auto sql =
+      "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint, (min(coalesce(CASE WHEN r.backend_start > " +
+      quote_literal(doubted_until_) +
+      "::timestamptz THEN r.replay_lsn ELSE r.flush_lsn END, '0/0')) - '0/0'::pg_lsn)::bigint, "
       "max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn)) FROM pg_replication_slots s LEFT JOIN "
-      "pg_stat_replication r "
-      "ON r.pid = s.active_pid WHERE s.slot_name IN (" +
-          slots + ")",
-      ask_ms_max);
-  if (!rows || rows->is_null(0, 1)) return false;
-  const auto position = without_page_header(static_cast<std::uint64_t>(rows->integer(0, 0)));
-  const auto applied = static_cast<std::uint64_t>(rows->integer(0, 1));
-  positions_.add(number, position, at_ms);
-  const auto proven = positions_.proven(applied);
-  // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.
-  if (context_.routes.table().epoch == table.epoch && table.ramp.percent != 0) board.proven.store(proven);
+      "pg_stat_replication r ON r.pid = s.active_pid WHERE s.slot_name IN (" +
+      slots + ")";
+  std::uint64_t position = 0, applied = 0;
+  double retained = 0;
+  for (int times = 0; times < looks; ++times) {
+    const auto rows = writer_->query(sql, ask_ms_max);
+    if (!rows || rows->is_null(0, 1)) return false;
+    applied = static_cast<std::uint64_t>(rows->integer(0, 1));
+    retained = rows->number(0, 2);
+    if (times == 0) {
+      position = without_page_header(static_cast<std::uint64_t>(rows->integer(0, 0)));
+      positions_.add(number, position, at_ms);
+    }
+    const auto proven = positions_.proven(applied);
+    // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.
+    if (context_.routes.table().epoch == table.epoch && table.ramp.percent != 0) board.proven.store(proven);
+    if (proven >= number || table.ramp.percent == 0) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   const std::lock_guard guard(mutex_);
   lag_ = {applied != 0, position > applied ? static_cast<double>(position - applied) : 0.0,
-          static_cast<double>(positions_.lag_ms(now_ms())) / 1000, rows->number(0, 2)};
+          static_cast<double>(positions_.lag_ms(now_ms())) / 1000, retained};
   return true;
 }
 

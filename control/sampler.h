@@ -84,6 +84,7 @@ class Sampler {
   void loop();
   void look(const router::RoutingTable& table);
   [[nodiscard]] bool sample(const router::RoutingTable& table);
+  void watch_reader(const router::RoutingTable& table);
   void choose(const router::RoutingTable& table);
   void measure(const router::RoutingTable& table);
   [[nodiscard]] bool connect(router::Side writer);
@@ -101,6 +102,9 @@ class Sampler {
 
   // Of the thread alone.
   std::optional<PgClient> writer_;
+  std::optional<PgClient> reader_;  // of the side that follows: while it lives, that side has not crashed
+  std::string doubted_until_ =
+      "-infinity";  // streams that began before (the writer's clock) are trusted for what is durable only
   std::optional<Topology> topology_;
   Positions positions_;
   std::optional<router::ReadSet> read_set_;

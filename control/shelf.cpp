@@ -38,7 +38,7 @@ PgOutcome<Shelf::Loan> Shelf::take(router::Side side, const std::string& databas
     while (!idle.empty()) {
       auto client = std::move(idle.back());
       idle.pop_back();
-      if (!client.is_usable()) continue;
+      if (!client.is_alive()) continue;
       lent_[side].push_back(client.pid());
       return Loan(*this, std::move(client));
     }

@@ -170,6 +170,24 @@ void Pool::adopt(std::unique_ptr<ServerConnection> connection) {
 void Pool::give_back(ServerConnection& connection) {
   connection.end_lease();
   if (connection.cancels_in_flight != 0) return;  // a late cancel must not hit the next session: see cancel_finished
+  // Now, not at its next use: what its former session has locked would keep others waiting until then.
+  if (connection.suspect && connection.last_session == 0)
+    connection.clean();
+  else
+    pass_on(connection);
+}
+
+void Pool::cleaned(ServerConnection& connection) {
+  // Later: passing it on may move it to another thread, and it is still at work here.
+  shard().worker.loop.post([this, id = connection.id()] {
+    ServerConnection* const cleaned = find(id);
+    if (cleaned == nullptr || cleaned->state() != ServerConnection::State::cleaning) return;
+    cleaned->become_idle();
+    if (cleaned->cancels_in_flight == 0) pass_on(*cleaned);
+  });
+}
+
+void Pool::pass_on(ServerConnection& connection) {
   std::size_t worker = 0;
   std::uint64_t since_us = 0;
   if (is_allowed() && quota().oldest_elsewhere(shard().worker.index, worker, since_us)) {
@@ -271,7 +289,10 @@ void Pool::cancel_finished(std::uint64_t connection_id) {
   ServerConnection* const connection = find(connection_id);
   if (connection == nullptr || connection->cancels_in_flight == 0) return;
   --connection->cancels_in_flight;
-  if (connection->cancels_in_flight == 0 && connection->state() == ServerConnection::State::idle)
+  if (connection->cancels_in_flight != 0 || connection->state() != ServerConnection::State::idle) return;
+  if (connection->suspect && connection->last_session == 0)
+    connection->clean();
+  else
     make_idle(*connection);
 }
 

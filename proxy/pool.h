@@ -51,6 +51,7 @@ class Pool {
   void logged_in(ServerConnection& connection);
   void login_failed(ServerConnection& connection, const LoginFailure& failure);
   void proof_answered(ServerConnection& connection, bool writable);
+  void cleaned(ServerConnection& connection);
   void cancel_finished(std::uint64_t connection_id);
 
   void apply_orders();  // after a new table: close, warm, prove
@@ -75,6 +76,7 @@ class Pool {
   [[nodiscard]] Quota& quota() const;
   void start_one();
   void open_for_waiters();
+  void pass_on(ServerConnection& connection);  // to whoever has waited longest, or to the idle ones
   void make_idle(ServerConnection& connection);
   void serve_waiters();
   void publish_waiting();

@@ -176,6 +176,22 @@ void ServerConnection::prove() {
   send(message);
 }
 
+void ServerConnection::clean() {
+  state_ = State::cleaning;
+  forget_state();
+  std::string message;
+  pg::put_query(message, "DISCARD ALL");
+  exchange.sent(pg::Request::query, pg::Owner::ours);
+  send(message);
+}
+
+void ServerConnection::forget_state() {
+  parameters.clear();
+  drop_all_statements();
+  unnamed_owner = 0;
+  suspect = false;
+}
+
 void ServerConnection::send(std::string_view bytes) {
   if (state_ == State::closed || bytes.empty()) return;
   if (!output_.empty()) {
@@ -267,6 +283,7 @@ void ServerConnection::on_events(std::uint32_t events) {
       return;
     case State::logging_in:
     case State::proving:
+    case State::cleaning:
     case State::idle:
     case State::leased:
       break;
@@ -324,7 +341,7 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
     at += header.total();
     const pg::Bytes body = rest.subspan(pg::header_bytes, header.body);
     const auto received = exchange.received(header.type, body.empty() ? std::uint8_t{0} : body[0]);
-    if (received.action == pg::Exchange::Action::protocol_error || (received.is_error && state_ == State::idle)) {
+    if (received.action == pg::Exchange::Action::protocol_error || (received.is_error && state_ != State::proving)) {
       lost("the server ended an idle connection", received.is_error ? std::string(pg::text(body)) : std::string());
       break;
     }
@@ -337,6 +354,8 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
       proof_says_writable_ = pg::text(body).ends_with("off");
     } else if (received.ready && state_ == State::proving) {
       pool_->proof_answered(*this, proof_says_writable_);
+    } else if (received.ready && state_ == State::cleaning) {
+      pool_->cleaned(*this);
     }
   }
   return at;
@@ -366,7 +385,7 @@ void ServerConnection::lost(const std::string& why, std::string raw_error) {
 void ServerConnection::close() {
   if (state_ == State::closed) return;
   // A server that is told goodbye frees its slot at once instead of at its next write.
-  if (state_ == State::idle || state_ == State::leased || state_ == State::proving) {
+  if (state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning) {
     std::string goodbye;
     pg::put_empty_message(goodbye, 'X');
     if (output_.empty()) [[maybe_unused]]

@@ -30,7 +30,8 @@ class ServerConnection final : public Handler {
     asking_tls,   // SSLRequest sent, one byte awaited
     handshaking,  // TLS
     logging_in,
-    proving,  // SHOW transaction_read_only is on its way
+    proving,   // SHOW transaction_read_only is on its way
+    cleaning,  // DISCARD ALL is on its way
     idle,
     leased,
     closed,
@@ -57,12 +58,14 @@ class ServerConnection final : public Handler {
   void end_lease();
   void become_idle();
   void prove();  // ask whether transactions may write; the pool hears of the answer
+  void clean();  // DISCARD ALL after a session that may have left something, locks above all; the pool hears of the end
 
   // ---- used by the session that holds the lease
   protocol::pg::Exchange exchange;
   Parameters parameters;            // what we, or the session, set on it since login
   std::uint64_t last_session = 0;   // whose state it may carry when `suspect`
   bool suspect = false;             // may carry state that we did not see: DISCARD ALL before anybody else uses it
+  void forget_state();              // of the four above and the statements: DISCARD ALL is being sent
   std::uint32_t unnamed_owner = 0;  // session whose unnamed statement it has
   std::uint64_t body_left = 0;      // of a message to the client that is being streamed
   bool forward_body = false;

@@ -132,6 +132,12 @@ class Session final : public Handler {
   router::Verdict segment_verdict(protocol::pg::Bytes rest, bool& incomplete, std::size_t& length, bool& unblocks);
   router::Verdict text_verdict(std::string_view sql);
   router::Verdict statement_verdict(Prepared& prepared);
+  // Of a text that may touch the session's state: a read only if it begins a transaction that can only read.
+  router::Verdict begin_verdict(std::string_view sql, const protocol::pg::Watch& watch);
+  router::Verdict parsed_verdict(std::string_view sql);
+  // In a transaction on a read connection that holds nothing but its BEGIN. false: the rest of it is not here yet, or
+  // the transaction is on its way to the writer.
+  bool decide_first_read(protocol::pg::Bytes rest);
   void attach(ServerConnection& connection);
   void restore_state(ServerConnection& connection);
   void detach();
@@ -139,6 +145,7 @@ class Session final : public Handler {
   void refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
   void set_state(State state);
   void rollback_empty_transaction();
+  void rollback_detoured();
   void note_begin_later();  // keeps the level of the same name true while a hold is on
   void begin_detour();
   [[nodiscard]] bool keeps_lease() const;
@@ -177,6 +184,8 @@ class Session final : public Handler {
   bool detour_ = false;           // swallow what green still says, then run again on the writer
   bool no_ramp_ = false;          // the unit is that second run
   bool unit_is_read_ = false;
+  bool read_begins_ = false;      // the unit's BEGIN READ ONLY was taken for a read
+  bool only_prepares_ = false;    // the unit binds nothing
   bool begin_only_ = false;       // in a transaction that holds nothing but its BEGIN
   bool rolling_back_ = false;     // our own ROLLBACK of such a transaction is on its way
   bool must_begin_ = false;       // the client is in a transaction that begins anew with its next message

@@ -92,8 +92,10 @@ bool Session::must_wait_at_boundary() const {
   if (server_ == nullptr) return false;
   if (ramped_ && unit_left_ == 0) return true;
   const pg::Exchange& exchange = server_->exchange;
-  return shard_.table().hold != router::Hold::nothing && !exchange.is_idle() && !exchange.is_unsynced() &&
-         !exchange.in_copy();
+  // What follows a COMMIT on a read connection may be a write.
+  const bool one_at_a_time =
+      shard_.table().hold != router::Hold::nothing || server_->pool().access() == router::Access::read;
+  return one_at_a_time && !exchange.is_idle() && !exchange.is_unsynced() && !exchange.in_copy();
 }
 
 std::size_t Session::process(pg::Bytes data) {
@@ -127,6 +129,8 @@ std::size_t Session::process(pg::Bytes data) {
       }
       if (begin_unit(rest) != Begin::ready) break;
     } else if (must_wait_at_boundary() || rolling_back_) {
+      break;
+    } else if (begin_only_ && server_->pool().access() == router::Access::read && !decide_first_read(rest)) {
       break;
     }
     if (state_ == State::ended) break;
@@ -213,7 +217,7 @@ std::size_t Session::take_prepare_segment(pg::Bytes rest) {
 }
 
 Session::Take Session::take_message(const pg::Header& header, pg::Bytes message) {
-  begin_only_ = false;  // whatever comes now, the transaction is more than its BEGIN
+  if (!only_prepares_) begin_only_ = false;  // whatever comes now, the transaction is more than its BEGIN
   discard_body_ = false;
   if (message.size() < header.total() && is_taken_whole(header.type)) {
     if (header.type != 'Q') {
@@ -277,6 +281,7 @@ Session::Take Session::take_query(pg::Bytes message) {
   if (pg::may_touch_state(sql)) {
     const pg::Watch watch = pg::watch_state(sql);
     note_effects(watch);
+    if (state_ == State::ended) return Take::stop;
     const bool is_begin =
         watch.statements == 1 && watch.effects.size() == 1 && watch.effects[0].kind == pg::EffectKind::begin;
     if (is_begin && server_->exchange.is_safe_point() && client_status_ == 'I') {
@@ -302,6 +307,7 @@ Session::Take Session::take_parse(pg::Bytes message) {
     server_->unnamed_owner = number_;
     const std::string_view sql = content.substr(0, content.find('\0'));
     if (pg::may_touch_state(sql)) note_effects(pg::watch_state(sql));
+    if (state_ == State::ended) return Take::stop;
     forward(message, pg::Request::parse);
     return Take::done;
   }
@@ -377,6 +383,7 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
   if (found != prepared_.end()) {
     ensure_prepared(found->second.statement);
     note_effects(found->second.statement->watch);
+    if (state_ == State::ended) return Take::stop;
     server_name = server_side_name(found->second.statement->number, server_->statement_generation());
   }
   std::string& out = worker().to_server.own();

@@ -132,7 +132,8 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
     }
     if (detour_) forwards = false;
     if (forwards) {
-      if (!is_preamble(header.type) && !received.is_asynchronous) answered_ = true;
+      const bool is_begin = header.type == 'C' && read_begins_ && pg::text(body).starts_with("BEGIN");
+      if (!is_preamble(header.type) && !is_begin && !received.is_asynchronous) answered_ = true;
       out.keep(rest.first(available));
     }
     connection.forward_body = forwards;
@@ -175,8 +176,12 @@ void Session::after_server_bytes() {
     unit_done(*server_);
     return;
   }
+  if (detour_ && exchange.is_idle() && exchange.status() != 'I') {
+    rollback_detoured();
+    return;
+  }
   if (!output_.empty()) server_->pause_reading(true);
-  if (!input_.empty() && shard_.table().hold != router::Hold::nothing && exchange.is_idle()) run_input();
+  if (!input_.empty() && exchange.is_idle()) run_input();  // it waited at a boundary
 }
 
 void Session::on_ready(ServerConnection& connection, bool ours) {
@@ -186,6 +191,11 @@ void Session::on_ready(ServerConnection& connection, bool ours) {
   const bool ended = client_status_ != 'I' && status == 'I';
   if (detour_) return;  // nothing of this happened for the client
   if (began) at_begin_ = parameters_;
+  // The next transaction is open already, with the modes of the one before it.
+  if (std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const pg::Effect& effect) {
+        return effect.kind == pg::EffectKind::end && effect.name == "chain";
+      }))
+    begin_only_ = connection.pool().access() == router::Access::read;
   if (!unit_failed_) apply_effects(connection);
   pending_effects_.clear();
   if (ended) {
@@ -196,6 +206,10 @@ void Session::on_ready(ServerConnection& connection, bool ours) {
     transaction_set_ = false;
   }
   if (status != 'T') begin_only_ = false;
+  if (status != 'I' && ramped_) {
+    ramped_ = answered_ = false;  // the transaction stays where its first read succeeded
+    replay_.clear();
+  }
   client_status_ = status;
   unit_failed_ = false;
   unit_parses_.clear();
@@ -223,6 +237,13 @@ void Session::on_command_tag(pg::Bytes body) {
 void Session::note_effects(const pg::Watch& watch) {
   constexpr std::size_t effects_max = 10'000;  // of one unit; a longer pipeline of SETs pins the session instead
   for (const pg::Effect& effect : watch.effects) {
+    // Behind the end of another one, in the same text: its modes are its own, and green must not be written to.
+    if (effect.kind == pg::EffectKind::begin && client_status_ != 'I' &&
+        server_->pool().access() == router::Access::read) {
+      end("a transaction begins behind one that reads only", "0A000",
+          "send COMMIT and BEGIN as two queries: the first transaction reads where the second cannot write");
+      return;
+    }
     if (pending_effects_.size() >= effects_max)
       pins_ |= pin_unwatched;
     else

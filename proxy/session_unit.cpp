@@ -28,6 +28,21 @@ bool frees_others(const pg::Watch& watch) {
   });
 }
 
+bool contains_word(std::string_view text, std::string_view lower_case) {
+  const auto found = std::search(text.begin(), text.end(), lower_case.begin(), lower_case.end(),
+                                 [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; });
+  return found != text.end();
+}
+
+// The beginning of a transaction that can only read, of an isolation level that means the same elsewhere?
+bool begins_read_only(const pg::Watch& watch, bool by_default) {
+  if (watch.statements != 1 || watch.effects.size() != 1) return false;
+  const pg::Effect& effect = watch.effects[0];
+  if (effect.kind != pg::EffectKind::begin) return false;
+  if (effect.name != "read only" && !(effect.name.empty() && by_default)) return false;
+  return !contains_word(effect.value, "serializable");
+}
+
 bool turns_off(const std::string* value) {
   return value != nullptr && (value->find("off") != std::string::npos || value->find("OFF") != std::string::npos ||
                               value->find("false") != std::string::npos || value->find('0') != std::string::npos);
@@ -44,7 +59,7 @@ void Session::set_state(State state) {
 
 Session::Begin Session::begin_unit(pg::Bytes rest) {
   bool incomplete = false;
-  unit_is_read_ = false;
+  unit_is_read_ = read_begins_ = only_prepares_ = false;
   replay_.clear();
   unit_left_ = 0;
   const router::Unit unit = describe_unit(rest, incomplete);
@@ -77,6 +92,8 @@ router::Unit Session::describe_unit(pg::Bytes rest, bool& incomplete) {
   const router::RoutingTable& table = shard_.table();
   if (!table.needs_verdicts()) return unit;
   unit.session_known_state = pins_ == 0 && !must_begin_;
+  const std::string* const isolation = parameters_.find("default_transaction_isolation");
+  unit.session_may_ramp = isolation == nullptr || !contains_word(*isolation, "serializable");
   std::size_t length = 0;
   bool unblocks = false;
   unit.verdict = segment_verdict(rest, incomplete, length, unblocks);
@@ -91,7 +108,9 @@ router::Unit Session::describe_unit(pg::Bytes rest, bool& incomplete) {
 router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::size_t& length, bool& unblocks) {
   std::unordered_map<std::string_view, std::string_view> parsed;  // name → text, of this segment
   router::Verdict verdict = router::Verdict::read_writer;
-  bool has_bind = false;
+  std::size_t binds = 0;
+  bool began = false;
+  only_prepares_ = false;
   while (true) {
     const pg::Bytes left = rest.subspan(length);
     pg::Header header;
@@ -105,20 +124,25 @@ router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::
     }
     length += header.total();
     pg::Reader body(left.subspan(pg::header_bytes, header.body));
-    if (header.type == 'S') return verdict;  // nothing bound: it only prepares, which any connection can do
+    if (header.type == 'S') {
+      only_prepares_ = binds == 0;
+      // A BEGIN by itself came as a simple query if it is to be moved: what follows could make it READ WRITE.
+      return read_begins_ && binds < 2 ? router::Verdict::write : verdict;  // nothing bound: it only prepares
+    }
     if (header.type == 'Q') {
       const auto sql = body.cstring();
       if (!sql || length != header.total()) return router::Verdict::write;
       if (pg::may_touch_state(*sql)) {
-        unblocks = frees_others(pg::watch_state(*sql));
-        return router::Verdict::write;
+        const pg::Watch watch = pg::watch_state(*sql);
+        unblocks = frees_others(watch);
+        return begin_verdict(*sql, watch);
       }
       return text_verdict(*sql);
     }
     if (header.type == 'P') {
       const auto name = body.cstring();
       const auto sql = body.cstring();
-      if (!name || !sql || pg::may_touch_state(*sql)) return router::Verdict::write;
+      if (!name || !sql) return router::Verdict::write;
       parsed[*name] = *sql;
     } else if (header.type == 'B') {
       const auto portal = body.cstring();
@@ -128,14 +152,15 @@ router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::
       const auto known = prepared_.find(*name);
       router::Verdict one = router::Verdict::write;
       if (here != parsed.end())
-        one = text_verdict(here->second);
+        one = parsed_verdict(here->second);
       else if (name->empty() && !unnamed_parse_.empty())
-        one = text_verdict(unnamed_parse_.c_str());
+        one = parsed_verdict(unnamed_parse_.c_str());
       else if (!name->empty() && known != prepared_.end())
         one = statement_verdict(known->second);
-      if (one == router::Verdict::write) return one;
-      verdict = has_bind ? worse(verdict, one) : one;
-      has_bind = true;
+      if (one == router::Verdict::write || (read_begins_ && !began && binds != 0)) return router::Verdict::write;
+      began = read_begins_;
+      verdict = binds != 0 ? worse(verdict, one) : one;
+      ++binds;
     } else if (header.type != 'D' && header.type != 'E' && header.type != 'C') {
       return router::Verdict::write;  // Flush, FunctionCall, COPY: not complete up to a Sync, or not a read
     }
@@ -149,10 +174,24 @@ router::Verdict Session::text_verdict(std::string_view sql) {
                                  path != nullptr ? *path : account_.default_search_path, trusted);
 }
 
+router::Verdict Session::begin_verdict(std::string_view sql, const pg::Watch& watch) {
+  const std::string* const by_default = parameters_.find("default_transaction_read_only");
+  const bool is_read_only = by_default != nullptr && !turns_off(by_default);
+  if (client_status_ != 'I' || read_begins_ || !begins_read_only(watch, is_read_only)) return router::Verdict::write;
+  read_begins_ = true;
+  begin_sql_ = sql;
+  return router::read_only_transaction_verdict(*shard_.catalog, account_.shared.database);
+}
+
+router::Verdict Session::parsed_verdict(std::string_view sql) {
+  return pg::may_touch_state(sql) ? begin_verdict(sql, pg::watch_state(sql)) : text_verdict(sql);
+}
+
 router::Verdict Session::statement_verdict(Prepared& prepared) {
   if (prepared.verdict_catalog == shard_.catalog.get()) return prepared.verdict;
-  prepared.verdict =
-      prepared.statement->watch.effects.empty() ? text_verdict(prepared.statement->sql()) : router::Verdict::write;
+  if (!prepared.statement->watch.effects.empty())
+    return begin_verdict(prepared.statement->sql(), prepared.statement->watch);
+  prepared.verdict = text_verdict(prepared.statement->sql());
   prepared.verdict_catalog = shard_.catalog.get();
   return prepared.verdict;
 }
@@ -178,10 +217,7 @@ void Session::restore_state(ServerConnection& connection) {
   if (connection.suspect && connection.last_session != number_) {
     pg::put_query(worker().to_server.own(), "DISCARD ALL");
     exchange.sent(pg::Request::query, pg::Owner::ours);
-    connection.parameters.clear();
-    connection.drop_all_statements();
-    connection.unnamed_owner = 0;
-    connection.suspect = false;
+    connection.forget_state();
   }
   if (connection.parameters != parameters_) {
     pg::put_query(worker().to_server.own(), Parameters::difference(connection.parameters, parameters_));
@@ -239,6 +275,38 @@ void Session::unit_done(ServerConnection& connection) {
   run_input();
 }
 
+// Until the first read the server would accept SET TRANSACTION READ WRITE, and green would be written to. So only a
+// proven read, or the end, goes on here; everything else takes the transaction, empty as it is, to the writer.
+bool Session::decide_first_read(pg::Bytes rest) {
+  if (ramped_) return true;  // being sent already
+  read_begins_ = false;
+  bool incomplete = false, unblocks = false;
+  std::size_t length = 0;
+  pg::Header header;
+  if (pg::read_header(rest, UINT32_MAX, header) == pg::Framing::complete && header.type == 'Q' &&
+      rest.size() >= header.total()) {
+    pg::Reader body(rest.subspan(pg::header_bytes, header.body));
+    const auto sql = body.cstring();
+    const pg::Watch watch = sql && pg::may_touch_state(*sql) ? pg::watch_state(*sql) : pg::Watch{};
+    if (watch.statements == 1 && watch.effects.size() == 1 && watch.effects[0].kind == pg::EffectKind::end &&
+        watch.effects[0].name.empty())
+      return true;
+  }
+  const router::Verdict verdict = segment_verdict(rest, incomplete, length, unblocks);
+  if (incomplete) return false;
+  if (only_prepares_) return true;
+  if (verdict != router::Verdict::read) {
+    rollback_empty_transaction();
+    return !rolling_back_;
+  }
+  if (server_->pool().side() == shard_.table().writer) return true;
+  ramped_ = true;
+  answered_ = false;
+  replay_.assign(pg::text(rest.first(length)));
+  unit_left_ = length;
+  return true;
+}
+
 // The read did not succeed where it was sent, and the client has seen nothing of it: the writer's answer counts.
 void Session::begin_detour() {
   shard_.numbers.detours.add();
@@ -249,9 +317,10 @@ void Session::begin_detour() {
   unit_closed_.clear();
   pending_effects_.clear();
   held_reply_.clear();
-  detour_ = ramped_ = answered_ = unit_failed_ = false;
+  detour_ = ramped_ = answered_ = unit_failed_ = begin_only_ = false;
   unit_left_ = 0;
   no_ramp_ = true;
+  must_begin_ = client_status_ == 'T';
   input_.insert(0, replay_);
   run_input();
 }
@@ -290,7 +359,8 @@ void Session::note_begin_later() {
 void Session::table_changed() {
   if (server_ == nullptr || state_ != State::active) return;
   note_begin_later();
-  if (begin_only_ && shard_.table().hold != router::Hold::nothing) {
+  const bool may_write = server_->pool().access() == router::Access::write;
+  if (begin_only_ && may_write && shard_.table().hold != router::Hold::nothing) {
     rollback_empty_transaction();
     return;
   }
@@ -301,6 +371,14 @@ void Session::table_changed() {
 void Session::rollback_empty_transaction() {
   if (rolling_back_ || !server_->exchange.is_idle() || client_status_ != 'T') return;
   rolling_back_ = true;
+  std::string message;
+  pg::put_query(message, "ROLLBACK");
+  server_->exchange.sent(pg::Request::query, pg::Owner::ours);
+  server_->send(message);
+}
+
+// The read failed inside a transaction on green: that one ends here, and begins anew on the writer.
+void Session::rollback_detoured() {
   std::string message;
   pg::put_query(message, "ROLLBACK");
   server_->exchange.sent(pg::Request::query, pg::Owner::ours);

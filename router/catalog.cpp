@@ -37,7 +37,7 @@ bool is_worse(char left, char right) {
 }  // namespace
 
 bool is_system_schema(std::string_view schema) {
-  return schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast";
+  return schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast" || schema == "turnout";
 }
 
 struct Catalog::Database {
@@ -178,6 +178,14 @@ Catalog::~Catalog() = default;
 Catalog::Database* Catalog::find(std::string_view database) const {
   const auto found = databases_.find(std::string(database));
   return found == databases_.end() ? nullptr : found->second.get();
+}
+
+std::vector<std::string> Catalog::databases() const {
+  std::vector<std::string> names;
+  names.reserve(databases_.size());
+  for (const auto& [database, known] : databases_) names.push_back(database);
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 bool Catalog::knows(std::string_view database) const {

@@ -12,41 +12,49 @@
 namespace turnout::router {
 
 enum class Side : std::uint8_t { blue = 0, green = 1 };
-[[nodiscard]] constexpr Side other(Side side) { return side == Side::blue ? Side::green : Side::blue; }
-[[nodiscard]] constexpr std::size_t index(Side side) { return static_cast<std::size_t>(side); }
-[[nodiscard]] constexpr const char* name(Side side) { return side == Side::blue ? "blue" : "green"; }
+[[nodiscard]] constexpr Side other(Side side) {
+  return side == Side::blue ? Side::green : Side::blue;
+}
+[[nodiscard]] constexpr std::size_t index(Side side) {
+  return static_cast<std::size_t>(side);
+}
+[[nodiscard]] constexpr const char* name(Side side) {
+  return side == Side::blue ? "blue" : "green";
+}
 
 // A `read` connection was opened with default_transaction_read_only=on; a `write` connection with nothing, so that the
 // server's own default (the fence) decides.
 enum class Access : std::uint8_t { write = 0, read = 1 };
-[[nodiscard]] constexpr std::size_t index(Access access) { return static_cast<std::size_t>(access); }
+[[nodiscard]] constexpr std::size_t index(Access access) {
+  return static_cast<std::size_t>(access);
+}
 
 // nothing: work flows. writes: work that may write waits, proven reads go on. all: every new unit of work waits.
 enum class Hold : std::uint8_t { nothing, writes, all };
 
 // What a worker shall do with its connections of one side.
 struct SideOrders {
-  bool may_write = true;         // false: close `write` connections as they become free, open no new ones
-  bool may_read = true;          // the same for `read` connections
-  bool warm = false;             // open `write` connections, logged in, for every (database, user) pool that has
-                                 // sessions, as many as the other side has now, at least one, at most the pool's size
-  bool warm_reads = false;       // the same for `read` connections
-  bool prove_writable = false;   // a `write` connection gets work only after one round trip on which the server said
-                                 // that transactions are not read-only; proven once a version of the table
+  bool may_write = true;        // false: close `write` connections as they become free, open no new ones
+  bool may_read = true;         // the same for `read` connections
+  bool warm = false;            // open `write` connections, logged in, for every (database, user) pool that has
+                                // sessions, as many as the other side has now, at least one, at most the pool's size
+  bool warm_reads = false;      // the same for `read` connections
+  bool prove_writable = false;  // a `write` connection gets work only after one round trip on which the server said
+                                // that transactions are not read-only; proven once a version of the table
 };
 
 struct RampOrders {
-  Side side = Side::green;             // gets ramped reads
-  std::uint8_t percent = 0;            // 0 = no routing by text at all
-  std::uint16_t threshold = 0;         // sessions with hash16 < threshold are ramped; 0 none, 65535 all
+  Side side = Side::green;      // gets ramped reads
+  std::uint8_t percent = 0;     // 0 = no routing by text at all
+  std::uint16_t threshold = 0;  // sessions with hash16 < threshold are ramped; 0 none, 65535 all
   conf::TokenPolicy policy = conf::TokenPolicy::session;
-  bool evicted = false;                // green is behind: ramped reads go to the writer for now
+  bool evicted = false;  // green is behind: ramped reads go to the writer for now
 };
 
 struct RoutingTable {
-  std::uint64_t version = 1;   // grows by one with every publication of a deployment, never reused
-  std::uint64_t epoch = 0;     // of the cutover attempt this belongs to
-  Side writer = Side::blue;    // where work that may write goes, when it is not held
+  std::uint64_t version = 1;        // grows by one with every publication of a deployment, never reused
+  std::uint64_t epoch = 0;          // of the cutover attempt this belongs to
+  Side writer = Side::blue;         // where work that may write goes, when it is not held
   Side hold_reads_on = Side::blue;  // where proven reads go while hold == writes
   Hold hold = Hold::nothing;
   std::array<SideOrders, 2> sides;

@@ -308,7 +308,7 @@ TEST(ExitCodes, OfOutcome) {
   EXPECT_EQ(code(exit_for_outcome("rehearsed", "rehearsal")), 0);
   EXPECT_EQ(code(exit_for_outcome("refused", "replication.active")), 4);
   EXPECT_EQ(code(exit_for_outcome("reverted", "drain: not empty after 1500 ms")), 5);
-  EXPECT_EQ(code(exit_for_outcome("reverted", "operator")), 6);
+  EXPECT_EQ(code(exit_for_outcome("reverted", "aborted by an operator")), 6);
   EXPECT_EQ(code(exit_for_outcome("unknown", "")), 10);
   EXPECT_EQ(code(exit_for_outcome("", "")), 10);
 }

@@ -174,7 +174,7 @@ TEST_F(CommandLineTest, AFollowedCutoverInJsonIsOnlyTheReport) {
 TEST_F(CommandLineTest, OutcomesHaveTheirCodes) {
   for (const auto& [report, exit] : {std::pair{R"({"outcome":"rehearsed"})", 0},
                                      {R"({"outcome":"refused"})", 4},
-                                     {R"({"outcome":"reverted","reason":"operator"})", 6},
+                                     {R"({"outcome":"reverted","reason":"aborted by an operator"})", 6},
                                      {R"({"outcome":"unknown"})", 10},
                                      {"{}", 10}}) {
     EXPECT_EQ(follow({"rollback", "app"}, report).code, exit) << report;
