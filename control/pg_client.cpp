@@ -10,8 +10,9 @@ namespace turnout::control {
 
 namespace {
 
-// A query whose client is gone is ended by the server within this time (PostgreSQL 14+).
-constexpr const char* client_check_option = "-c client_connection_check_interval=250";
+// A query whose client is gone is ended by the server within this time (PostgreSQL 14+); and none of ours waits long for
+// a lock: behind us everybody else would queue.
+constexpr const char* session_options = "-c client_connection_check_interval=250 -c lock_timeout=2s";
 
 // The socket file "/run/postgresql/.s.PGSQL.5432" as libpq wants it: directory and port.
 struct UnixParts {
@@ -136,7 +137,7 @@ bool PgRows::boolean(int row, int column) const {
 PgOutcome<PgClient> PgClient::connect(const PgTarget& target, std::uint32_t ms_max) {
   const auto deadline = Clock::now() + std::chrono::milliseconds(ms_max);
   std::string info = conninfo(target.address, target.login, target.tls.mode, target.database);
-  info += " application_name=" + quote_conninfo(target.application) + " options=" + quote_conninfo(client_check_option);
+  info += " application_name=" + quote_conninfo(target.application) + " options=" + quote_conninfo(session_options);
   // Never ~/.pgpass: what we log in with is what the configuration says.
   info += " passfile=/dev/null/none client_encoding=UTF8";
   if (!target.tls.ca_file.empty()) info += " sslrootcert=" + quote_conninfo(target.tls.ca_file);

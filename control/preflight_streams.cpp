@@ -127,6 +127,7 @@ void check_lag(Look& look) {
       const double ms = beat ? *beat : position_ms(look, name, stream, allowed_ms * 2);
       if (ms < -1) return;  // the question failed, and said so
       if (ms >= 0) best_ms = best_ms < 0 ? ms : std::min(best_ms, ms);
+      if (ms < 0 && best_ms < 0) break;  // it was given twice the allowed time
       if (best_ms >= 0 && best_ms <= allowed_ms && bytes <= static_cast<double>(limits.lag_bytes_max)) break;
     }
     const auto measured = best_ms < 0
