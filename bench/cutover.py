@@ -65,7 +65,7 @@ class TurnoutMover:
         if outcome.code != 0:
             raise RuntimeError(f"turnout cutover: {outcome}\n{self.peer.log_tail()}")
         report = outcome.json
-        return {name: report.get(name) for name in ("outcome", "pause_ms", "phases_ms", "held_sessions", "client_errors")}
+        return {name: report.get(name) for name in ("outcome", "pause_ms", "phases_ms", "steps", "held_sessions", "client_errors")}
 
 
 class RecipeMover:

@@ -46,7 +46,8 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
       shelf_(config),
       routes_([this](router::RoutingTablePtr table) { shared_.proxy.publish(index_, std::move(table)); }),
       steps_(StepContext{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, shared.store, routes_,
-                         [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); }}),
+                         [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); },
+                         [this](router::Side writer) { return sampler_.load_catalog(writer); }}),
       executor_(limits_of(config, 0), *this),
       sampler_(Sampler::Context{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_,
                                 [this](std::string text) {

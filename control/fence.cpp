@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
 constexpr std::uint32_t probe_ms_max = 1'000;  // how long raising may wait to see itself
+constexpr int looks_max = 100;                 // a setting of our own role may outrank the server's for ever
 constexpr std::uint32_t no_limit = 0;          // the caller is cancelled instead
 
 // Everybody on the databases who is neither this session, nor replication, nor a server process.
@@ -40,7 +41,8 @@ struct Session {
 // Whose backends are these?
 struct Ours {
   std::set<std::int32_t> control;  // this side's connections of the control part
-  std::set<std::int32_t> writing;  // pools' write connections: must all be gone
+  std::set<std::int32_t> writing;  // pools' write connections: must all be gone, or
+  std::set<std::int32_t> sealed;   // out of use and idle
   std::set<std::int32_t> leased;   // sessions' present server connections
   OwnSockets sockets;
 
@@ -55,6 +57,8 @@ Ours find_ours(StepContext& context, router::Side side) {
   for (const auto pid : context.shelf.pids(side)) ours.control.insert(pid);
   for (const auto pid : context.proxy.write_pids(context.index, side))
     ours.writing.insert(static_cast<std::int32_t>(pid));
+  for (const auto pid : context.proxy.sealed_pids(context.index, side))
+    ours.sealed.insert(static_cast<std::int32_t>(pid));
   ours.sockets = OwnSockets::look();
   return ours;
 }
@@ -118,7 +122,7 @@ PgOutcome<PgClient> fenced_connection(StepContext& context, router::Side side, c
         ms_max != no_limit && std::chrono::steady_clock::now() - began > std::chrono::milliseconds(ms_max);
     if (cancelled || late)
       return PgError{side, client->target().text(), "", "not told " + std::string(wanted), false, 0};
-    short_pause();
+    medium_pause();
   }
 }
 
@@ -130,6 +134,13 @@ StepAnswer raise_system(StepContext& context, Attempt& attempt, router::Side fro
     if (!loan) return failed(loan.error());
     const auto set = set_system_read_only(**loan);
     if (!set) return failed(set.error());
+    // The postmaster tells its children after it has read the file itself. Asking one of them is cheap; a connection
+    // that comes too early would be a backend started for nothing.
+    for (int looks = 0; looks < looks_max && !cancelled; ++looks) {
+      const auto shown = (*loan)->query("SHOW default_transaction_read_only", window_ms_max);
+      if (!shown || shown->text(0, 0) == "on") break;
+      short_pause();
+    }
   }
   // Not seeing it is no failure of raising: verify_fence goes on looking.
   auto probe = fenced_connection(context, from, database, cancelled, "on", probe_ms_max);
@@ -226,7 +237,7 @@ StepAnswer verify_fence(StepContext& context, Attempt& attempt, router::Side fro
     bool clear = true;
     for (const auto& session : *sessions) {
       if (ours.control.contains(session.pid) || session.pid == probe->pid()) continue;
-      if (ours.reads(session)) continue;
+      if (ours.reads(session) || (ours.sealed.contains(session.pid) && !session.writes)) continue;
       clear = false;
       if (!looked_at_leases) break;  // ask the data path once before anybody is ended
       if (!ours.writing.contains(session.pid)) end_session(context, attempt, *probe, session);
@@ -237,7 +248,7 @@ StepAnswer verify_fence(StepContext& context, Attempt& attempt, router::Side fro
       looked_at_leases = true;
       continue;
     }
-    short_pause();
+    medium_pause();
     ours = find_ours(context, from);
     add_leased(context, from, ours);
   }

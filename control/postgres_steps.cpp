@@ -38,7 +38,10 @@ StepAnswer prepare_step(StepContext& context, Attempt& attempt, router::Side fro
   boost::json::array done;
   if (auto error = prepare_pair(context, attempt, from, done); !error.empty()) return StepAnswer::failed(error);
   if (auto error = warm_connections(context, attempt, from); !error.empty()) return StepAnswer::failed(error);
+  // Without it no read is known for one, and reads would wait in the hold like writes.
+  if (auto error = context.load_catalog(from); !error.empty()) return StepAnswer::failed(error);
   if (auto error = warm_marker(context, attempt, from); !error.empty()) return StepAnswer::failed(error);
+  if (auto near = bring_slots_near(context, attempt, from); !near.ok) return near;
   const std::lock_guard guard(attempt.mutex);
   for (auto& line : done) attempt.notes.push_back(std::move(line));
   return StepAnswer::done();

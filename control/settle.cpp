@@ -69,6 +69,36 @@ PgOutcome<std::string> marker_publication(PgClient& client) {
   return rows->empty() ? std::string() : rows->text(0, 0);
 }
 
+StepAnswer bring_slots_near(StepContext& context, Attempt& attempt, router::Side from) {
+  constexpr int rounds = 10;
+  constexpr int standby_snapshot_since = 160000;
+  const auto to = router::other(from);
+  return for_each_stream(context, attempt, to, [&](PgClient& client, const Stream& stream) {
+    const auto slot = quote_literal(own_slot(to, stream.database));
+    // Where decoding has to begin moves only past such a record; without the right to write one it takes longer.
+    std::string wanted = "FFFFFFFF/FFFFFFFF", before;
+    if (client.server_version() >= standby_snapshot_since) {
+      const auto snapshot = client.query("SELECT pg_log_standby_snapshot()", quiet_ms_max);
+      if (snapshot) wanted = snapshot->text(0, 0);
+    }
+    for (int round = 0; round < rounds; ++round) {
+      const auto moved = client.query(
+          "SELECT pg_replication_slot_advance(slot_name, greatest(confirmed_flush_lsn, pg_current_wal_flush_lsn())) "
+          "FROM pg_replication_slots WHERE slot_name = " +
+              slot + "; SELECT restart_lsn, restart_lsn >= " + quote_literal(wanted) +
+              "::pg_lsn FROM pg_replication_slots WHERE slot_name = " + slot,
+          quiet_ms_max);
+      if (!moved) return failed(moved.error());
+      if (moved->empty() || moved->boolean(0, 1)) break;
+      const auto restart = moved->text(0, 0);
+      if (round > 3 && restart == before) break;
+      before = restart;
+      long_pause();
+    }
+    return StepAnswer::done();
+  });
+}
+
 StepAnswer advance_slots(StepContext& context, Attempt& attempt, router::Side from) {
   const auto to = router::other(from);
   return for_each_stream(context, attempt, to, [&](PgClient& client, const Stream& stream) {

@@ -25,6 +25,7 @@ struct StepContext {
   DecisionStore& store;
   RouteBook& routes;
   std::function<void()> on_hold_overflow;
+  std::function<std::string(router::Side)> load_catalog;  // of the writer, for the data path; "" or why not
 };
 
 // Deadlines of single statements. In the window they are short: the machine's own deadlines rule, these only make sure
@@ -35,6 +36,10 @@ inline constexpr std::uint32_t quiet_ms_max = 30'000;
 // Between two looks at something that changes by itself.
 inline void short_pause() {
   std::this_thread::sleep_for(std::chrono::microseconds(300));
+}
+// The same where looking costs the server something: a backend, a scan of its sessions.
+inline void medium_pause() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 inline void long_pause() {
   std::this_thread::sleep_for(std::chrono::milliseconds(5));

@@ -48,8 +48,9 @@ constexpr Plan plan = {{
     {await_forward_gone, Road::commit, wait, all(disable_forward)},
     {start_reverse, Road::commit, effect, all(await_forward_gone)},
     {drop_forward, Road::commit, effect, all(start_reverse)},
-    {read_guards, Road::commit, wait, all(await_released)},
-    {write_report, Road::commit, effect, all(drop_forward, read_guards, await_open)},
+    // Last: it decodes all that green has done, while the held work has just come back to a busy server.
+    {read_guards, Road::commit, wait, all(drop_forward)},
+    {write_report, Road::commit, effect, all(read_guards, await_open)},
     {record_end, Road::commit, effect, all(write_report, Fact::quiet)},
 
     {publish_doubt, Road::revert, effect, all(Fact::doubt)},

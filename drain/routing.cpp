@@ -31,11 +31,13 @@ router::RoutingTable routing_table(const Action& action, const router::RoutingTa
     case Routing::normal:
       break;
     case Routing::warm:
+      old_side.warm_reads = true;  // reads go on there during the hold, and when CONNECT is revoked it is too late
       new_side = warm_both;
       break;
     case Routing::hold_writes:
       keep_reads_on_the_writer(table);
       table.hold = router::Hold::writes;
+      old_side.warm_reads = true;
       new_side = warm_both;
       break;
     case Routing::fence:

@@ -336,7 +336,8 @@ void Greeting::welcome() {
         return &value;
     return nullptr;
   };
-  for (const auto& [name, value] : *known_welcome()) {
+  const WelcomePtr told = known_welcome();  // kept: another worker may replace it meanwhile
+  for (const auto& [name, value] : *told) {
     const std::string* const wish = wished(name);
     const bool is_virtual = name == "default_transaction_read_only" || name == "in_hot_standby";
     if (is_virtual)

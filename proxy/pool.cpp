@@ -12,6 +12,7 @@ namespace turnout::proxy {
 namespace {
 
 constexpr std::uint64_t retry_ms = 200;
+constexpr std::uint64_t sealed_ms = 1'000;  // longer than the held work needs to be done
 // A waiter of our own goes first unless somebody on another worker has waited longer by this much: handing a connection
 // over costs two system calls and a wake-up.
 constexpr std::uint64_t fairness_us = 2'000;
@@ -138,6 +139,7 @@ void Pool::lend_to_peer(std::size_t worker) {
 
 std::unique_ptr<ServerConnection> Pool::release(ServerConnection& connection) {
   std::erase(idle_, &connection);
+  std::erase(sealed_, &connection);
   const auto at = std::find_if(connections_.begin(), connections_.end(),
                                [&](const auto& owned) { return owned.get() == &connection; });
   std::unique_ptr<ServerConnection> owned = std::move(*at);
@@ -305,12 +307,31 @@ void Pool::apply_orders() {
   } else {
     prove_since_version_ = 0;
   }
-  if (!is_allowed()) {
-    for (ServerConnection* connection : std::vector(idle_)) remove(*connection);
-  }
+  if (is_allowed())
+    unseal();
+  else
+    seal_idle();
   warm();
   prove_idle();
   publish_numbers();
+}
+
+// A backend that exits costs its server some milliseconds of CPU, and a window closes a whole pool of them. So they
+// stay open, with nothing owed on them and nothing ever sent, until the hold is over; then they go one by one.
+void Pool::seal_idle() {
+  if (idle_.empty()) return;
+  sealed_.insert(sealed_.end(), idle_.begin(), idle_.end());
+  idle_.clear();
+  sealed_at_ms_ = shard().worker.loop.now_ms();
+}
+
+void Pool::unseal() {
+  const std::vector<ServerConnection*> back = std::exchange(sealed_, {});
+  for (ServerConnection* connection : back) make_idle(*connection);
+}
+
+bool Pool::is_sealed(const ServerConnection& connection) const {
+  return std::find(sealed_.begin(), sealed_.end(), &connection) != sealed_.end();
 }
 
 void Pool::warm() {
@@ -320,13 +341,15 @@ void Pool::warm() {
   if (!wanted || account_.sessions == 0) return;
   const auto writers = account_.pool(shard().table().writer, router::Access::write).connections().size();
   const auto fair_share = std::max<std::size_t>(1, size_max() / shard().worker.peers());
-  warm_target_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(writers, 1, fair_share));
+  // Reads alone need fewer than reads and writes did.
+  const auto needed = access_ == router::Access::write ? writers : (writers + 1) / 2;
+  warm_target_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(needed, 1, fair_share));
   if (shard().worker.loop.now_ms() < retry_at_ms_) return;
   while (connections_.size() < warm_target_ && quota().try_take(size_max())) start_one();
 }
 
 void Pool::prove_idle() {
-  if (prove_since_version_ == 0 || shard().worker.loop.now_ms() < prove_again_ms_) return;
+  if (prove_since_version_ == 0 || !is_allowed() || shard().worker.loop.now_ms() < prove_again_ms_) return;
   std::erase_if(idle_, [this](ServerConnection* connection) { return !may_work(*connection); });
   for (const auto& connection : connections_) {
     if (connection->state() == ServerConnection::State::idle && !may_work(*connection) &&
@@ -338,6 +361,8 @@ void Pool::prove_idle() {
 
 void Pool::sweep() {
   const std::uint64_t now_ms = shard().worker.loop.now_ms();
+  const bool may_close_sealed = shard().table().hold == router::Hold::nothing && now_ms - sealed_at_ms_ > sealed_ms;
+  if (!sealed_.empty() && may_close_sealed) remove(*sealed_.back());
   const conf::Pool& limits = shard().settings->conf.pool;
   for (std::size_t i = 0; i < connections_.size();) {
     ServerConnection& connection = *connections_[i];
@@ -376,11 +401,11 @@ bool Pool::needs_tick_soon() const {
 
 void Pool::publish_numbers() {
   WorkerNumbers::Side& numbers = shard().numbers.side[router::index(side_)];
-  const std::uint64_t open = connections_.size();
+  const std::uint64_t open = connections_.size() - sealed_.size();
   std::uint64_t ready = 0;
   std::uint64_t unproven = 0;
   for (const auto& connection : connections_) {
-    if (connection->state() < ServerConnection::State::proving) continue;
+    if (connection->state() < ServerConnection::State::proving || is_sealed(*connection)) continue;
     ++ready;
     if (!may_work(*connection)) ++unproven;
   }

@@ -64,6 +64,7 @@ class Pool {
   [[nodiscard]] router::Side side() const { return side_; }
   [[nodiscard]] router::Access access() const { return access_; }
   [[nodiscard]] const std::vector<std::unique_ptr<ServerConnection>>& connections() const { return connections_; }
+  [[nodiscard]] bool is_sealed(const ServerConnection& connection) const;  // open, but out of use: see seal_idle
   [[nodiscard]] std::size_t idle() const { return idle_.size(); }
   [[nodiscard]] const std::deque<Session*>& waiters() const { return waiters_; }
   [[nodiscard]] std::uint32_t opening() const;
@@ -81,6 +82,8 @@ class Pool {
   void serve_waiters();
   void publish_waiting();
   void publish_numbers();
+  void seal_idle();
+  void unseal();
   void warm();
   void prove_idle();
   void migrate(ServerConnection& connection, std::size_t worker);
@@ -91,6 +94,8 @@ class Pool {
   const router::Access access_;
   std::vector<std::unique_ptr<ServerConnection>> connections_;
   std::vector<ServerConnection*> idle_;  // last in, first out
+  std::vector<ServerConnection*> sealed_;
+  std::uint64_t sealed_at_ms_ = 0;
   std::deque<Session*> waiters_;
   std::uint32_t warm_target_ = 0;
   std::uint64_t retry_at_ms_ = 0;  // after a transient failure

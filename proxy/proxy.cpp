@@ -83,7 +83,8 @@ Proxy::Proxy(const conf::Config& config) : impl_(std::make_unique<Impl>()) {
   for (std::size_t i = 0; i < workers; ++i)
     impl_->workers.push_back(std::make_unique<Worker>(i, impl_->deployments, impl_->registry, impl_->workers));
   for (const auto& deployment : impl_->deployments)
-    for (const conf::Address& address : deployment->settings()->conf.listen)
+    const auto settings = deployment->settings();
+    for (const conf::Address& address : settings->conf.listen)
       impl_->listeners.push_back(std::make_unique<Listener>(address, *deployment, impl_->workers));
 }
 
@@ -277,6 +278,18 @@ std::vector<std::uint32_t> Proxy::write_pids(DeploymentIndex index, router::Side
     for (const auto& [shared, account] : worker.shard(index).accounts())
       for (const auto& connection : account->pool(side, router::Access::write).connections())
         if (connection->backend_pid() != 0) pids.push_back(connection->backend_pid());
+    return pids;
+  });
+}
+
+std::vector<std::uint32_t> Proxy::sealed_pids(DeploymentIndex index, router::Side side) const {
+  return impl_->gather<std::uint32_t>([index, side](Worker& worker) {
+    std::vector<std::uint32_t> pids;
+    for (const auto& [shared, account] : worker.shard(index).accounts()) {
+      const Pool& pool = account->pool(side, router::Access::write);
+      for (const auto& connection : pool.connections())
+        if (pool.is_sealed(*connection)) pids.push_back(connection->backend_pid());
+    }
     return pids;
   });
 }

@@ -28,7 +28,7 @@ struct Levels {
     std::uint32_t reads_in_flight = 0;
     std::uint32_t begin_later = 0;  // of the writes in flight: transactions that the server has yet to begin (behind
                                     // another one in a pipeline, or inside a CALL). A fence now would refuse them
-    std::uint32_t write_connections = 0;  // open or opening
+    std::uint32_t write_connections = 0;  // open or opening, without those that are sealed (proxy/pool.h)
     std::uint32_t read_connections = 0;
     std::uint32_t unproven = 0;  // logged-in `write` connections that prove_writable still waits for
     std::uint32_t warming = 0;   // connections that `warm`/`warm_reads` still wants
@@ -110,8 +110,10 @@ class Proxy {
   // Reports of a worker, gathered by posting to it; called from control threads, waits for the workers (≤ 1 s each).
   [[nodiscard]] std::vector<ClientInfo> clients(DeploymentIndex) const;
   [[nodiscard]] std::vector<PoolInfo> pools(DeploymentIndex) const;
-  // Backend pids of our own `write` connections on a side (the fence checks that none is left on the server).
+  // Backend pids of our own `write` connections on a side (the fence checks that the server has none of them at work).
   [[nodiscard]] std::vector<std::uint32_t> write_pids(DeploymentIndex, router::Side) const;
+  // Those of them that are out of use until the hold is over: nothing is owed on them and nothing will be sent.
+  [[nodiscard]] std::vector<std::uint32_t> sealed_pids(DeploymentIndex index, router::Side side) const;
   // Every (database, user) that has logged in since start, or that the users file names with a pool now.
   struct Account {
     std::string database, user;

@@ -129,7 +129,7 @@ TEST_F(Relay, AHoldKeepsWorkAndAFlipMovesItAll) {
     publish();
     ASSERT_TRUE(reached());
     ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[router::index(from)].write_connections == 0; }));
-    EXPECT_TRUE(proxy_->write_pids(0, from).empty());
+    EXPECT_EQ(proxy_->write_pids(0, from).size(), proxy_->sealed_pids(0, from).size());
     ASSERT_TRUE(eventually([&] { return proxy_->levels(0).held_sessions == 8; }));
     const std::uint64_t before = old_writer.queries();
     table_.writer = to;
