@@ -82,10 +82,11 @@ Proxy::Proxy(const conf::Config& config) : impl_(std::make_unique<Impl>()) {
         std::make_unique<Deployment>(impl_->deployments.size(), make_settings(deployment), workers));
   for (std::size_t i = 0; i < workers; ++i)
     impl_->workers.push_back(std::make_unique<Worker>(i, impl_->deployments, impl_->registry, impl_->workers));
-  for (const auto& deployment : impl_->deployments)
+  for (const auto& deployment : impl_->deployments) {
     const auto settings = deployment->settings();
     for (const conf::Address& address : settings->conf.listen)
       impl_->listeners.push_back(std::make_unique<Listener>(address, *deployment, impl_->workers));
+  }
 }
 
 Proxy::~Proxy() {
