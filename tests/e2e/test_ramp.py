@@ -110,6 +110,42 @@ def test_read_only_transactions_are_ramped_whole(turnout: Turnout, marked: None)
         connection.execute("COMMIT")
 
 
+@pytest.mark.parametrize("prepare_threshold", [None, 0])
+def test_read_only_transaction_that_becomes_another(turnout: Turnout, pair: Pair, marked: None, prepare_threshold: int | None) -> None:
+    """Until its first read a transaction may still be made READ WRITE: then it is the writer's, and green is never written to."""
+    set_weight(turnout, 100)
+    before = pair.blue.value("SELECT value FROM counter WHERE session = 251")
+    with turnout.connect() as connection:
+        connection.prepare_threshold = prepare_threshold
+        wait_where(connection, "green")
+        for begin in ("BEGIN READ ONLY", "BEGIN READ ONLY; COMMIT AND CHAIN"):
+            for text in begin.split("; "):
+                connection.execute(text)
+            connection.execute("SET TRANSACTION READ WRITE")
+            connection.execute("UPDATE counter SET value = value + 1 WHERE session = 251")
+            connection.execute("COMMIT")
+    assert pair.blue.value("SELECT value FROM counter WHERE session = 251") == before + 2
+    pair.caught_up()
+    assert pair.green.value("SELECT value FROM counter WHERE session = 251") == before + 2
+
+
+@pytest.mark.parametrize("prepare_threshold", [None, 0])
+def test_first_read_of_a_read_only_transaction_detours(turnout: Turnout, pair: Pair, marked: None, prepare_threshold: int | None) -> None:
+    set_weight(turnout, 100)
+    pair.green.sql("REVOKE SELECT ON pgbench_tellers FROM app")
+    try:
+        with turnout.connect() as connection:
+            connection.prepare_threshold = prepare_threshold
+            wait_where(connection, "green")
+            for number in range(1, 6):
+                connection.execute("BEGIN READ ONLY")
+                assert connection.execute("SELECT tid FROM pgbench_tellers WHERE tid = %s", (number,)).fetchone() == (number,)
+                assert where(connection) == "blue", "the rest of the transaction stays where its first read went"
+                connection.execute("COMMIT")
+    finally:
+        pair.green.sql("GRANT SELECT ON pgbench_tellers TO app")
+
+
 def test_a_session_reads_its_own_writes(turnout: Turnout, pair: Pair) -> None:
     """Green is stopped from applying: nobody may see the state from before their own write."""
     set_weight(turnout, 100)
