@@ -1,6 +1,7 @@
 #include "proxy/event_loop.h"
 
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,14 +15,24 @@ namespace turnout::proxy {
 
 namespace {
 
+// Its events need nothing done: that the loop turns is enough.
+struct TickHandler final : Handler {
+  void on_events(std::uint32_t) override {}
+};
+TickHandler tick_handler;
+
 [[noreturn]] void throw_errno(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
 
 }  // namespace
 
-EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  if (epoll_ < 0 || wake_ < 0) throw_errno("epoll");
+EventLoop::EventLoop()
+    : epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      tick_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
+  if (epoll_ < 0 || wake_ < 0 || tick_ < 0) throw_errno("epoll");
+  add(tick_, EPOLLIN | EPOLLET, tick_handler);  // edge-triggered: nobody has to read it
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = nullptr;  // nullptr marks the eventfd
@@ -30,6 +41,7 @@ EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd
 }
 
 EventLoop::~EventLoop() {
+  ::close(tick_);
   ::close(wake_);
   ::close(epoll_);
 }
@@ -86,6 +98,15 @@ void EventLoop::refresh_clock() {
   now_us_ = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
+void EventLoop::arm_tick() {
+  if (armed_ms_ == next_tick_ms_) return;
+  armed_ms_ = next_tick_ms_;
+  itimerspec when{};
+  when.it_value.tv_sec = static_cast<time_t>(next_tick_ms_ / 1000);
+  when.it_value.tv_nsec = static_cast<long>(next_tick_ms_ % 1000) * 1'000'000 + 1;  // 0 would mean: never
+  if (::timerfd_settime(tick_, TFD_TIMER_ABSTIME, &when, nullptr) != 0) throw_errno("timerfd_settime");
+}
+
 void EventLoop::run(const std::function<std::uint32_t()>& tick) {
   std::array<epoll_event, 128> events{};
   next_tick_ms_ = 0;
@@ -94,11 +115,11 @@ void EventLoop::run(const std::function<std::uint32_t()>& tick) {
       next_tick_ms_ = UINT64_MAX;  // a tick_soon() inside the tick wins
       const std::uint64_t wanted = now_ms() + tick();
       next_tick_ms_ = std::min(next_tick_ms_, wanted);
+      armed_ms_ = UINT64_MAX;  // whatever it was, it has gone off
       graveyard_.clear();
     }
-    const std::uint64_t wait_ms = next_tick_ms_ > now_ms() ? next_tick_ms_ - now_ms() : 0;
-    const int ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
-                                   static_cast<int>(std::min<std::uint64_t>(wait_ms, 1000)));
+    arm_tick();
+    const int ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
     if (ready < 0 && errno != EINTR) throw_errno("epoll_wait");
     refresh_clock();
     for (int i = 0; i < ready; ++i) {

@@ -12,6 +12,7 @@ namespace turnout::proxy {
 namespace {
 
 constexpr std::uint64_t retry_ms = 200;
+constexpr std::uint64_t sweep_ms = 50;      // between sweeps while somebody waits
 constexpr std::uint64_t sealed_ms = 1'000;  // longer than the held work needs to be done
 // A waiter of our own goes first unless somebody on another worker has waited longer by this much: handing a connection
 // over costs two system calls and a wake-up.
@@ -74,7 +75,7 @@ ServerConnection* Pool::take(Session& session) {
   shard().numbers.waiting.add();
   open_for_waiters();
   publish_waiting();
-  shard().worker.loop.tick_soon();
+  shard().worker.loop.tick_within(sweep_ms);
   return nullptr;
 }
 
@@ -345,7 +346,14 @@ void Pool::warm() {
   const auto needed = access_ == router::Access::write ? writers : (writers + 1) / 2;
   warm_target_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(needed, 1, fair_share));
   if (shard().worker.loop.now_ms() < retry_at_ms_) return;
-  while (connections_.size() < warm_target_ && quota().try_take(size_max())) start_one();
+  while (connections_.size() < warm_target_) {
+    if (!quota().try_take(size_max())) {
+      // The other workers have them all, and lend them: no more will come.
+      warm_target_ = static_cast<std::uint32_t>(connections_.size());
+      break;
+    }
+    start_one();
+  }
 }
 
 void Pool::prove_idle() {
