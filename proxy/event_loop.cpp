@@ -60,8 +60,10 @@ void EventLoop::change(int fd, std::uint32_t events, Handler& handler) {
   if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) != 0) throw_errno("epoll_ctl change");
 }
 
-void EventLoop::remove(int fd) {
+void EventLoop::remove(int fd, const Handler& handler) {
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  for (epoll_event& event : batch_)
+    if (event.data.ptr == &handler) event.data.ptr = &tick_handler;
 }
 
 void EventLoop::post(Task task) {
@@ -122,8 +124,8 @@ void EventLoop::run(const std::function<std::uint32_t()>& tick) {
     const int ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
     if (ready < 0 && errno != EINTR) throw_errno("epoll_wait");
     refresh_clock();
-    for (int i = 0; i < ready; ++i) {
-      const epoll_event& event = events[static_cast<std::size_t>(i)];
+    batch_ = std::span(events).first(ready > 0 ? static_cast<std::size_t>(ready) : 0);
+    for (const epoll_event& event : batch_) {
       auto* handler = static_cast<Handler*>(event.data.ptr);
       if (handler == nullptr) {
         run_posted();
@@ -131,6 +133,7 @@ void EventLoop::run(const std::function<std::uint32_t()>& tick) {
         handler->on_events(event.events);
       }
     }
+    batch_ = {};
     graveyard_.clear();
   }
   run_posted();

@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 namespace turnout::proxy {
@@ -43,7 +44,9 @@ class EventLoop {
 
   void add(int fd, std::uint32_t events, Handler& handler);
   void change(int fd, std::uint32_t events, Handler& handler);
-  void remove(int fd);
+  // From here on no event reaches the handler on this loop, also none that was fetched already: it may go to another
+  // thread, and what is still to be told it will be told there.
+  void remove(int fd, const Handler& handler);
 
   void post(Task task);  // from any thread; runs on the loop's
   // Destroys it after the current batch; no event reaches it any more.
@@ -69,6 +72,7 @@ class EventLoop {
   int tick_ = -1;  // timerfd
   std::uint64_t armed_ms_ = 0;
   std::atomic<bool> stopping_{false};
+  std::span<epoll_event> batch_;  // being worked through
   std::uint64_t now_us_ = 0;
   std::uint64_t next_tick_ms_ = 0;
   std::mutex posted_mutex_;

@@ -359,11 +359,13 @@ void Pool::warm() {
 void Pool::prove_idle() {
   if (prove_since_version_ == 0 || !is_allowed() || shard().worker.loop.now_ms() < prove_again_ms_) return;
   std::erase_if(idle_, [this](ServerConnection* connection) { return !may_work(*connection); });
+  std::vector<ServerConnection*> unproven;  // asking may lose the connection, and with it its place in connections_
   for (const auto& connection : connections_) {
     if (connection->state() == ServerConnection::State::idle && !may_work(*connection) &&
         connection->cancels_in_flight == 0)
-      connection->prove();
+      unproven.push_back(connection.get());
   }
+  for (ServerConnection* connection : unproven) connection->prove();
   serve_waiters();
 }
 

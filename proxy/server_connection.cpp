@@ -397,7 +397,7 @@ void ServerConnection::close() {
 }
 
 void ServerConnection::detach_from_loop() {
-  worker().loop.remove(transport_.fd());
+  worker().loop.remove(transport_.fd(), *this);
 }
 
 void ServerConnection::attach_to_pool(Pool& pool) {
