@@ -56,6 +56,13 @@ def green_binaries(workspace: Workspace) -> tuple[Path, int]:
     return _reachable(source, workspace), 18
 
 
+def _runs_as(user: str, program: Path) -> bool:
+    try:
+        return subprocess.run([str(program), "--version"], user=user, extra_groups=[], capture_output=True, check=False, cwd="/").returncode == 0
+    except PermissionError:  # it cannot even look into the folder
+        return False
+
+
 def _reachable(source: Path, workspace: Workspace) -> Path:
     """`source`, or a copy in the workspace when the OS user of the servers cannot enter it (a clone below /root) or
     the package manager left out the library links."""
@@ -64,9 +71,7 @@ def _reachable(source: Path, workspace: Workspace) -> Path:
     links = json.loads(listing.read_text()) if listing.exists() else []
     complete = all((root.parent / link["target"]).exists() for link in links)
     user = superuser_of_system()
-    entered = user is None or subprocess.run([str(source / "postgres"), "--version"], user=user, extra_groups=[],
-                                             capture_output=True, check=False, cwd="/").returncode == 0 if complete else False
-    if complete and entered:
+    if complete and (user is None or _runs_as(user, source / "postgres")):
         return source
     copy = workspace.path / "pg18"
     if not copy.exists():
