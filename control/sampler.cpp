@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "control/catalog_loader.h"
+#include "control/step_context.h"
 
 namespace turnout::control {
 
@@ -225,10 +226,10 @@ void Sampler::watch_reader(const router::RoutingTable& table) {
   if (opened) reader_ = std::move(*opened);
 }
 
-// One query of the writer: where its log ends, and how far the slowest stream has been applied.
+// Asks the writer where its log ends, then a few times how far the slowest stream has been applied.
 bool Sampler::sample(const router::RoutingTable& table) {
-  constexpr int looks =
-      5;  // a busy session's reads are provable only between the sample and its proof: keep that short
+  // A busy session's reads are provable only between the sample and its proof: keep that short.
+  constexpr int looks = 5;
   watch_reader(table);
   if (!reader_) return false;
   auto& board = context_.proxy.tokens(context_.index);
@@ -258,7 +259,7 @@ bool Sampler::sample(const router::RoutingTable& table) {
     // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.
     if (context_.routes.table().epoch == table.epoch && table.ramp.percent != 0) board.proven.store(proven);
     if (proven >= number || table.ramp.percent == 0) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    medium_pause();
   }
   const std::lock_guard guard(mutex_);
   lag_ = {applied != 0, position > applied ? static_cast<double>(position - applied) : 0.0,

@@ -103,8 +103,8 @@ class Sampler {
   // Of the thread alone.
   std::optional<PgClient> writer_;
   std::optional<PgClient> reader_;  // of the side that follows: while it lives, that side has not crashed
-  std::string doubted_until_ =
-      "-infinity";  // streams that began before (the writer's clock) are trusted for what is durable only
+  // Streams that began before this (the writer's clock) are trusted for what is durable only.
+  std::string doubted_until_ = "-infinity";
   std::optional<Topology> topology_;
   Positions positions_;
   std::optional<router::ReadSet> read_set_;

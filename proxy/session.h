@@ -145,7 +145,7 @@ class Session final : public Handler {
   void refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
   void set_state(State state);
   void rollback_empty_transaction();
-  void rollback_detoured();
+  void send_rollback();     // ours: the client hears nothing of it
   void note_begin_later();  // keeps the level of the same name true while a hold is on
   void begin_detour();
   [[nodiscard]] bool keeps_lease() const;

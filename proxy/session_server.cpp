@@ -177,7 +177,7 @@ void Session::after_server_bytes() {
     return;
   }
   if (detour_ && exchange.is_idle() && exchange.status() != 'I') {
-    rollback_detoured();
+    send_rollback();  // the read failed inside a transaction there: it begins anew on the writer
     return;
   }
   if (!output_.empty()) server_->pause_reading(true);

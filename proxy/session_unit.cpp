@@ -371,14 +371,10 @@ void Session::table_changed() {
 void Session::rollback_empty_transaction() {
   if (rolling_back_ || !server_->exchange.is_idle() || client_status_ != 'T') return;
   rolling_back_ = true;
-  std::string message;
-  pg::put_query(message, "ROLLBACK");
-  server_->exchange.sent(pg::Request::query, pg::Owner::ours);
-  server_->send(message);
+  send_rollback();
 }
 
-// The read failed inside a transaction on green: that one ends here, and begins anew on the writer.
-void Session::rollback_detoured() {
+void Session::send_rollback() {
   std::string message;
   pg::put_query(message, "ROLLBACK");
   server_->exchange.sent(pg::Request::query, pg::Owner::ours);

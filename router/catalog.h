@@ -86,9 +86,9 @@ class Catalog {
   [[nodiscard]] std::vector<std::string_view> schemas_of_relation(std::string_view database,
                                                                   std::string_view name) const;
 
+  [[nodiscard]] std::vector<std::string> databases() const;  // sorted
   // Every relation that can be read is carried: no matview, unlogged, foreign or unpublished table; sequences do not
   // count. False for a database that is not known.
-  [[nodiscard]] std::vector<std::string> databases() const;  // sorted
   [[nodiscard]] bool carries_everything(std::string_view database) const;
 
   [[nodiscard]] std::uint64_t generation() const { return generation_; }

@@ -34,7 +34,8 @@ enum class Hold : std::uint8_t { nothing, writes, all };
 
 // What a worker shall do with its connections of one side.
 struct SideOrders {
-  bool may_write = true;        // false: close `write` connections as they become free, open no new ones
+  bool may_write = true;        // false: `write` connections get no work, none is opened; the open ones are
+                                // sealed, and closed when the hold is over (proxy/pool.h)
   bool may_read = true;         // the same for `read` connections
   bool warm = false;            // open `write` connections, logged in, for every (database, user) pool that has
                                 // sessions, as many as the other side has now, at least one, at most the pool's size
