@@ -93,7 +93,7 @@ class Deployment {
   std::vector<WorkerNumbers> numbers;     // one a worker
   std::atomic<std::uint32_t> clients{0};  // sessions and logins, all workers
   const std::uint64_t seed;               // of session hashes and verdict caches
-  const std::string mock_key;             // of mock SCRAM salts
+  const std::string mock_key;             // of mock SCRAM salts and long cancel keys
 
   [[nodiscard]] SettingsPtr settings() const;
   void set_settings(SettingsPtr settings);
@@ -112,6 +112,9 @@ class Deployment {
   // What a client's own SCRAM login taught us; good for logging in to a server with the same verifier.
   void learn(const std::string& user, const protocol::pg::Secret& secret);
   [[nodiscard]] protocol::pg::Secret server_secret(const std::string& user) const;
+
+  // A side whose server has refused to speak of protocol 3.2 at all (no server since 2018 does, some proxies do).
+  std::array<std::atomic<bool>, 2> is_classic{};
 
   void record_hold(std::uint64_t us);  // how long one released session waited; a new hold forgets the one before
   [[nodiscard]] HoldTimes hold_times() const;

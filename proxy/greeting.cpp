@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "protocol/pg/startup_options.h"
+#include "proxy/cancel_key.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -19,6 +21,16 @@ constexpr std::size_t authentication_bytes_max = 64 * 1024;
 bool is_ours(std::string_view name) {
   return name == "user" || name == "database" || name == "options" || name == "replication" ||
          name.starts_with("_pq_.");
+}
+
+// As SET takes it; nothing: no value of that setting.
+std::optional<std::string> sql_value(const std::string& name, const std::string& value) {
+  const auto list = pg::split_list_value(name, value);
+  if (!list) return Parameters::quote(value);
+  if (list->is_malformed) return std::nullopt;
+  std::string sql;
+  for (const std::string& element : list->names) sql += (sql.empty() ? "" : ", ") + Parameters::quote(element);
+  return sql.empty() ? "''" : sql;
 }
 
 }  // namespace
@@ -41,6 +53,7 @@ void Greeting::on_events(std::uint32_t) {
 }
 
 void Greeting::on_readable() {
+  if (begin_direct_tls()) return;
   do {
     const std::span<std::uint8_t> buffer = shard_.worker.buffer();
     const IoResult got = transport_.read(buffer);
@@ -81,12 +94,17 @@ void Greeting::run_input() {
 // ---- start-up
 // --------------------------------------------------------------------------------------------------------
 
+// Direct TLS (PostgreSQL 17): a TLS record instead of a start-up packet. It must stay in the socket, for OpenSSL.
+bool Greeting::begin_direct_tls() {
+  constexpr int tls_handshake_record = 0x16;
+  if (!std::exchange(is_first_byte_, false) || !shard_.settings->client_tls) return false;
+  if (transport_.peek() != tls_handshake_record) return false;
+  asked_tls_ = is_direct_tls_ = true;
+  start_tls();
+  return true;
+}
+
 bool Greeting::take_startup() {
-  // Direct TLS (PostgreSQL 17): a TLS record instead of a start-up packet.
-  if (input_[0] == 0x16 && !asked_tls_ && !transport_.is_tls()) {
-    end("direct TLS", "08P01", "direct TLS is not offered; use sslnegotiation=postgres");
-    return false;
-  }
   const pg::StartupPacket packet =
       pg::parse_startup(pg::bytes_of(input_), shard_.settings->conf.limits.startup_bytes_max);
   input_.erase(0, packet.consumed);
@@ -97,7 +115,7 @@ bool Greeting::take_startup() {
       end("malformed start-up packet", "08P01", "invalid startup packet layout");
       return false;
     case pg::StartupPacket::Kind::unsupported_version:
-      end("unsupported protocol", "0A000", "unsupported frontend protocol: Turnout speaks 3.0");
+      end("unsupported protocol", "0A000", "unsupported frontend protocol: Turnout speaks 3.0 to 3.2");
       return false;
     case pg::StartupPacket::Kind::ssl_request:
       answer_encryption(true);
@@ -122,16 +140,23 @@ void Greeting::answer_encryption(bool is_tls) {
     return;
   }
   asked = true;
+  // Somebody between us may have put it there, to be taken for the encrypted session's (CVE-2021-23214). An honest
+  // client waits for the answer, whichever it is.
+  if (!input_.empty()) {
+    end("bytes behind a request for encryption", "08P01",
+        is_tls ? "received unencrypted data after SSL request"
+               : "received unencrypted data after GSSAPI encryption request");
+    return;
+  }
   if (!is_tls || !shard_.settings->client_tls) {
     send("N");
     return;
   }
-  if (!input_.empty()) {  // plaintext stuffed behind the request would be taken for encrypted (CVE-2021-23214)
-    end("bytes behind SSLRequest", "08P01", "received unencrypted data after SSL request");
-    return;
-  }
   send("S");
-  if (state_ == State::ended) return;
+  if (state_ != State::ended) start_tls();
+}
+
+void Greeting::start_tls() {
   transport_.start_tls(*shard_.settings->client_tls, true, {}, false);
   state_ = State::handshaking;
   continue_handshake();
@@ -140,6 +165,11 @@ void Greeting::answer_encryption(bool is_tls) {
 void Greeting::continue_handshake() {
   switch (transport_.handshake()) {
     case IoStatus::ok:
+      // Without ALPN, bytes meant for a server of another protocol could be made to end here (ALPACA).
+      if (is_direct_tls_ && transport_.application_protocol() != "postgresql") {
+        end("direct TLS without ALPN");
+        return;
+      }
       state_ = State::startup;
       shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
       if (transport_.has_pending()) on_readable();
@@ -176,15 +206,21 @@ void Greeting::on_startup(const pg::StartupPacket& packet) {
     return;
   }
   if (!read_parameters(packet)) return;
+  negotiate_version(packet);
+  if (state_ != State::ended) begin_authentication();
+}
+
+// What is newer than we know is answered by what we know, and the client decides whether that will do. Clients ask for
+// 3.9999 and for options that nobody has, to see whether this works.
+void Greeting::negotiate_version(const pg::StartupPacket& packet) {
+  version_ = std::min(packet.version, pg::protocol_3_2);
   std::vector<std::string> unknown;
   for (const auto& [name, value] : packet.parameters)
     if (name.starts_with("_pq_.")) unknown.push_back(name);
-  if (packet.version > pg::protocol_3_0 || !unknown.empty()) {
-    std::string negotiate;
-    pg::put_negotiate_version(negotiate, pg::protocol_3_0, unknown);
-    send(negotiate);
-  }
-  if (state_ != State::ended) begin_authentication();
+  if (packet.version == version_ && unknown.empty()) return;
+  std::string negotiate;
+  pg::put_negotiate_version(negotiate, version_, unknown);
+  send(negotiate);
 }
 
 bool Greeting::read_parameters(const pg::StartupPacket& packet) {
@@ -197,12 +233,12 @@ bool Greeting::read_parameters(const pg::StartupPacket& packet) {
       return false;
     }
     if (name == "options") {
-      const auto parsed = pg::parse_options(value);
-      if (!parsed) {
-        end("startup options", "22023", "cannot understand the startup parameter \"options\": only -c name=value is");
+      pg::StartupOptions options = pg::parse_options(value);
+      if (options.refusal) {
+        end("start-up options", options.refusal->sqlstate, options.refusal->message);
         return false;
       }
-      all.insert(all.end(), parsed->begin(), parsed->end());
+      all.insert(all.end(), options.settings.begin(), options.settings.end());
     }
     if (!is_ours(name)) all.emplace_back(name, value);
   }
@@ -215,8 +251,17 @@ bool Greeting::read_parameters(const pg::StartupPacket& packet) {
   }
   if (database_.empty()) database_ = user_;
   for (const auto& [name, value] : all) {
+    if (const auto refusal = pg::refuse_setting(name)) {
+      end("start-up parameter", refusal->sqlstate, refusal->message);
+      return false;
+    }
     if (!Parameters::accept(name, value)) continue;
-    parameters_.set(name, Parameters::quote(value));
+    const std::optional<std::string> sql = sql_value(name, value);
+    if (!sql) {
+      end("start-up parameter", "22023", "invalid value for parameter \"" + name + "\": \"" + value + "\"");
+      return false;
+    }
+    parameters_.set(name, *sql);
     wished_.emplace_back(name, value);
   }
   return true;
@@ -348,7 +393,9 @@ void Greeting::welcome() {
   SessionStart start;
   start.number = shard_.worker.next_session_number();
   RAND_bytes(reinterpret_cast<unsigned char*>(&start.secret), sizeof start.secret);
-  pg::put_backend_key_data(reply, start.number, start.secret);
+  start.has_long_key = version_ >= pg::protocol_3_2;
+  pg::put_backend_key_data(reply, start.number,
+                           cancel_key(shard_.deployment.mock_key, start.number, start.secret, start.has_long_key));
   pg::put_ready_for_query(reply, 'I');
   send(reply);
   if (state_ == State::ended) return;

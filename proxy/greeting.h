@@ -38,9 +38,12 @@ class Greeting final : public Handler {
 
   void on_readable();
   void run_input();
-  bool take_startup();  // true: something was used up, go on
+  bool begin_direct_tls();  // true: the client began with a TLS record
+  bool take_startup();      // true: something was used up, go on
   bool take_authentication();
   void answer_encryption(bool is_tls);
+  void start_tls();
+  void negotiate_version(const protocol::pg::StartupPacket& packet);
   void on_startup(const protocol::pg::StartupPacket& packet);
   bool read_parameters(const protocol::pg::StartupPacket& packet);
   void begin_authentication();
@@ -58,6 +61,9 @@ class Greeting final : public Handler {
   State state_ = State::startup;
   std::uint64_t began_ms_ = 0;
   bool asked_tls_ = false, asked_gss_ = false;
+  bool is_first_byte_ = true;  // not looked at yet: it may begin a TLS record
+  bool is_direct_tls_ = false;
+  std::uint32_t version_ = protocol::pg::protocol_3_0;  // what was agreed on
   std::string input_;
   std::string output_;
   std::string user_, database_;

@@ -107,10 +107,26 @@ void ServerConnection::begin_login() {
   input.secret = pool_->shard().deployment.server_secret(input.user);
   RAND_bytes(input.nonce.data(), static_cast<int>(input.nonce.size()));
   input.channel_binding_data = transport_.channel_binding(false);
+  // For its longer cancel keys; a server that has only 3.0 says so and goes on.
+  if (!is_classic()) input.protocol_version = pg::protocol_3_2;
   login_ = std::make_unique<pg::ServerLogin>(std::move(input));
   state_ = State::logging_in;
   listen_to(EPOLLIN);
   send(login_->startup_packet());
+}
+
+std::atomic<bool>& ServerConnection::is_classic() const {
+  return pool_->shard().deployment.is_classic[router::index(pool_->side())];
+}
+
+void ServerConnection::open_again() {
+  worker().loop.remove(transport_.fd(), *this);
+  transport_.close();
+  input_.clear();
+  output_.clear();
+  login_.reset();
+  state_ = State::connecting;
+  open();
 }
 
 std::size_t ServerConnection::on_login_bytes(pg::Bytes data) {
@@ -135,7 +151,11 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   if (!step.send.empty()) send(step.send);
   if (state_ != State::logging_in) return;  // the send failed
   if (step.status == pg::LoginStep::Status::failed) {
-    fail(step.sqlstate, step.message, step.raw_error);
+    constexpr std::string_view feature_not_supported = "0A000";
+    if (step.sqlstate == feature_not_supported && !is_classic().exchange(true))
+      open_again();
+    else
+      fail(step.sqlstate, step.message, step.raw_error);
     return;
   }
   if (step.status == pg::LoginStep::Status::more) return;

@@ -94,6 +94,8 @@ class ServerConnection final : public Handler {
 
  private:
   void begin_login();
+  void open_again();  // the server refuses protocol 3.2
+  [[nodiscard]] std::atomic<bool>& is_classic() const;
   void on_connected();
   void on_tls_answer();
   void on_readable();

@@ -38,8 +38,9 @@ struct SessionStart {
   Transport transport;
   std::string address;
   std::uint32_t number = 0;  // BackendKeyData's pid
-  std::uint32_t secret = 0;  // BackendKeyData's key
-  Parameters parameters;     // the client's startup parameters
+  std::uint32_t secret = 0;  // what BackendKeyData's key is made of: proxy/cancel_key.h
+  bool has_long_key = false;
+  Parameters parameters;  // the client's startup parameters
   std::string application;
 };
 
@@ -173,6 +174,7 @@ class Session final : public Handler {
   const std::uint32_t number_;
   const std::uint32_t secret_;
   const std::uint16_t hash_;
+  const bool has_long_key_;
   State state_ = State::idle;
   char client_status_ = 'I';  // what the client was last told
   bool ending_at_safe_point_ = false;

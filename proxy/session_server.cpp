@@ -1,8 +1,7 @@
 // Server → client, the state a session collects on the way, and its end.
-#include <openssl/crypto.h>
-
 #include <algorithm>
 
+#include "proxy/cancel_key.h"
 #include "proxy/canceller.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
@@ -31,6 +30,7 @@ Session::Session(Shard& shard, Account& account, SessionStart start)
       number_(start.number),
       secret_(start.secret),
       hash_(router::hash16(start.number, shard.deployment.seed)),
+      has_long_key_(start.has_long_key),
       parameters_(start.parameters),
       startup_parameters_(std::move(start.parameters)),
       address_(std::move(start.address)) {
@@ -46,9 +46,7 @@ void Session::begin() {
 }
 
 bool Session::secret_matches(std::string_view key) const {
-  std::string ours;
-  pg::Writer(ours).u32(secret_);
-  return key.size() == ours.size() && CRYPTO_memcmp(key.data(), ours.data(), ours.size()) == 0;
+  return is_cancel_key(key, shard_.deployment.mock_key, number_, secret_, has_long_key_);
 }
 
 void Session::on_events(std::uint32_t events) {

@@ -103,6 +103,18 @@ IoResult Transport::read(std::span<std::uint8_t> into) {
   return {IoStatus::failed, 0};
 }
 
+int Transport::peek() const {
+  std::uint8_t first = 0;
+  return ::recv(fd_, &first, 1, MSG_PEEK) == 1 ? first : -1;
+}
+
+std::string_view Transport::application_protocol() const {
+  const unsigned char* name = nullptr;
+  unsigned int length = 0;
+  if (ssl_) SSL_get0_alpn_selected(ssl_.get(), &name, &length);
+  return {reinterpret_cast<const char*>(name), length};
+}
+
 IoResult Transport::write(std::string_view data) {
   if (data.empty()) return {};
   if (ssl_) {

@@ -42,10 +42,13 @@ class Transport {
   void start_tls(SSL_CTX& context, bool as_server, const std::string& server_name, bool check_name);
   [[nodiscard]] IoStatus handshake();
   [[nodiscard]] bool wants_write() const { return wants_write_; }  // of the last would_block
+  // The protocol agreed on inside TLS (ALPN); empty: none.
+  [[nodiscard]] std::string_view application_protocol() const;
   // RFC 5929 tls-server-end-point of the certificate that the server side showed; empty without TLS.
   [[nodiscard]] std::string channel_binding(bool we_are_server) const;
 
   [[nodiscard]] IoResult read(std::span<std::uint8_t> into);
+  [[nodiscard]] int peek() const;  // the first byte that waits in the socket, which stays there; -1: none
   [[nodiscard]] bool has_pending() const { return ssl_ != nullptr && SSL_pending(ssl_.get()) > 0; }
   [[nodiscard]] IoResult write(std::string_view data);
   [[nodiscard]] const std::string& error() const { return error_; }

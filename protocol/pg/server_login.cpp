@@ -132,6 +132,7 @@ LoginStep ServerLogin::on_negotiate(Bytes body) {
     if (!reader.cstring()) return fail_protocol("NegotiateProtocolVersion is cut short");
   }
   if (!reader.is_empty()) return fail_protocol("NegotiateProtocolVersion is too long");
+  input_.protocol_version = (input_.protocol_version & ~0xFFFFU) | (*version & 0xFFFFU);
   return LoginStep{};
 }
 

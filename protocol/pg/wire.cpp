@@ -95,8 +95,8 @@ void put_parameter_status(std::string& out, std::string_view name, std::string_v
   Writer(out).begin('S').cstring(name).cstring(value).end();
 }
 
-void put_backend_key_data(std::string& out, std::uint32_t pid, std::uint32_t secret) {
-  Writer(out).begin('K').u32(pid).u32(secret).end();
+void put_backend_key_data(std::string& out, std::uint32_t pid, std::string_view key) {
+  Writer(out).begin('K').u32(pid).raw(key).end();
 }
 
 void put_command_complete(std::string& out, std::string_view tag) {
@@ -119,9 +119,9 @@ void put_cancel_request(std::string& out, std::uint32_t pid, std::string_view ke
   Writer(out).u32(static_cast<std::uint32_t>(12 + key.size())).u32(cancel_request_code).u32(pid).raw(key);
 }
 
-void put_negotiate_version(std::string& out, std::uint32_t newest_minor, const std::vector<std::string>& unknown) {
+void put_negotiate_version(std::string& out, std::uint32_t version, const std::vector<std::string>& unknown) {
   Writer writer(out);
-  writer.begin('v').u32(newest_minor).u32(static_cast<std::uint32_t>(unknown.size()));
+  writer.begin('v').u32(version).u32(static_cast<std::uint32_t>(unknown.size()));
   for (const std::string& option : unknown) writer.cstring(option);
   writer.end();
 }
@@ -197,7 +197,7 @@ StartupPacket parse_startup(Bytes data, std::uint32_t bytes_max) {
       packet.kind = body.empty() ? StartupPacket::Kind::gss_request : StartupPacket::Kind::malformed;
       return packet;
     case cancel_request_code:
-      // 3.2 allows keys of up to 256 bytes; ours are 4, any other length matches nothing.
+      // 3.2 allows keys of up to 256 bytes.
       packet.kind =
           body.size() >= 8 && body.size() <= 260 ? StartupPacket::Kind::cancel : StartupPacket::Kind::malformed;
       if (packet.kind == StartupPacket::Kind::cancel) {
@@ -214,58 +214,6 @@ StartupPacket parse_startup(Bytes data, std::uint32_t bytes_max) {
   }
   parse_startup_parameters(body, packet);
   return packet;
-}
-
-namespace {
-
-// Splits as the server's pg_split_opts does: blanks separate, a backslash makes the next character ordinary.
-std::vector<std::string> split_options(std::string_view options) {
-  std::vector<std::string> words;
-  std::string word;
-  bool in_word = false;
-  for (std::size_t i = 0; i < options.size(); ++i) {
-    const char c = options[i];
-    if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f') {
-      if (in_word) words.push_back(std::exchange(word, {}));
-      in_word = false;
-      continue;
-    }
-    in_word = true;
-    if (c == '\\' && i + 1 < options.size())
-      word.push_back(options[++i]);
-    else
-      word.push_back(c);
-  }
-  if (in_word) words.push_back(word);
-  return words;
-}
-
-bool add_assignment(std::string_view word, std::vector<std::pair<std::string, std::string>>& found) {
-  const std::size_t equals = word.find('=');
-  if (equals == std::string_view::npos || equals == 0) return false;
-  std::string name(word.substr(0, equals));
-  for (char& c : name)
-    if (c == '-') c = '_';  // the server accepts --log-duration for log_duration
-  found.emplace_back(std::move(name), word.substr(equals + 1));
-  return true;
-}
-
-}  // namespace
-
-std::optional<std::vector<std::pair<std::string, std::string>>> parse_options(std::string_view options) {
-  std::vector<std::pair<std::string, std::string>> found;
-  const std::vector<std::string> words = split_options(options);
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    std::string_view word = words[i];
-    if (word == "-c") {
-      if (++i == words.size() || !add_assignment(words[i], found)) return std::nullopt;
-    } else if (word.starts_with("--") || word.starts_with("-c")) {
-      if (!add_assignment(word.substr(2), found)) return std::nullopt;
-    } else {
-      return std::nullopt;
-    }
-  }
-  return found;
 }
 
 }  // namespace turnout::protocol::pg

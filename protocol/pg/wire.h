@@ -19,7 +19,8 @@ namespace turnout::protocol::pg {
 using Bytes = std::span<const std::uint8_t>;
 
 inline constexpr std::size_t header_bytes = 5;
-inline constexpr std::uint32_t protocol_3_0 = 196608;  // 3 << 16
+inline constexpr std::uint32_t protocol_3_0 = 3U << 16;
+inline constexpr std::uint32_t protocol_3_2 = 3U << 16 | 2U;  // PostgreSQL 18; it adds cancel keys of 4 to 256 bytes
 inline constexpr std::uint32_t ssl_request_code = 80877103;
 inline constexpr std::uint32_t gss_request_code = 80877104;
 inline constexpr std::uint32_t cancel_request_code = 80877102;
@@ -101,13 +102,14 @@ void put_error(std::string& out, const ErrorFields& fields);
 void put_raw_error(std::string& out, std::string_view body);
 void put_ready_for_query(std::string& out, char status);
 void put_parameter_status(std::string& out, std::string_view name, std::string_view value);
-void put_backend_key_data(std::string& out, std::uint32_t pid, std::uint32_t secret);
+void put_backend_key_data(std::string& out, std::uint32_t pid, std::string_view key);
 void put_command_complete(std::string& out, std::string_view tag);
 void put_empty_message(std::string& out, char type);  // ParseComplete, CloseComplete, Sync, …
 void put_query(std::string& out, std::string_view sql);
 void put_close_statement(std::string& out, std::string_view name);
 void put_cancel_request(std::string& out, std::uint32_t pid, std::string_view key);
-void put_negotiate_version(std::string& out, std::uint32_t newest_minor, const std::vector<std::string>& unknown);
+// `version` is the whole number, major included: the manual says "minor", servers and libpq mean this.
+void put_negotiate_version(std::string& out, std::uint32_t version, const std::vector<std::string>& unknown);
 
 // ---- messages we read ----------------------------------------------------------------------------------------------
 // Never throws; absent fields are empty (CVE-2026-6666: an ErrorResponse may lack its SQLSTATE).
@@ -123,9 +125,5 @@ struct StartupPacket {
   std::vector<std::pair<std::string, std::string>> parameters;  // as sent, _pq_. options included
 };
 [[nodiscard]] StartupPacket parse_startup(Bytes data, std::uint32_t bytes_max);
-
-// "-c name=value --other=value" of the startup parameter `options` (backslash escapes a space). nullopt: not
-// understood.
-[[nodiscard]] std::optional<std::vector<std::pair<std::string, std::string>>> parse_options(std::string_view options);
 
 }  // namespace turnout::protocol::pg

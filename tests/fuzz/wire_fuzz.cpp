@@ -1,5 +1,6 @@
 // Any bytes as a startup packet, as options, as an error, as a stream of frames.
 #include "fuzz.h"
+#include "protocol/pg/startup_options.h"
 #include "protocol/pg/wire.h"
 
 namespace turnout::fuzz {

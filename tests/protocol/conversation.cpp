@@ -39,7 +39,7 @@ Outcome run_login(ClientLogin& client, ServerLogin& server, const Change& change
       is_welcomed = true;  // what the shell adds
       std::string welcome;
       put_parameter_status(welcome, "server_version", "15.0");
-      put_backend_key_data(welcome, 7, 9);
+      put_backend_key_data(welcome, 7, std::string_view("\0\0\0\11", 4));
       put_ready_for_query(welcome, 'I');
       for (Message& message : split(welcome)) road.push_back({true, std::move(message)});
     }

@@ -328,6 +328,19 @@ TEST(ServerLogin, after_authentication) {
   EXPECT_EQ(feed(longer_key, 'K', u32(5) + std::string(257, 'k')).status, Status::failed);
 }
 
+TEST(ServerLogin, a_server_that_has_only_3_0_is_held_to_it) {
+  for (const bool agrees : {false, true}) {
+    ServerLogin::Input in = input();
+    in.protocol_version = protocol_3_2;
+    ServerLogin login(in);
+    if (!agrees) {
+      ASSERT_EQ(feed(login, 'v', u32(protocol_3_0) + u32(0)).status, Status::more);
+    }
+    ASSERT_EQ(feed(login, 'R', u32(0)).status, Status::more);
+    EXPECT_EQ(feed(login, 'K', u32(5) + std::string(32, 'k')).status, agrees ? Status::more : Status::failed);
+  }
+}
+
 TEST(ServerLogin, an_endless_login_ends) {
   ServerLogin notices(input());
   ServerLogin parameters(input());

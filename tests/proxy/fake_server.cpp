@@ -101,7 +101,7 @@ void FakeServer::serve(int fd) {
   std::string hello;
   pg::Writer(hello).begin('R').u32(0).end();
   pg::put_parameter_status(hello, "server_version", "15.0 " + name_);
-  pg::put_backend_key_data(hello, static_cast<std::uint32_t>(fd), 7);
+  pg::put_backend_key_data(hello, static_cast<std::uint32_t>(fd), std::string_view("\0\0\0\7", 4));
   pg::put_ready_for_query(hello, 'I');
   write_all(fd, hello);
   char status = 'I';
