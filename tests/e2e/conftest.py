@@ -20,14 +20,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from drivers.registry import DRIVERS  # noqa: E402
+from harness import matrix  # noqa: E402
 from harness.pair import Pair, Template  # noqa: E402
 from harness.turnout import Turnout, binary  # noqa: E402
 from harness.workspace import Workspace, exit_on_signals  # noqa: E402
 
 SOAK_SAMPLE = 3
+MATRIX_SAMPLE_S = 30  # about, of the driver matrix in a plain run, beside one loop under moves
 TEST_S_MAX = 150
 
 _left_out: list[str] = []
+_missing: set[str] = set()  # drivers whose tools are not installed
 _seed = 0
 
 
@@ -48,13 +52,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     _seed = config.option.seed if config.option.seed is not None else int(datetime.date.today().strftime("%Y%m%d"))
     long_ones = [item for item in items if item.get_closest_marker("soak")]
+    cells = [item for item in items if item.get_closest_marker("matrix")]
     named = any("::" in argument for argument in config.args)  # asked for by name: run it
-    sample = long_ones if named else random.Random(_seed).sample(long_ones, min(SOAK_SAMPLE, len(long_ones)))
-    left_out = [item for item in long_ones if item not in sample]
+    chance = random.Random(_seed)
+    sample = long_ones if named else chance.sample(long_ones, min(SOAK_SAMPLE, len(long_ones)))
+    sample += cells if named else matrix_sample(cells, chance)
+    left_out = [item for item in long_ones + cells if item not in sample]
     items[:] = [item for item in items if item not in left_out]
     _left_out[:] = [item.nodeid for item in left_out]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def matrix_sample(cells: list[Any], chance: random.Random) -> list[Any]:
+    """Of those whose tools are on this machine: one driver under moves, and as many other cells as the time allows."""
+    able = [cell for cell in cells if not DRIVERS[cell.callspec.params["name"]].missing()]
+    _missing.update(cell.callspec.params["name"] for cell in cells if cell not in able)
+    chance.shuffle(able)
+    sample = [cell for cell in able if "mode" not in cell.callspec.params][:1]
+    seconds = 0
+    for cell in able:
+        cost = 2 * DRIVERS[cell.callspec.params["name"]].seconds  # directly and through Turnout
+        if "mode" in cell.callspec.params and seconds + cost <= MATRIX_SAMPLE_S:
+            sample.append(cell)
+            seconds += cost
+    return sample
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -63,10 +85,14 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for line in matrix.table():
+        terminalreporter.write_line(line)
     if _left_out:
         counts = collections.Counter(node.split("[")[0] for node in _left_out)
         terminalreporter.write_line(f"left out {len(_left_out)} long tests (seed {_seed}; --soak runs all): "
                                     + ", ".join(f"{name} × {count}" for name, count in counts.items()))
+    if _missing:
+        terminalreporter.write_line(f"drivers that are not installed (./dev test drivers does it): {', '.join(sorted(_missing))}")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,0 +1,154 @@
+"""The driver matrix: runs a driver's program somewhere, compares what it printed scenario by scenario, keeps the score."""
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+from drivers import build, registry
+from drivers.registry import Driver
+
+from .pair import Pair
+from .workspace import die_with_parent
+
+E2E = Path(__file__).resolve().parents[1]
+MODES = ("transaction", "session")
+RUN_S_MAX = 120
+
+# (driver, scenario, mode) → what is shown at the end of the run.
+SCORE: dict[tuple[str, str, str], str] = {}
+
+
+def with_schema(pair: Pair) -> Pair:
+    """The programs' tables on both sides, replicated as an application's own are."""
+    text = (registry.HERE / "schema.sql").read_text()
+    for server in pair.sides.values():
+        server.sql(text)
+    pair.blue.sql("ALTER PUBLICATION turnout_fwd ADD TABLE drivers.items, drivers.entries")
+    pair.green.sql("ALTER SUBSCRIPTION turnout_fwd REFRESH PUBLICATION", user="turnout")
+    pair.green.wait_for("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
+    return pair
+
+
+class Results:
+    """Lines of one run; in a loop, of many rounds."""
+
+    def __init__(self, lines: list[str], errors: str, code: int | None) -> None:
+        self.errors, self.code = errors, code
+        self.rounds: dict[str, list[dict[str, Any]]] = {}
+        for line in lines:
+            parsed = json.loads(line)
+            self.rounds.setdefault(parsed["scenario"], []).append(parsed)
+
+    def only(self, scenario: str) -> dict[str, Any]:
+        found = self.rounds.get(scenario, [])
+        return found[0] if len(found) == 1 else {"scenario": scenario, "error": f"was printed {len(found)} times\n{self.errors[-2000:]}"}
+
+
+def command_of(driver: Driver, *words: str) -> list[str]:
+    missing = driver.missing()
+    assert not missing, f"{driver.name} needs {', '.join(missing)}: ./dev test drivers installs what is packaged"
+    return [*build.made(driver), *words]
+
+
+def run(driver: Driver, port: int, *scenarios: str) -> Results:
+    process = subprocess.run(command_of(driver, *scenarios), env=registry.environment(port) | driver.environment, cwd=E2E, text=True,
+                             stdin=subprocess.DEVNULL, capture_output=True, timeout=RUN_S_MAX, check=False,
+                             preexec_fn=die_with_parent(signal.SIGKILL))
+    return Results(process.stdout.splitlines(), process.stderr, process.returncode)
+
+
+class Loop:
+    """A program that repeats its movable scenarios until it is told to stop."""
+
+    def __init__(self, driver: Driver, port: int, home: Path) -> None:
+        self._stop, self._out, self._err = (home / f"{driver.name}.{end}" for end in ("stop", "out", "err"))
+        self._driver = driver
+        with open(self._out, "wb") as out, open(self._err, "wb") as err:
+            self._process = subprocess.Popen(command_of(driver, "loop"), stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=E2E,
+                                             env=registry.environment(port) | driver.environment | {"DRIVER_STOP": str(self._stop)},
+                                             preexec_fn=die_with_parent(signal.SIGKILL))
+
+    def lines(self) -> int:
+        return self._out.read_bytes().count(b"\n")
+
+    def wait_lines(self, more: int, seconds: float = 60) -> None:
+        """Until that many more scenarios have run."""
+        wanted, deadline = self.lines() + more, time.monotonic() + seconds
+        while self.lines() < wanted:
+            assert self._process.poll() is None, f"{self._driver.name} ended: {self._err.read_text()[-2000:]}"
+            assert time.monotonic() < deadline, f"{self._driver.name} is stuck: {self._err.read_text()[-2000:]}"
+            time.sleep(0.02)
+
+    def stop(self) -> Results:
+        self._stop.touch()
+        try:
+            code = self._process.wait(RUN_S_MAX)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"{self._driver.name} did not end: {self._err.read_text()[-2000:]}") from None
+        return Results(self._out.read_text().splitlines(), self._err.read_text(), code)
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+class Direct:
+    """What a driver's program prints without a proxy: run once for all that is compared with it."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._known, self._lock = port, {}, threading.Lock()  # type: ignore[var-annotated]
+
+    def of(self, driver: Driver) -> Results:
+        with self._lock:
+            if driver.name not in self._known:
+                results = run(driver, self._port)
+                for scenario in driver.scenarios:
+                    line = results.only(scenario)
+                    assert "error" not in line, f"{driver.name} {scenario} fails without a proxy: {line['error']}\n{results.errors[-2000:]}"
+                extra = results.rounds.keys() - set(driver.scenarios)
+                assert not extra, f"{driver.name} shows {extra}, which the registry does not know"
+                self._known[driver.name] = results
+            return self._known[driver.name]  # type: ignore[no-any-return]
+
+
+def differences(direct: Any, here: Any, path: str = "") -> Iterator[str]:
+    """Where two results part, in words short enough to read."""
+    if isinstance(direct, list) and isinstance(here, list):
+        for index in range(max(len(direct), len(here))):
+            yield from differences(direct[index] if index < len(direct) else "(nothing)", here[index] if index < len(here) else "(nothing)",
+                                   f"{path}[{index}]")
+    elif isinstance(direct, dict) and isinstance(here, dict):
+        for key in sorted(direct.keys() | here.keys()):
+            yield from differences(direct.get(key), here.get(key), f"{path}.{key}")
+    elif direct != here:
+        yield f"{path}: direct {str(direct)[:300]!r}, through Turnout {str(here)[:300]!r}"
+
+
+def table() -> list[str]:
+    """Driver × scenario × mode: t and s for equal in transaction and session mode, ≠ for different, . for not run."""
+    if not SCORE:
+        return []
+    drivers = [name for name in registry.DRIVERS if any(cell[0] == name for cell in SCORE)]
+    lines = ["driver matrix (equal to direct in t: transaction, s: session mode; ≠ different, k known to differ, . left out)"]
+    width = max(len(name) for name in drivers)
+    for name in drivers:
+        cells = []
+        for scenario in registry.DRIVERS[name].scenarios:
+            marks = "".join({"equal": mode[0], "known": "k", "different": "≠"}.get(SCORE.get((name, scenario, mode), ""), ".") for mode in MODES)
+            cells.append(f"{scenario} {marks}")
+        lines.append(f"  {name:{width}}  " + "  ".join(cells))
+    counts = {mark: sum(value == mark for value in SCORE.values()) for mark in ("equal", "known", "different")}
+    lines.append(f"  {len(SCORE)} cells: {counts['equal']} equal, {counts['known']} known to differ, {counts['different']} different")
+    known = [cell for cell, mark in SCORE.items() if mark == "known"]
+    for reason in dict.fromkeys(registry.KNOWN_DIFFERENT[cell] for cell in known):
+        cells = [" ".join(cell) for cell in known if registry.KNOWN_DIFFERENT[cell] == reason]
+        lines.append(f"  known: {reason}: {', '.join(cells)}")
+    return lines

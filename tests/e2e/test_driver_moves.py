@@ -1,0 +1,59 @@
+"""Drivers at work while cutovers and rollbacks run: no error, and every round as it is without a proxy."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Fresh
+from drivers.registry import DRIVERS, KNOWN_DIFFERENT
+from harness.checks import assert_report, assert_writer
+from harness.matrix import Direct, Loop, differences, with_schema
+
+# Fewer server connections than the parallel sessions, so that they have to share.
+CHANGES: dict[str, Any] = {"pool": {"mode": "transaction", "size": 8}}
+LOOPS = [driver.name for driver in DRIVERS.values() if driver.loops]
+
+
+def moving(names: list[str], fresh: Fresh, home: Path, moves: int) -> None:
+    """Programs loop while the writer goes to and fro; each round of each of them must be as it is directly."""
+    turnout = fresh.turnout
+    direct = Direct(with_schema(fresh.pair).blue.port)
+    expected = {name: direct.of(DRIVERS[name]) for name in names}
+    loops = {name: Loop(DRIVERS[name], turnout.port, home) for name in names}
+    try:
+        for loop in loops.values():
+            loop.wait_lines(12)  # warm: statements prepared, types looked up
+        for number in range(moves):
+            verb, to = (("cutover", "green"), ("rollback", "blue"))[number % 2]
+            report = turnout.ask(verb, "app")
+            assert_report(report, verb)
+            assert report["writer"] == to
+            for loop in loops.values():
+                loop.wait_lines(12)
+        results = {name: loop.stop() for name, loop in loops.items()}
+    finally:
+        for loop in loops.values():
+            loop.kill()
+    complaints = []
+    for name, result in results.items():
+        assert result.code == 0, result.errors[-2000:]
+        for scenario, rounds in result.rounds.items():
+            if (name, scenario, "transaction") in KNOWN_DIFFERENT:  # without a move, too: the matrix watches over that
+                continue
+            for number, line in enumerate(rounds):
+                complaints += [f"{name} {scenario} round {number}: {found}" for found in differences(expected[name].only(scenario), line)]
+    assert not complaints, f"{len(complaints)} differences, the first ones:\n" + "\n".join(complaints[:10])
+    assert_writer(fresh.pair, turnout, "blue" if moves % 2 == 0 else "green")
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", LOOPS)
+def test_moves_under_a_driver(fresh: Fresh, tmp_path: Path, name: str) -> None:
+    moving([name], fresh, tmp_path, moves=2)
+
+
+@pytest.mark.soak
+def test_many_moves_under_all_drivers(fresh: Fresh, tmp_path: Path) -> None:
+    moving(LOOPS, fresh, tmp_path, moves=12)
