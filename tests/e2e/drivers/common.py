@@ -57,6 +57,7 @@ def in_parallel(work: Callable[[int], Any]) -> list[Any]:
 class Program:
     def __init__(self, owner: str, connect: Callable[[], Any], close: Callable[[Any], None] = lambda connection: connection.close()) -> None:
         self.owner, self.connect, self._close = owner, connect, close
+        self.settle: Scenario = lambda connection: None  # after each scenario: a transaction left open would wait for its own other sessions
         self._scenarios: dict[str, Scenario] = {}
         self._movable: set[str] = set()
         self._connection: Any = None
@@ -79,6 +80,7 @@ class Program:
             if self._connection is None:
                 self._connection = self.connect()
             line["result"] = self._scenarios[name](self._connection)
+            self.settle(self._connection)
         except Exception as error:  # a scenario that breaks must not take the others along
             line["error"] = f"{type(error).__name__}: {error}".strip()
             traceback.print_exc()

@@ -12,6 +12,7 @@ class Dbapi:
     def __init__(self, program: Program, error: type[Exception], sqlstate: Callable[[Any], str], mark: str = "%s",
                  autocommit: Callable[[Any, bool], None] = lambda connection, on: setattr(connection, "autocommit", on)) -> None:
         self.program, self.error, self.sqlstate, self.mark, self.autocommit = program, error, sqlstate, mark, autocommit
+        program.settle = lambda connection: connection.rollback()
         for name in ("transactions", "prepared", "errors", "types", "batch", "parallel"):
             program.add(name, getattr(self, name), movable=True)
         for name in ("user_types", "parameters", "resets", "held_cursors", "session_state", "large_objects"):
