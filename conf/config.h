@@ -48,21 +48,21 @@ struct Login {
 
 struct Pool {
   PoolMode mode = PoolMode::transaction;
-  std::uint32_t size = 20;                     // server connections of one (side, database, user, access), all workers
-  std::uint32_t wait_ms_max = 120'000;         // a session waits this long for a server connection
-  std::uint32_t idle_ms_max = 600'000;         // an idle server connection older than this is closed; 0 = never
-  std::uint32_t lifetime_ms_max = 3'600'000;   // closed when idle after this age; 0 = never
-  std::uint32_t connect_ms_max = 10'000;       // TCP + TLS + login of one server connection
-  std::uint32_t prepared_statements_max = 500; // kept prepared on one server connection; least recently used closed
+  std::uint32_t size = 20;                      // server connections of one (side, database, user, access), all workers
+  std::uint32_t wait_ms_max = 120'000;          // a session waits this long for a server connection
+  std::uint32_t idle_ms_max = 600'000;          // an idle server connection older than this is closed; 0 = never
+  std::uint32_t lifetime_ms_max = 3'600'000;    // closed when idle after this age; 0 = never
+  std::uint32_t connect_ms_max = 10'000;        // TCP + TLS + login of one server connection
+  std::uint32_t prepared_statements_max = 500;  // kept prepared on one server connection; least recently used closed
 };
 
 struct Limits {
-  std::uint32_t clients_max = 10'000;              // of the deployment; one more gets 53300
-  std::uint32_t login_ms_max = 15'000;             // from accept to ReadyForQuery's predecessor, absolute
-  std::uint32_t idle_in_transaction_ms_max = 0;    // 0 = off
-  std::uint32_t client_idle_ms_max = 0;            // 0 = off
-  std::uint64_t message_bytes_max = 1'073'741'823; // one message; Postgres' own limit is 1 GiB - 1
-  std::uint32_t startup_bytes_max = 10'000;        // Postgres' own limit
+  std::uint32_t clients_max = 10'000;                           // of the deployment; one more gets 53300
+  std::uint32_t login_ms_max = 15'000;                          // from accept to ReadyForQuery's predecessor, absolute
+  std::uint32_t idle_in_transaction_ms_max = 0;                 // 0 = off
+  std::uint32_t client_idle_ms_max = 0;                         // 0 = off
+  std::uint64_t message_bytes_max = 1'073'741'823;              // one message; Postgres' own limit is 1 GiB - 1
+  std::uint32_t startup_bytes_max = 10'000;                     // Postgres' own limit
   std::uint32_t buffered_message_bytes_max = 16 * 1024 * 1024;  // messages that must be whole (Query, Parse)
 };
 
@@ -73,20 +73,22 @@ struct Hold {
 };
 
 struct Cutover {
-  std::uint32_t lag_ms_max = 100;              // heartbeat lag at start
+  std::uint32_t lag_ms_max = 100;  // heartbeat lag at start
   std::uint64_t lag_bytes_max = 1024ULL * 1024;
-  std::uint32_t transaction_ms_max = 2'000;    // no older transaction at start
+  std::uint32_t transaction_ms_max = 2'000;  // no older transaction at start
   std::uint32_t drain_ms_max = 1'500;
   std::uint32_t proof_ms_max = 2'000;
-  std::uint32_t window_ms_max = 5'000;         // hold to resume, hard; then reverting. > drain + proof
+  std::uint32_t window_ms_max = 5'000;  // hold to resume, hard; then reverting. > drain + proof
   std::uint32_t cooling_ms = 72u * 3600 * 1000;
   std::uint64_t slot_retained_bytes_max = 8ULL * 1024 * 1024 * 1024;
+  std::uint32_t check_interval_ms = 30'000;                // of the preflight that runs by itself; 0 = never
+  std::uint32_t rehearsal_ms_max = 7u * 24 * 3600 * 1000;  // an older rehearsal does not count
 };
 
 struct Ramp {
   TokenPolicy policy = TokenPolicy::session;
-  std::uint32_t bounded_ms = 200;              // policy bounded
-  std::uint32_t sample_ms = 10;                // period of the position sampler while a ramp is on
+  std::uint32_t bounded_ms = 200;                     // policy bounded
+  std::uint32_t sample_ms = 10;                       // period of the position sampler while a ramp is on
   std::uint64_t lag_bytes_max = 16ULL * 1024 * 1024;  // green leaves the read set beyond this for two samples
   std::vector<std::uint32_t> ladder = {1, 10, 25, 50, 100};
   std::uint32_t hold_ms = 600'000;
@@ -110,10 +112,10 @@ struct Deployment {
   Login admin;
   Replication replication;
   ClientAuth auth = ClientAuth::scram_sha_256;
-  std::string users_file;                  // PgBouncer's userlist; may be empty with trust
+  std::string users_file;  // PgBouncer's userlist; may be empty with trust
   std::string hba_file;
-  std::vector<std::string> databases;      // of a cutover; empty = all that green subscribes to
-  std::vector<std::string> waive;          // preflight checks waived for good, by name
+  std::vector<std::string> databases;  // of a cutover; empty = all that green subscribes to
+  std::vector<std::string> waive;      // preflight checks waived for good, by name
   Pool pool;
   Limits limits;
   Hold hold;
@@ -124,9 +126,9 @@ struct Deployment {
 };
 
 struct Control {
-  Address listen;                 // default 127.0.0.1:6480
-  std::string token_file;         // required when listen is neither loopback nor unix
-  std::string token;              // its content, trimmed
+  Address listen;          // default 127.0.0.1:6480
+  std::string token_file;  // required when listen is neither loopback nor unix
+  std::string token;       // its content, trimmed
   std::string state_dir = "/var/lib/turnout";
 };
 
@@ -134,8 +136,8 @@ struct Config {
   std::string file;
   std::vector<Deployment> deployments;
   Control control;
-  std::uint32_t workers = 0;      // 0 = one a core
-  std::string log_level = "info"; // trace debug info warn error
+  std::uint32_t workers = 0;       // 0 = one a core
+  std::string log_level = "info";  // trace debug info warn error
 };
 
 }  // namespace turnout::conf

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "conf/address.h"
+#include "conf/check_names.h"
 #include "conf/quantity.h"
 
 namespace turnout::conf {
@@ -88,6 +89,10 @@ void check_users(const Deployment& deployment, Walker& walker) {
 // In the order of time: the drain and the proof lie inside the window, or the deadline would cut every attempt short.
 void check_cutover(const Deployment& deployment, Walker& walker) {
   const auto& cutover = deployment.cutover;
+  if (cutover.check_interval_ms != 0 && cutover.check_interval_ms < 1'000) {
+    walker.add_at_key(key_of(deployment, "cutover.check_interval"),
+                      "is too short: 1s at least, or 0 for never; each run asks both servers some fifty questions");
+  }
   const std::uint64_t steps_ms = std::uint64_t{cutover.drain_ms_max} + cutover.proof_ms_max;
   if (cutover.window_ms_max > steps_ms) return;
   const auto window = key_of(deployment, "cutover.window");
@@ -162,12 +167,7 @@ void check_databases(const Deployment& deployment, Walker& walker) {
     }
   }
   for (const auto& name : deployment.waive) {
-    const bool is_check_name =
-        std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || c == '_' || c == '.'; });
-    if (!is_check_name) {
-      walker.add_at_key(key_of(deployment, "waive"),
-                        "\"" + name + "\" is not a check's name, such as superuser_sessions");
-    }
+    if (!is_check_name(name)) walker.add_at_key(key_of(deployment, "waive"), no_such_check(name));
   }
 }
 

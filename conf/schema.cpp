@@ -96,6 +96,8 @@ void read_cutover(Section section, Cutover& cutover) {
   section.duration("window", cutover.window_ms_max, {1, 3600 * second_ms});
   section.duration("cooling", cutover.cooling_ms, {0, 40 * day_ms});
   section.bytes("slot_retained_size", cutover.slot_retained_bytes_max, {1, kib * kib * gib});
+  section.duration("check_interval", cutover.check_interval_ms, {0, day_ms});
+  section.duration("rehearsal_age", cutover.rehearsal_ms_max, {1, 40 * day_ms});
   section.finish();
 }
 

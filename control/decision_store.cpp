@@ -64,6 +64,13 @@ const Record* newest(const std::vector<Record>& records, RecordKind kind, std::s
   return nullptr;
 }
 
+const Record* newest_with(const std::vector<Record>& records, RecordKind kind, std::string_view key) {
+  for (auto record = records.rbegin(); record != records.rend(); ++record) {
+    if (record->kind == kind && record->data.contains(key)) return &*record;
+  }
+  return nullptr;
+}
+
 drain::Recovered recover(const std::vector<Record>& records) {
   drain::Recovered found;
   drain::Side writer = drain::Side::blue;        // before the epoch that is being read

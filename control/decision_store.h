@@ -19,11 +19,11 @@ namespace turnout::control {
 
 enum class RecordKind : std::uint8_t {
   begin,     // {direction, who}: an attempt has begun
-  facts,     // what later steps need after a crash: databases, streams, slots
+  facts,     // what later steps need after a crash: databases, streams, slots; then {schema}: fingerprints
   undo,      // {side, …}: settings of a server before we changed them (server_settings.h)
   restored,  // {side}: they are back as they were
   decision,  // {decision, …}; written by decide() only
-  end,       // {outcome, writer}: the attempt is closed
+  end,       // {outcome, writer, at_s}: the attempt is closed; seconds since 1970
   binding,   // {blue, green: {address, identifier}}: which servers the two sides are
 };
 [[nodiscard]] const char* name(RecordKind kind);
@@ -59,6 +59,8 @@ class DecisionStore {
 // The newest record of that kind, of any epoch, for which `data[key] == value` (key "" = any).
 [[nodiscard]] const Record* newest(const std::vector<Record>& records, RecordKind kind, std::string_view key = "",
                                    std::string_view value = "");
+// The newest record of that kind that has `key` at all.
+[[nodiscard]] const Record* newest_with(const std::vector<Record>& records, RecordKind kind, std::string_view key);
 [[nodiscard]] std::string text_of(const boost::json::object& data, std::string_view key);  // "" when absent
 
 }  // namespace turnout::control

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <ctime>
 #include <fstream>
 #include <thread>
 #include <utility>
@@ -53,7 +54,11 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                                 [this](std::string text) {
                                   spdlog::warn("{}: {}", name_, text);
                                   shared_.events.add("ramp", {{"deployment", name_}, {"text", text}});
-                                }}) {}
+                                }}),
+      readiness_(Readiness::Context{[this](const std::atomic<bool>& give_up) { return look_by_itself(give_up); },
+                                    [this] { return this->config().waive; },
+                                    [this] { return this->config().cutover.check_interval_ms; },
+                                    [this](const Readiness::Report& now) { readiness_changed(now); }}) {}
 
 DeploymentControl::~DeploymentControl() {
   stop();
@@ -100,6 +105,7 @@ void DeploymentControl::start() {
     executor_.post(event_of(drain::EventKind::operator_finish));
   }
   sampler_.start();
+  readiness_.start();
 }
 
 // The store, the databases' own journals and the configuration must tell one story; else nobody may write.
@@ -119,6 +125,7 @@ std::string DeploymentControl::doubt_at_start(const std::vector<Record>& records
 void DeploymentControl::stop() {
   if (!started_) return;
   started_ = false;
+  readiness_.stop();
   sampler_.stop();
   executor_.stop();
   shelf_.close_all();
@@ -133,6 +140,34 @@ void DeploymentControl::reload(const conf::Deployment& fresh) {
     executor_.set_limits(limits_of(fresh, 0));
     shelf_.reconfigure(fresh);
   }
+  readiness_.forget();
+}
+
+// Nothing while something else is under way, or when there is nothing to be ready for.
+std::optional<std::vector<Check>> DeploymentControl::look_by_itself(const std::atomic<bool>& give_up) {
+  const auto state = executor_.state();
+  if (!config().green || state.is_running() || state.phase == drain::Phase::finished) return std::nullopt;
+  const std::unique_lock one(preparing_, std::try_to_lock);
+  if (!one.owns_lock()) return std::nullopt;
+  auto checks = run_checks(steps_.context(), state.writer, true, give_up);
+  if (executor_.state().is_running()) return std::nullopt;
+  return checks;
+}
+
+void DeploymentControl::readiness_changed(const Readiness::Report& now) {
+  std::string because;
+  for (const auto& name : now.refusals) because += (because.empty() ? "" : ", ") + name;
+  const bool is_way_back = executor_.state().writer == router::Side::green;
+  const std::string what = is_way_back ? "rollback" : "cutover";
+  if (now.refusals.empty()) {
+    spdlog::info("{}: ready for a {}", name_, what);
+    shared_.events.add("readiness", {{"deployment", name_}, {"ready", true}, {"verb", what}});
+    return;
+  }
+  const auto text = what + (is_way_back ? " unavailable since " + now.since : " not possible") + ": " + because;
+  spdlog::warn("{}: {}", name_, text);
+  shared_.events.add(is_way_back ? "alarm" : "readiness",
+                     {{"deployment", name_}, {"ready", false}, {"verb", what}, {"text", text}});
 }
 
 bool DeploymentControl::ready() const {
@@ -181,8 +216,9 @@ StepAnswer DeploymentControl::run_step(const drain::Action& action, const std::a
     return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
   };
   if (action.step == drain::Step::run_preflight) {
+    readiness_.give_way();
     const std::lock_guard one(preparing_);
-    auto checks = run_checks(steps_.context(), action.from, false);
+    auto checks = run_checks(steps_.context(), action.from, false, cancelled);
     auto waive = config().waive;
     waive.insert(waive.end(), mine->waive.begin(), mine->waive.end());
     const auto failed = refusals(checks, waive);
@@ -217,11 +253,11 @@ StepAnswer DeploymentControl::run_step(const drain::Action& action, const std::a
   if (action.step == drain::Step::record_end) {
     const auto state = executor_.state();
     const auto outcome = state.road == drain::Road::commit ? drain::Outcome::committed : state.outcome;
-    return answer_of(
-        shared_.store.append({name_,
-                              action.epoch,
-                              RecordKind::end,
-                              {{"outcome", drain::name(outcome)}, {"writer", router::name(state.writer)}}}));
+    return answer_of(shared_.store.append(
+        {name_,
+         action.epoch,
+         RecordKind::end,
+         {{"outcome", drain::name(outcome)}, {"writer", router::name(state.writer)}, {"at_s", std::time(nullptr)}}}));
   }
   return steps_.run(action, *mine, cancelled);
 }
@@ -254,6 +290,7 @@ void DeploymentControl::changed(const drain::State& before, const drain::State& 
                                  {"reason", now.reason}});
   }
   if (!ended) return;
+  readiness_.forget();
   // A refusal has had no step that reports.
   if (now.outcome == drain::Outcome::refused || now.outcome == drain::Outcome::planned ||
       !std::filesystem::exists(report_file(now.epoch, ".json"))) {

@@ -20,6 +20,7 @@
 #include "control/executor.h"
 #include "control/operations.h"
 #include "control/postgres_steps.h"
+#include "control/readiness.h"
 #include "control/route_book.h"
 #include "control/sampler.h"
 #include "control/shelf.h"
@@ -66,6 +67,9 @@ class DeploymentControl : private Runner {
   void publish(const drain::Action& action) override;
   void changed(const drain::State& before, const drain::State& now, const std::string& note) override;
 
+  [[nodiscard]] boost::json::object readiness_text(const drain::State& state) const;
+  [[nodiscard]] std::optional<std::vector<Check>> look_by_itself(const std::atomic<bool>& give_up);
+  void readiness_changed(const Readiness::Report& now);
   [[nodiscard]] std::string doubt_at_start(const std::vector<Record>& records, drain::Recovered& log);
   [[nodiscard]] StepAnswer run_step(const drain::Action& action, const std::atomic<bool>& cancelled);
   [[nodiscard]] std::shared_ptr<Attempt> attempt(std::uint64_t epoch);
@@ -91,12 +95,14 @@ class DeploymentControl : private Runner {
   std::vector<double> pauses_s_;
   bool started_ = false;
   std::mutex preparing_;  // one `prepare` or preflight at a time
+  const std::atomic<bool> never_{false};
 
   Shelf shelf_;
   RouteBook routes_;
   PostgresSteps steps_;
   Executor executor_;
   Sampler sampler_;
+  Readiness readiness_;
 };
 
 }  // namespace turnout::control

@@ -1,9 +1,11 @@
 // What an operator may ask of one deployment. Each verb that changes something is in the audit log first.
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <fstream>
 #include <sstream>
 
+#include "conf/check_names.h"
 #include "control/access.h"
 #include "control/blockers.h"
 #include "control/deployment_control.h"
@@ -80,6 +82,24 @@ boost::json::object DeploymentControl::status() const {
     out["lag_bytes"] = lag.bytes;
     out["lag_seconds"] = lag.seconds;
   }
+  if (deployment.green) out["readiness"] = readiness_text(state);
+  return out;
+}
+
+// {"ready": true, false or null for not known, …}: could a cutover, or the way back, begin now?
+boost::json::object DeploymentControl::readiness_text(const drain::State& state) const {
+  boost::json::object out{{"verb", state.writer == router::Side::blue ? "cutover" : "rollback"}, {"ready", nullptr}};
+  const auto newest = readiness_.newest();
+  if (state.is_running() || !newest) return out;
+  boost::json::array because;
+  for (const auto& check : newest->checks) {
+    if (std::find(newest->refusals.begin(), newest->refusals.end(), check.name) == newest->refusals.end()) continue;
+    because.push_back(boost::json::object{{"check", check.name}, {"measured", check.measured}});
+  }
+  out["ready"] = newest->refusals.empty();
+  out["because"] = std::move(because);
+  out["since"] = newest->since;
+  out["checked_at"] = newest->at;
   return out;
 }
 
@@ -97,6 +117,7 @@ Operations::Gauges DeploymentControl::gauges() const {
   gauges.lag_bytes = lag.bytes;
   gauges.lag_seconds = lag.seconds;
   gauges.slot_retained_bytes = lag.slot_retained_bytes;
+  if (const auto newest = readiness_.newest(); newest) gauges.ready_to_move = newest->refusals.empty() ? 1 : 0;
   const std::lock_guard guard(mutex_);
   if (!doubt_.empty()) gauges.phase = "unknown";
   gauges.pauses_s = pauses_s_;
@@ -106,8 +127,9 @@ Operations::Gauges DeploymentControl::gauges() const {
 Answer DeploymentControl::preflight(bool rollback) {
   const auto state = executor_.state();
   if (state.is_running()) return conflict("a cutover is running: its report will carry the checks");
+  readiness_.give_way();
   const std::lock_guard one(preparing_);
-  auto checks = run_checks(steps_.context(), rollback ? router::Side::green : state.writer, false);
+  auto checks = run_checks(steps_.context(), rollback ? router::Side::green : state.writer, false, never_);
   const auto failed = refusals(checks, config().waive);
   auto answer = ok({{"deployment", name_}, {"go", failed.empty()}, {"checks", to_json(checks)}});
   if (!failed.empty()) answer.exit_code = code(ExitCode::refused);
@@ -119,11 +141,13 @@ Answer DeploymentControl::prepare(const std::string& who) {
   if (state.is_running()) return conflict("a cutover is running and prepares by itself");
   if (is_final(state.phase)) return conflict("finished: there is no pair any more");
   if (auto failed = audited("prepare", who, {})) return *failed;
+  readiness_.give_way();
   const std::lock_guard one(preparing_);
   Attempt scratch;
   scratch.epoch = state.epoch;
   boost::json::array done;
   const auto error = prepare_pair(steps_.context(), scratch, state.writer, done);
+  readiness_.forget();
   if (!error.empty()) {
     auto answer = problem(422, "prepare", "Not everything could be prepared", error);
     answer.exit_code = code(ExitCode::refused);
@@ -166,9 +190,13 @@ Answer DeploymentControl::cutover(const CutoverOptions& options) {
                     (options.rollback ? "there is nothing to roll back" : "use rollback to go back"));
   }
   if (routes_.is_paused()) return conflict("the deployment is paused: resume it first");
+  for (const auto& name : options.waive) {
+    if (!conf::is_check_name(name)) return problem(400, "bad_argument", "No such check", conf::no_such_check(name));
+  }
   if (options.dry_run) {
+    readiness_.give_way();
     const std::lock_guard one(preparing_);
-    auto checks = run_checks(steps_.context(), from, false);
+    auto checks = run_checks(steps_.context(), from, false, never_);
     auto waive = config().waive;
     waive.insert(waive.end(), options.waive.begin(), options.waive.end());
     const auto failed = refusals(checks, waive);

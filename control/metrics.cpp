@@ -151,6 +151,7 @@ void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
   Family epoch("turnout_cutover_epoch", "Number of the latest cutover attempt", gauge);
   Family lag_bytes("turnout_replication_lag_bytes", "How far green is behind", gauge);
   Family lag_seconds("turnout_replication_lag_seconds", "How far green is behind", gauge);
+  Family movable("turnout_ready_to_move", "1 when the preflight that runs by itself finds nothing in the way", gauge);
   Family retained("turnout_slot_retained_bytes", "WAL that the replication slots keep", gauge);
   MetricFamily pauses{
       "turnout_cutover_pause_seconds", "Longest pause of each finished cutover", MetricType::Histogram, {}};
@@ -167,10 +168,11 @@ void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
     epoch.add({{"deployment", name}}, gauges.epoch);
     lag_bytes.add({{"deployment", name}}, gauges.lag_bytes);
     lag_seconds.add({{"deployment", name}}, gauges.lag_seconds);
+    if (gauges.ready_to_move >= 0) movable.add({{"deployment", name}}, gauges.ready_to_move == 1 ? 1.0 : 0.0);
     retained.add({{"deployment", name}}, gauges.slot_retained_bytes);
     pauses.metric.push_back(pause_histogram(gauges));
   }
-  for (auto* family : {&ramp, &actual, &writer, &phase, &epoch, &lag_bytes, &lag_seconds, &retained}) {
+  for (auto* family : {&ramp, &actual, &writer, &phase, &epoch, &lag_bytes, &lag_seconds, &movable, &retained}) {
     all.push_back(std::move(family->family));
   }
   all.push_back(std::move(pauses));

@@ -13,8 +13,9 @@ namespace turnout::control {
 struct Operations::Impl {
   Impl(const conf::Config& first, proxy::Proxy& the_proxy) : config(first), proxy(the_proxy) {}
 
-  // Deployments come to be in start(): before it nothing of ours may touch a server or state_dir.
-  conf::Config config;
+  // Deployments come to be in start(): before it nothing of ours may touch a server or state_dir. They stay the same
+  // while the process lives; a reload changes what is in them.
+  const conf::Config config;
   proxy::Proxy& proxy;
   EventLog events;
   std::unique_ptr<LocalStore> store;
@@ -30,7 +31,7 @@ struct Operations::Impl {
 
   [[nodiscard]] Answer unknown(const std::string& name) const {
     std::string names;
-    for (const auto& one : config.deployments) names += (names.empty() ? "" : ", ") + one.name;
+    for (const auto& one : deployments) names += (names.empty() ? "" : ", ") + one->name();
     return problem(404, "no_deployment", "No such deployment",
                    "There is no deployment '" + name + "'; there is: " + names + ".");
   }
@@ -67,7 +68,6 @@ void Operations::stop() {
 }
 
 void Operations::reload(const conf::Config& config) {
-  impl_->config = config;
   for (std::size_t index = 0; index < impl_->deployments.size() && index < config.deployments.size(); ++index) {
     impl_->deployments[index]->reload(config.deployments[index]);
   }

@@ -79,6 +79,7 @@ class Operations {
     std::string deployment, phase, writer;
     std::uint64_t epoch = 0;
     double ramp_ratio = 0, ramp_actual_ratio = 0;
+    int ready_to_move = -1;  // 1: the preflight that runs by itself found nothing in the way; -1: not known
     double lag_bytes = 0, lag_seconds = 0, slot_retained_bytes = 0;
     std::vector<double> pauses_s;  // longest pause of each finished cutover since start
   };

@@ -4,11 +4,12 @@
 
 namespace turnout::control {
 
-std::vector<Check> run_checks(StepContext& context, router::Side from, bool quick) {
-  Look look(context, from);
+std::vector<Check> run_checks(StepContext& context, router::Side from, bool quick, const std::atomic<bool>& give_up) {
+  Look look(context, from, give_up);
   check_servers(look);
-  check_streams(look);
+  check_streams(look, quick);
   check_schemas(look);
+  check_parity(look);
   check_roles(look, quick);
   check_sessions(look);
   return std::move(look.checks);

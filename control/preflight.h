@@ -4,6 +4,7 @@
 // check that could not look never passes.
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include "control/check.h"
@@ -11,7 +12,9 @@
 
 namespace turnout::control {
 
-// `from` is the side that owns writes now. `quick` leaves out what asks for logins.
-[[nodiscard]] std::vector<Check> run_checks(StepContext& context, router::Side from, bool quick);
+// `from` is the side that owns writes now. `quick` leaves out what tries something out: logins, a subscription. Once
+// `give_up` is set, what is left of the list fails at once.
+[[nodiscard]] std::vector<Check> run_checks(StepContext& context, router::Side from, bool quick,
+                                            const std::atomic<bool>& give_up);
 
 }  // namespace turnout::control

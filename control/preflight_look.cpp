@@ -8,8 +8,12 @@ namespace {
 constexpr std::uint32_t connect_ms_max = 5'000;
 }
 
-Look::Look(StepContext& the_context, router::Side the_writer)
-    : context(the_context), config(the_context.config()), from(the_writer), to(router::other(the_writer)) {
+Look::Look(StepContext& the_context, router::Side the_writer, const std::atomic<bool>& the_give_up)
+    : context(the_context),
+      give_up(the_give_up),
+      config(the_context.config()),
+      from(the_writer),
+      to(router::other(the_writer)) {
   auto found = discover(context.shelf, from, config.databases);
   if (found) {
     topology = std::move(*found);
@@ -32,6 +36,10 @@ std::vector<std::string> Look::databases() const {
 
 std::optional<PgRows> Look::ask(const char* name, router::Side side, const std::string& database,
                                 const std::string& sql, const std::vector<std::string>& parameters) {
+  if (give_up) {
+    fail(name, "not looked: given up", "", "ask again");
+    return std::nullopt;
+  }
   auto loan = context.shelf.take(side, database, connect_ms_max);
   auto rows = !loan                ? PgOutcome<PgRows>(loan.error())
               : parameters.empty() ? (*loan)->query(sql, quiet_ms_max)
@@ -44,6 +52,14 @@ std::optional<PgRows> Look::ask(const char* name, router::Side side, const std::
 
 std::optional<PgRows> Look::ask(const char* name, router::Side side, const std::string& sql) {
   return ask(name, side, any_database(), sql);
+}
+
+std::optional<Names> Look::names(const char* name, router::Side side, const Stream& stream, const char* sql) {
+  const auto rows = ask(name, side, stream.database, sql);
+  if (!rows) return std::nullopt;
+  Names found;
+  for (int row = 0; row < rows->size(); ++row) found.emplace(rows->text(row, 0), rows->text(row, 1));
+  return found;
 }
 
 void Look::pass(const char* name, std::string measured, std::string bound) {

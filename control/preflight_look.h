@@ -1,7 +1,8 @@
 // What the checks share: both servers, what moves, and the list that grows. Internal to the preflight.
 #pragma once
 
-#include <functional>
+#include <atomic>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,11 +12,15 @@
 
 namespace turnout::control {
 
+using Names = std::map<std::string, std::string>;
+
 class Look {
  public:
-  Look(StepContext& context, router::Side from);
+  // Once `give_up` is set no server is asked any more: every question is a FAIL that says so.
+  Look(StepContext& context, router::Side from, const std::atomic<bool>& give_up);
 
   StepContext& context;
+  const std::atomic<bool>& give_up;
   const conf::Deployment config;
   const router::Side from, to;
   Topology topology;
@@ -27,6 +32,8 @@ class Look {
                                           const std::string& sql, const std::vector<std::string>& parameters = {});
   // The same for something that does not belong to one database of the pair.
   [[nodiscard]] std::optional<PgRows> ask(const char* name, router::Side side, const std::string& sql);
+  // First column → second column.
+  [[nodiscard]] std::optional<Names> names(const char* name, router::Side side, const Stream& stream, const char* sql);
   [[nodiscard]] std::string any_database() const;
   [[nodiscard]] std::vector<std::string> databases() const;
 
@@ -41,10 +48,11 @@ class Look {
 // "a, b, c and 12 more"
 [[nodiscard]] std::string some_of(const std::vector<std::string>& items, std::size_t shown = 8);
 
-void check_streams(Look& look);  // replication.*, slot.*, reverse.possible, wal_level
+void check_streams(Look& look, bool quick);  // replication.*, slot.*, reverse.possible, wal_level
 void check_schemas(Look& look);  // replica_identity, schema.parity, types.oids, extensions.parity, sequences.readable
+void check_parity(Look& look);   // settings.parity, partitions, jobs, green.triggers, green.statistics, schema.drift
 void check_roles(Look& look, bool quick);  // roles.parity, privileges, auth.every_user, fence.effective
-void check_servers(Look& look);            // identity, version, green.*, databases.outside
-void check_sessions(Look& look);           // long_transactions, prepared_transactions, bypassing_clients, …
+void check_servers(Look& look);            // identity, version, green.*, databases.outside, rehearsal.recent
+void check_sessions(Look& look);           // long_transactions, running_ddl, bypassing_clients, …
 
 }  // namespace turnout::control

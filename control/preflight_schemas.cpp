@@ -1,6 +1,5 @@
 // Are the two databases the same where it matters: keys, columns, types, extensions, sequences?
 
-#include <map>
 #include <set>
 
 #include "control/preflight_look.h"
@@ -9,18 +8,6 @@
 namespace turnout::control {
 
 namespace {
-
-using Names = std::map<std::string, std::string>;
-
-// First column → second column; nothing when the question failed (the check is a FAIL then).
-std::optional<Names> read_names(Look& look, const char* name, router::Side side, const Stream& stream,
-                                const char* sql) {
-  const auto rows = look.ask(name, side, stream.database, sql);
-  if (!rows) return std::nullopt;
-  Names names;
-  for (int row = 0; row < rows->size(); ++row) names.emplace(rows->text(row, 0), rows->text(row, 1));
-  return names;
-}
 
 // UPDATE and DELETE of such a table fail on the publisher itself.
 constexpr const char* no_identity_sql = R"(
@@ -58,8 +45,8 @@ void check_schema_parity(Look& look) {
   constexpr const char* name = "schema.parity";
   std::vector<std::string> bad;
   for (const auto& stream : look.topology.streams) {
-    const auto here = read_names(look, name, look.from, stream, columns_sql);
-    const auto there = read_names(look, name, look.to, stream, columns_sql);
+    const auto here = look.names(name, look.from, stream, columns_sql);
+    const auto there = look.names(name, look.to, stream, columns_sql);
     if (!here || !there) return;
     for (const auto& [column, kind] : *here) {
       const auto found = there->find(column);
@@ -107,8 +94,8 @@ void check_type_oids(Look& look) {
   std::vector<std::string> bad;
   std::size_t harmless = 0;
   for (const auto& stream : look.topology.streams) {
-    const auto here = read_names(look, name, look.from, stream, types_sql);
-    const auto there = read_names(look, name, look.to, stream, types_sql);
+    const auto here = look.names(name, look.from, stream, types_sql);
+    const auto there = look.names(name, look.to, stream, types_sql);
     const auto carriers = look.ask(name, look.from, stream.database, oid_carriers_sql);
     if (!here || !there || !carriers) return;
     std::set<std::string> differing;
@@ -141,8 +128,8 @@ void check_extensions(Look& look) {
   std::vector<std::string> missing, versions;
   for (const auto& stream : look.topology.streams) {
     constexpr const char* sql = "SELECT extname, extversion FROM pg_extension";
-    const auto here = read_names(look, name, look.from, stream, sql);
-    const auto there = read_names(look, name, look.to, stream, sql);
+    const auto here = look.names(name, look.from, stream, sql);
+    const auto there = look.names(name, look.to, stream, sql);
     if (!here || !there) return;
     for (const auto& [extension, version] : *here) {
       const auto found = there->find(extension);

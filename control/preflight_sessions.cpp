@@ -51,16 +51,42 @@ void check_prepared(Look& look) {
                "COMMIT PREPARED or ROLLBACK PREPARED each of them");
 }
 
-// Everybody on the writer who does not come through Turnout. They will be ended by the fence and kept out.
-void check_strangers(Look& look) {
+// What changes tables while it runs; the locks say so, whoever the statement was sent by.
+void check_ddl(Look& look) {
+  constexpr const char* name = "running_ddl";
+  std::vector<std::string> running;
+  for (const auto& stream : look.topology.streams) {
+    const auto rows = look.ask(
+        name, look.from, stream.database,
+        "SELECT DISTINCT format('pid %s of %s holds %s on %s', a.pid, a.usename, l.mode, l.relation::regclass) FROM "
+        "pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON "
+        "n.oid = c.relnamespace WHERE l.locktype = 'relation' AND l.granted AND a.backend_type = 'client backend' AND "
+        "l.mode IN ('AccessExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock') AND c.relkind IN ('r', 'p', 'm', 'v') "
+        "AND n.nspname <> 'turnout' AND n.nspname !~ '^pg_' AND "
+        "l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "UNION ALL SELECT format('pid %s builds an index on %s', pid, relid::regclass) FROM "
+        "pg_stat_progress_create_index WHERE datname = current_database()");
+    if (!rows) return;
+    for (int row = 0; row < rows->size(); ++row) running.push_back(stream.database + ": " + rows->text(row, 0));
+  }
+  look.verdict(name, Verdict::fail, running, "none", "no migration, no index being built",
+               "wait for it to end; then see that the follower has the same change");
+}
+
+struct Strangers {
+  std::vector<std::string> ordinary, super;
+};
+
+// Everybody on that side who does not come through Turnout.
+std::optional<Strangers> strangers(Look& look, const char* name, router::Side side) {
   const auto sockets = OwnSockets::look();
   std::set<std::int64_t> ours;
-  for (const auto pid : look.context.shelf.pids(look.from)) ours.insert(pid);
-  for (const auto pid : look.context.proxy.write_pids(look.context.index, look.from)) ours.insert(pid);
+  for (const auto pid : look.context.shelf.pids(side)) ours.insert(pid);
+  for (const auto pid : look.context.proxy.write_pids(look.context.index, side)) ours.insert(pid);
   for (const auto& client : look.context.proxy.clients(look.context.index)) {
-    if (client.side == router::name(look.from)) ours.insert(client.server_pid);
+    if (client.side == router::name(side)) ours.insert(client.server_pid);
   }
-  const auto rows = look.ask("bypassing_clients", look.from,
+  const auto rows = look.ask(name, side,
                              "SELECT a.pid, a.usename, coalesce(host(a.client_addr), ''), coalesce(a.client_port, -1), "
                              "a.application_name, r.rolsuper, "
                              "extract(epoch FROM clock_timestamp() - a.backend_start)::float8 FROM pg_stat_activity a "
@@ -68,22 +94,35 @@ void check_strangers(Look& look) {
                              "a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.datname = ANY "
                              "(SELECT json_array_elements_text(" +
                                  quote_literal(json_list(look.databases())) + "::json))");
-  if (!rows) return;
-  std::vector<std::string> ordinary, super;
+  if (!rows) return std::nullopt;
+  Strangers found;
   for (int row = 0; row < rows->size(); ++row) {
     const bool is_ours = ours.contains(rows->integer(row, 0)) ||
                          sockets.contains(rows->text(row, 2), static_cast<int>(rows->integer(row, 3)));
     if (is_ours || rows->number(row, 6) < passing_s) continue;
     auto text = fmt::format("pid {} {} from {} ({})", rows->integer(row, 0), rows->text(row, 1),
                             rows->text(row, 2).empty() ? "local" : rows->text(row, 2), rows->text(row, 4));
-    (rows->boolean(row, 5) ? super : ordinary).push_back(std::move(text));
+    (rows->boolean(row, 5) ? found.super : found.ordinary).push_back(std::move(text));
   }
-  look.verdict("bypassing_clients", Verdict::fail, ordinary, "none",
+  return found;
+}
+
+// On the writer the fence will end them and keep them out.
+void check_strangers(Look& look) {
+  const auto here = strangers(look, "bypassing_clients", look.from);
+  if (!here) return look.fail("superuser_sessions", "could not look", "", "see bypassing_clients");
+  look.verdict("bypassing_clients", Verdict::fail, here->ordinary, "none",
                "every client of these databases comes through Turnout",
                "point them at Turnout; waived: the fence ends them and they cannot come back to this server");
-  look.verdict("superuser_sessions", Verdict::fail, super, "none",
+  look.verdict("superuser_sessions", Verdict::fail, here->super, "none",
                "no superuser logged in beside Turnout: a fence does not hold superusers",
                "let them log out, or waive it if you know what they do");
+  const auto there = strangers(look, "green.connections", look.to);
+  if (!there) return;
+  auto all = there->ordinary;
+  all.insert(all.end(), there->super.begin(), there->super.end());
+  look.verdict("green.connections", Verdict::warn, all, "none", "nobody uses the follower beside Turnout",
+               "a read-only default does not hold who says READ WRITE: see green.no_writes, and who they are");
 }
 
 void check_unmovable(Look& look) {
@@ -103,6 +142,7 @@ void check_unmovable(Look& look) {
 
 void check_sessions(Look& look) {
   check_long_transactions(look);
+  check_ddl(look);
   check_prepared(look);
   check_strangers(look);
   check_unmovable(look);

@@ -253,6 +253,18 @@ std::string make_read_only(StepContext& context, Attempt& attempt, router::Side 
   return "";
 }
 
+// For the check schema.drift, and for the proof after a crash.
+std::string remember_schema(StepContext& context, Attempt& attempt, const Topology& topology) {
+  boost::json::object prints;
+  {
+    const std::lock_guard guard(attempt.mutex);
+    for (const auto& [place, print] : attempt.schema) prints[place] = print;
+  }
+  auto facts = to_json(topology);
+  facts["schema"] = std::move(prints);
+  return context.store.append({context.deployment, attempt.epoch, RecordKind::facts, std::move(facts)});
+}
+
 std::string bind_identities(StepContext& context, const Topology& topology) {
   boost::json::object data;
   for (const auto side : {router::Side::blue, router::Side::green}) {
@@ -291,6 +303,7 @@ std::string prepare_pair(StepContext& context, Attempt& attempt, router::Side fr
   for (const auto& stream : found->streams) {
     if (auto error = DatabasePreparation(context, attempt, from, stream, done).run(); !error.empty()) return error;
   }
+  if (auto error = remember_schema(context, attempt, *found); !error.empty()) return error;
   return make_read_only(context, attempt, router::other(from), done);
 }
 

@@ -147,6 +147,19 @@ std::string count_of_verdicts(const json::array& checks) {
   return text + "\n";
 }
 
+// "app: ready for a cutover", "app: not ready for a cutover: replication.lag (…), jobs (…)"; nothing while not known.
+std::string readiness_line(std::string_view name, const json::value& readiness) {
+  const auto* ready = value_at(readiness, "ready").if_bool();
+  if (ready == nullptr) return "";
+  std::string text = harmless(name) + (*ready ? ": ready for a " : ": not ready for a ") + text_at(readiness, "verb");
+  std::string separator = ": ";
+  for (const auto& one : list_at(readiness, "because")) {
+    text += separator + text_at(one, "check") + " (" + text_at(one, "measured") + ')';
+    separator = ", ";
+  }
+  return wrapped(text, 0);
+}
+
 }  // namespace
 
 std::string one_line(const json::value& value) {
@@ -175,6 +188,7 @@ std::string render_status(const json::value& body) {
                     percent_text(value_at(state, "ramp_percent")), percent_text(value_at(state, "ramp_actual_percent")),
                     side_text(value_at(state, "blue")), side_text(value_at(state, "green"))});
     if (text_at(state, "paused") == "true") notes += harmless(name) + ": paused, all new work waits\n";
+    notes += readiness_line(name, value_at(state, "readiness"));
     for (const std::string_view key : {"why", "reason", "note", "alarm", "rollback"}) {
       const std::string note = text_at(state, key);
       if (!note.empty()) notes += wrapped(harmless(name) + ": " + note, 0);

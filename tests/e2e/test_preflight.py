@@ -1,8 +1,10 @@
 """A cutover that would lose something is refused by a named check that says what to do."""
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Callable, ContextManager, Iterator
 
 import pytest
@@ -10,12 +12,11 @@ import pytest
 from harness.pair import Pair
 from harness.turnout import REFUSED, Turnout
 
-CHANGES: dict[str, Any] = {}
+CHANGES: dict[str, Any] = {"cutover": {"check_interval": "1s"}}
 VERDICTS = {"PASS", "WARN", "FAIL"}
-NAMES = {"replication.active", "replication.lag", "replication.tables_ready", "replication.coverage", "replica_identity",
-         "slot.retained_wal", "long_transactions", "prepared_transactions", "sequences.readable", "roles.parity", "extensions.parity",
-         "version", "types.oids", "green.no_writes", "fence.effective", "identity", "green.capacity", "privileges", "auth.every_user",
-         "bypassing_clients", "unmovable_sessions"}
+# What a waiver may name: the configuration's list.
+LIST = Path(__file__).resolve().parents[2] / "conf" / "check_names.h"
+NAMES = set(re.findall(r'^    "([a-z_.]+)",$', LIST.read_text(), re.M))
 
 
 def checks(turnout: Turnout) -> dict[str, dict[str, Any]]:
@@ -29,7 +30,7 @@ def failed(turnout: Turnout) -> dict[str, dict[str, Any]]:
 
 def test_a_healthy_pair_passes(turnout: Turnout) -> None:
     found = checks(turnout)
-    assert NAMES <= found.keys(), f"missing: {NAMES - found.keys()}"
+    assert NAMES == found.keys(), f"differ: {NAMES ^ found.keys()}"
     for name, check in found.items():
         assert check["verdict"] in VERDICTS, check
         assert {"measured", "bound", "todo"} <= check.keys(), check
@@ -134,6 +135,36 @@ def _role_that_outranks_the_fence(pair: Pair) -> Iterator[None]:
 
 
 @contextmanager
+def _missing_partition(pair: Pair) -> Iterator[None]:
+    for server in (pair.blue, pair.green):
+        server.sql("CREATE TABLE measured (at int PRIMARY KEY) PARTITION BY RANGE (at)")
+        server.sql("CREATE TABLE measured_1 PARTITION OF measured FOR VALUES FROM (0) TO (10)")
+    pair.blue.sql("CREATE TABLE measured_2 PARTITION OF measured FOR VALUES FROM (10) TO (20)")
+    yield
+    for server in (pair.blue, pair.green):
+        server.sql("DROP TABLE measured")
+
+
+@contextmanager
+def _disabled_trigger(pair: Pair) -> Iterator[None]:
+    for server in (pair.blue, pair.green):
+        server.sql("CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END'")
+        server.sql("CREATE TRIGGER stamped BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION stamp()")
+    pair.green.sql("ALTER TABLE notes DISABLE TRIGGER stamped")
+    yield
+    for server in (pair.blue, pair.green):
+        server.sql("DROP TRIGGER stamped ON notes; DROP FUNCTION stamp()")
+
+
+@contextmanager
+def _migration_under_way(pair: Pair) -> Iterator[None]:
+    with pair.blue.connect("postgres", "app") as connection:
+        connection.execute("BEGIN; CREATE INDEX later ON notes (id)")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@contextmanager
 def _write_on_green(pair: Pair) -> Iterator[None]:
     pair.green.sql("INSERT INTO notes (id, body) VALUES (900001, 'errant')")
     yield
@@ -150,6 +181,9 @@ REFUSALS: dict[str, Callable[[Pair], ContextManager[None]]] = {
     "roles.parity": _missing_role,
     "types.oids": _array_of_an_enum,
     "fence.effective": _role_that_outranks_the_fence,
+    "partitions": _missing_partition,
+    "green.triggers": _disabled_trigger,
+    "running_ddl": _migration_under_way,
 }
 
 
@@ -168,6 +202,54 @@ def test_refused_by_name(turnout: Turnout, pair: Pair, name: str) -> None:
     while name in failed(turnout):
         assert time.monotonic() < deadline, f"mended, but still refused: {failed(turnout)[name]}"
         time.sleep(0.2)
+
+
+def test_a_setting_that_differs_is_named(turnout: Turnout, pair: Pair) -> None:
+    pair.green.sql("ALTER DATABASE app SET bytea_output = 'escape'")
+    try:
+        found = checks(turnout)["settings.parity"]
+        assert found["verdict"] == "WARN" and "bytea_output" in found["measured"], found
+    finally:
+        pair.green.sql("ALTER DATABASE app RESET bytea_output")
+
+
+def test_status_says_by_itself_whether_it_could_move(turnout: Turnout, pair: Pair) -> None:
+    def readiness(ready: bool) -> dict[str, Any]:
+        deadline = time.monotonic() + 40
+        while (now := turnout.status()["readiness"])["ready"] is not ready:
+            assert time.monotonic() < deadline, now
+            time.sleep(0.1)
+        return now
+
+    readiness(True)
+    with _subscription_disabled(pair):
+        now = readiness(False)
+        assert "replication.active" in {one["check"] for one in now["because"]}, now
+        assert "not ready for a cutover: replication.active" in " ".join(turnout.cli("status").stdout.split())
+    readiness(True)
+
+
+def test_a_waiver_of_no_check_is_refused(turnout: Turnout) -> None:
+    answer = turnout.cli("cutover", "app", "--waive", "superuser_session", "--yes")
+    assert answer.code == 2, answer
+    assert "superuser_sessions" in answer.stdout + answer.stderr, answer
+    assert turnout.status()["phase"] == "idle"
+
+
+def test_schema_drift_and_rehearsal(turnout: Turnout, pair: Pair) -> None:
+    """Both are about what has been before: nothing, then a preparation and a rehearsal."""
+    turnout.ask("cutover", "app", "--rehearse")
+    found = checks(turnout)
+    assert found["rehearsal.recent"]["verdict"] == "PASS", found["rehearsal.recent"]
+    assert found["schema.drift"]["verdict"] == "PASS", found["schema.drift"]
+    for server in (pair.blue, pair.green):
+        server.sql("ALTER TABLE notes ADD COLUMN drifted int")
+    found = checks(turnout)["schema.drift"]
+    assert found["verdict"] == "WARN" and "app on blue" in found["measured"], found
+    turnout.ask("prepare", "app")
+    assert checks(turnout)["schema.drift"]["verdict"] == "PASS"
+    for server in (pair.blue, pair.green):
+        server.sql("ALTER TABLE notes DROP COLUMN drifted")
 
 
 def test_a_write_on_green_is_found(turnout: Turnout, pair: Pair) -> None:
