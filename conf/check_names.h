@@ -8,7 +8,7 @@
 
 namespace turnout::conf {
 
-inline constexpr std::array<std::string_view, 41> check_names = {
+inline constexpr std::array<std::string_view, 42> check_names = {
     "replication.active",
     "replication.lag",
     "replication.errors",
@@ -50,6 +50,7 @@ inline constexpr std::array<std::string_view, 41> check_names = {
     "superuser_sessions",
     "unmovable_sessions",
     "rehearsal.recent",
+    "cdc.anchors",
 };
 
 [[nodiscard]] bool is_check_name(std::string_view name);

@@ -115,6 +115,7 @@ struct Deployment {
   std::string users_file;  // PgBouncer's userlist; may be empty with trust
   std::string hba_file;
   std::vector<std::string> databases;  // of a cutover; empty = all that green subscribes to
+  std::vector<std::string> cdc;        // logical slots on blue of consumers that shall go on after a move
   std::vector<std::string> waive;      // preflight checks waived for good, by name
   Pool pool;
   Limits limits;

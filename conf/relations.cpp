@@ -11,6 +11,8 @@
 namespace turnout::conf {
 namespace {
 
+constexpr std::size_t slot_name_length_max = 63;
+
 struct Place {
   Address address;
   std::string key;  // where it is written
@@ -164,6 +166,17 @@ void check_databases(const Deployment& deployment, Walker& walker) {
     if (database == "turnout" || database == "pgbouncer") {
       walker.add_at_key(key_of(deployment, "databases"),
                         "\"" + database + "\" is the name of the console, not of a database");
+    }
+  }
+  for (const auto& name : deployment.cdc) {
+    const bool is_slot_name =
+        !name.empty() && name.size() <= slot_name_length_max &&
+        std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+    if (!is_slot_name) {
+      walker.add_at_key(key_of(deployment, "cdc"),
+                        "\"" + name +
+                            "\" is not a slot's name: up to 63 of a-z, 0-9 and _; write the logical slot that the "
+                            "consumer reads on blue");
     }
   }
   for (const auto& name : deployment.waive) {

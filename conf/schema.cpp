@@ -195,6 +195,7 @@ void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>
   read_auth(section, walker, deployment);
   read_users(section, walker, deployment);
   section.texts("databases", deployment.databases);
+  section.texts("cdc", deployment.cdc);
   section.texts("waive", deployment.waive);
   read_pool(section.section("pool"), deployment.pool);
   read_limits(section.section("limits"), deployment.limits);

@@ -39,6 +39,7 @@ struct Attempt {
   std::map<std::string, std::vector<SequenceState>> sequences;
   boost::json::array ended_sessions;  // strays: who they were
   boost::json::object guards;
+  boost::json::array anchors;  // of change data capture: anchors.h
   boost::json::array notes;
   std::uint64_t client_errors_before = 0;
   std::uint32_t held_sessions = 0;  // the most that were held at once

@@ -37,6 +37,14 @@ bool write_file(const std::filesystem::path& path, const std::string& content) {
   return !error;
 }
 
+void read_positions(const boost::json::object& decision, const char* key, std::map<std::string, std::string>& into) {
+  const auto* positions = decision.if_contains(key);
+  if (positions == nullptr || !positions->is_object()) return;
+  for (const auto& [database, position] : positions->get_object()) {
+    if (position.is_string()) into[std::string(database)] = std::string(position.get_string());
+  }
+}
+
 }  // namespace
 
 DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::Deployment& config, const Shared& shared)
@@ -190,12 +198,8 @@ std::shared_ptr<Attempt> DeploymentControl::attempt(std::uint64_t epoch) {
       found->started_at = text_of(record.data, "at");
     }
     if (record.kind == RecordKind::decision) {
-      if (const auto* positions = record.data.if_contains("fence_positions");
-          positions != nullptr && positions->is_object()) {
-        for (const auto& [database, position] : positions->get_object()) {
-          if (position.is_string()) found->fence_position[std::string(database)] = std::string(position.get_string());
-        }
-      }
+      read_positions(record.data, "fence_positions", found->fence_position);
+      read_positions(record.data, "first_positions", found->slot_target);
     }
   }
   attempt_ = found;

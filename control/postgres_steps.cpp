@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "control/anchors.h"
 #include "control/fence.h"
 #include "control/journal.h"
 #include "control/prepare.h"
@@ -54,10 +55,19 @@ StepAnswer decide(StepContext& context, Attempt& attempt, drain::Decision wanted
     boost::json::object positions;
     for (const auto& [database, position] : attempt.fence_position) positions[database] = position;
     detail["fence_positions"] = std::move(positions);
+    boost::json::object first;
+    for (const auto& [database, position] : attempt.slot_target) first[database] = position;
+    detail["first_positions"] = std::move(first);
   }
   StepAnswer answer;
   answer.decision = context.store.decide(context.deployment, attempt.epoch, wanted, std::move(detail));
   return answer;
+}
+
+// What is left to do when nobody waits any more.
+StepAnswer read_guards_and_set_anchors(StepContext& context, Attempt& attempt, router::Side from) {
+  auto read = control::read_guards(context, attempt, from);
+  return read.ok ? set_anchors(context, attempt, from) : read;
 }
 
 bool touches_only_from(drain::Step step) {
@@ -149,7 +159,7 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
     case drop_forward:
       return control::drop_forward(context, attempt, from);
     case read_guards:
-      return control::read_guards(context, attempt, from);
+      return read_guards_and_set_anchors(context, attempt, from);
     case lower_fence:
       return control::lower_fence(context, attempt, from);
     case await_writable:

@@ -207,6 +207,42 @@ void check_drift(Look& look) {
                    "; a cutover prepares by itself");
 }
 
+// A consumer that reads through pgoutput names a publication, and which one only it knows.
+constexpr const char* publications_sql =
+    "SELECT pubname, '' FROM pg_publication WHERE pubname NOT IN (SELECT pubname FROM pg_publication_tables WHERE "
+    "schemaname = 'turnout')";
+
+void check_anchors(Look& look) {
+  constexpr const char* name = "cdc.anchors";
+  const std::string bound = "every consumer's slot is on the writer, and its publication on both sides";
+  std::vector<std::string> missing, unsure;
+  for (const auto& consumer : look.config.cdc) {
+    const auto slot = anchor_slot(look.from, consumer);
+    const auto rows =
+        look.ask(name, look.from,
+                 "SELECT database, plugin FROM pg_replication_slots WHERE slot_type = 'logical' AND slot_name = " +
+                     quote_literal(slot));
+    if (!rows) return;
+    const auto* stream = rows->empty() ? nullptr : look.topology.find(rows->text(0, 0));
+    if (stream == nullptr) {
+      missing.push_back(rows->empty() ? "no logical slot " + slot
+                                      : slot + " reads " + rows->text(0, 0) + ", which does not move");
+      continue;
+    }
+    if (rows->text(0, 1) != "pgoutput") continue;
+    const auto here = look.names(name, look.from, *stream, publications_sql);
+    const auto there = look.names(name, look.to, *stream, publications_sql);
+    if (!here || !there) return;
+    for (const auto& [publication, nothing] : *here) {
+      if (!there->contains(publication)) unsure.push_back("publication " + publication + " of " + stream->database);
+    }
+  }
+  if (!missing.empty()) return look.fail(name, some_of(missing), bound, "correct the list cdc in the configuration");
+  look.verdict(name, Verdict::warn, unsure, std::to_string(look.config.cdc.size()) + " consumers", bound,
+               "create on " + std::string(router::name(look.to)) +
+                   " the publications that are named and that a consumer reads, before turnout prepare");
+}
+
 }  // namespace
 
 void check_parity(Look& look) {
@@ -216,6 +252,7 @@ void check_parity(Look& look) {
   check_triggers(look);
   check_statistics(look);
   check_drift(look);
+  check_anchors(look);
 }
 
 }  // namespace turnout::control

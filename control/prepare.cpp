@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/anchors.h"
 #include "control/fence.h"
 #include "control/proof.h"
 #include "control/sequences.h"
@@ -43,7 +44,8 @@ class DatabasePreparation {
     using Step = bool (DatabasePreparation::*)();
     for (const Step step : {&DatabasePreparation::schemas, &DatabasePreparation::marker_travels,
                             &DatabasePreparation::opposite_publication, &DatabasePreparation::opposite_slot,
-                            &DatabasePreparation::guard, &DatabasePreparation::fingerprints}) {
+                            &DatabasePreparation::guard, &DatabasePreparation::anchors,
+                            &DatabasePreparation::fingerprints}) {
       if (!(this->*step)()) return error_;
     }
     return "";
@@ -195,6 +197,11 @@ class DatabasePreparation {
     if (created.error().lost) return fail(created.error().message());
     made(std::string("no guard slot on ") + router::name(to_) + ": " + created.error().text);
     return true;
+  }
+
+  bool anchors() {
+    auto error = prepare_anchors(context_, *writer_, *follower_, stream_, done_);
+    return error.empty() || fail(std::move(error));
   }
 
   bool fingerprints() {

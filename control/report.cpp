@@ -58,6 +58,18 @@ std::string first_position(const Attempt& attempt) {
   return attempt.fence_position.empty() ? "" : attempt.fence_position.begin()->second;
 }
 
+// What a consumer of the former writer's log has to do now.
+std::string anchor_text(const boost::json::object& anchor) {
+  std::string out = "## change data capture: " + text_of(anchor, "consumer") + "\n\n";
+  if (const auto problem = text_of(anchor, "problem"); !problem.empty()) return out + problem + "\n";
+  if (const auto* words = anchor.if_contains("instructions"); words != nullptr && words->is_object()) {
+    for (const auto& [kind, text] : words->get_object()) {
+      if (text.is_string()) out += "- " + std::string(kind) + ": " + std::string(text.get_string()) + '\n';
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string outcome_text(const drain::State& state) {
@@ -115,6 +127,7 @@ boost::json::object build_report(const ReportInput& input, Attempt& attempt) {
       {"sequences", sequences_of(attempt)},
       {"ended_sessions", attempt.ended_sessions},
       {"guards", attempt.guards},
+      {"cdc", attempt.anchors},
       {"checks", to_json(attempt.checks)},
       {"notes", attempt.notes},
   };
@@ -148,6 +161,9 @@ std::string markdown(const boost::json::object& report) {
   };
   table("phases_ms");
   table("sequences");
+  if (const auto* anchors = report.if_contains("cdc"); anchors != nullptr && anchors->is_array()) {
+    for (const auto& anchor : anchors->get_array()) out += "\n" + anchor_text(anchor.get_object());
+  }
   const auto* checks = report.if_contains("checks");
   if (checks != nullptr && checks->is_array()) {
     out += "\n## checks\n\n| check | verdict | measured | bound |\n|---|---|---|---|\n";

@@ -71,6 +71,9 @@ std::string own_slot(router::Side from, const std::string& database) {
 std::string guard_slot(const std::string& database) {
   return slot_name("turnout_guard_", database);
 }
+std::string anchor_slot(router::Side side, const std::string& consumer) {
+  return side == router::Side::blue ? consumer : slot_name("turnout_cdc_", consumer);
+}
 
 PgOutcome<Topology> discover(Shelf& shelf, router::Side from, const std::vector<std::string>& databases) {
   Topology topology;

@@ -58,6 +58,8 @@ struct SequenceState {
 [[nodiscard]] std::string own_subscription(router::Side from);
 [[nodiscard]] std::string own_slot(router::Side from, const std::string& database);
 [[nodiscard]] std::string guard_slot(const std::string& database);
+// A consumer's slot on `side`: its own one on blue, on green the one that we make for it.
+[[nodiscard]] std::string anchor_slot(router::Side side, const std::string& consumer);
 
 // A list as one text parameter, for json_array_elements_text().
 [[nodiscard]] std::string json_list(const std::vector<std::string>& items);

@@ -119,6 +119,7 @@ TEST_F(Load, EveryKeyArrivesInItsField) {
   EXPECT_EQ(d.users_file, "files/users.txt");
   EXPECT_THAT(d.databases, ElementsAre("app", "with space"));
   EXPECT_THAT(d.waive, ElementsAre("superuser_sessions", "replica_identity"));
+  EXPECT_THAT(d.cdc, ElementsAre("debezium_orders"));
 }
 
 TEST_F(Load, EveryNumberArrivesInItsField) {
