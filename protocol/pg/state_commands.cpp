@@ -95,6 +95,36 @@ std::string access_mode(Tokens tokens) {
   return mode;
 }
 
+// The words behind ISOLATION LEVEL, as the setting's value; "" where the grammar has none.
+std::string isolation_level(Tokens tokens) {
+  std::string level;
+  for (std::size_t i = 0; i + 2 < tokens.size(); ++i) {
+    if (!tokens[i].is_word("isolation") || !tokens[i + 1].is_word("level")) continue;
+    const auto follows = [&](std::size_t n, std::string_view word) {
+      return i + n < tokens.size() && tokens[i + n].is_word(word);
+    };
+    if (follows(2, "serializable")) level = "'serializable'";
+    if (follows(2, "repeatable") && follows(3, "read")) level = "'repeatable read'";
+    if (follows(2, "read") && follows(3, "committed")) level = "'read committed'";
+    if (follows(2, "read") && follows(3, "uncommitted")) level = "'read uncommitted'";
+  }
+  return level;
+}
+
+// The modes of a session's transactions are settings, like any other; only the access mode is not the session's alone.
+void add_characteristics(Tokens tokens, std::string text, std::vector<Effect>& effects) {
+  const std::size_t before = effects.size();
+  if (std::string level = isolation_level(tokens); !level.empty())
+    effects.push_back({EffectKind::set, "default_transaction_isolation", std::move(level)});
+  for (std::size_t i = 1; i < tokens.size(); ++i) {
+    if (!tokens[i].is_word("deferrable")) continue;
+    effects.push_back({EffectKind::set, "default_transaction_deferrable", tokens[i - 1].is_word("not") ? "off" : "on"});
+  }
+  std::string mode = access_mode(tokens);
+  if (!mode.empty() || effects.size() == before)
+    effects.push_back({EffectKind::set_characteristics, std::move(mode), std::move(text)});
+}
+
 // SET transaction_read_only = …; what is not plainly true may write.
 std::string access_mode_of_value(Tokens value) {
   if (value.size() != 1) return "read write";
@@ -204,7 +234,7 @@ void add_set(Tokens tokens, std::vector<Effect>& effects) {
   if (is_key_word(tokens, "session") && has_word(tokens, 1, "characteristics")) {
     // With LOCAL it would last for the transaction only: nobody writes that, so nobody has to follow it.
     if (is_local) effects.push_back({EffectKind::unknown, "set local session characteristics", as_written(all)});
-    effects.push_back({EffectKind::set_characteristics, access_mode(tokens), as_written(all)});
+    add_characteristics(tokens, as_written(all), effects);
     return;
   }
   Assignment assignment;

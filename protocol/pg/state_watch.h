@@ -26,7 +26,7 @@ enum class EffectKind : std::uint8_t {
   reset,             // RESET name; SET name TO DEFAULT
   reset_all,         // RESET ALL
   set_transaction,   // SET TRANSACTION; name: "read only" | "read write" | ""
-  set_characteristics, // SET SESSION CHARACTERISTICS AS TRANSACTION; name as above
+  set_characteristics, // SET SESSION CHARACTERISTICS AS TRANSACTION; name as above (its other modes: set)
   set_role,          // SET ROLE x, SET SESSION AUTHORIZATION x, RESET ROLE, RESET SESSION AUTHORIZATION: name role or
                      // session_authorization, value as written ("" = reset)
   set_config,        // a call of set_config() anywhere

@@ -120,6 +120,16 @@ TEST(StateWatch, set_and_reset) {
       {"SET transaction_isolation = 'serializable'", "set_transaction(|'serializable')"},
       {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
        "set_characteristics(read only|SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY)"},
+      {"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+       "set(default_transaction_isolation|'serializable')"},
+      {"SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL Repeatable  READ, NOT DEFERRABLE",
+       "set(default_transaction_isolation|'repeatable read') set(default_transaction_deferrable|off)"},
+      {"SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE DEFERRABLE ISOLATION LEVEL READ COMMITTED",
+       "set(default_transaction_isolation|'read committed') set(default_transaction_deferrable|on) "
+       "set_characteristics(read write|SET "
+       "SESSION CHARACTERISTICS AS TRANSACTION READ WRITE DEFERRABLE ISOLATION LEVEL READ COMMITTED)"},
+      {"SET SESSION CHARACTERISTICS AS TRANSACTION",
+       "set_characteristics(|SET SESSION CHARACTERISTICS AS TRANSACTION)"},
       {"SET default_transaction_read_only = on", "set(default_transaction_read_only|on)"},
       {"SET x FROM CURRENT", "unknown(set|SET x FROM CURRENT)"},
       {"SET x", "unknown(set|SET x)"},

@@ -67,7 +67,7 @@ public class Jdbc {
   }
 
   static Object shown(Object value) throws SQLException {
-    if (value instanceof java.sql.Array) return value.toString();
+    if (value instanceof java.sql.Array) return Arrays.deepToString((Object[]) ((java.sql.Array) value).getArray());  // its text differs with the format
     if (value instanceof Number && !(value instanceof Integer) && !(value instanceof Long)) return value.toString();
     if (value == null || value instanceof Number || value instanceof Boolean || value instanceof byte[]) return value;
     return value.toString();
