@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.option.soak or os.environ.get("TURNOUT_SOAK"):
         return
     _seed = config.option.seed if config.option.seed is not None else int(datetime.date.today().strftime("%Y%m%d"))
-    long_ones = [item for item in items if item.get_closest_marker("soak")]
+    long_ones = [item for item in items if item.get_closest_marker("soak") and not item.get_closest_marker("matrix")]
     cells = [item for item in items if item.get_closest_marker("matrix")]
     named = any("::" in argument for argument in config.args)  # asked for by name: run it
     chance = random.Random(_seed)
@@ -66,6 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def matrix_sample(cells: list[Any], chance: random.Random) -> list[Any]:
     """Of those whose tools are on this machine: one driver under moves, and as many other cells as the time allows."""
+    cells = [cell for cell in cells if not cell.get_closest_marker("soak")]
     able = [cell for cell in cells if not DRIVERS[cell.callspec.params["name"]].missing()]
     _missing.update(cell.callspec.params["name"] for cell in cells if cell not in able)
     chance.shuffle(able)

@@ -54,6 +54,7 @@ def test_moves_under_a_driver(fresh: Fresh, tmp_path: Path, name: str) -> None:
     moving([name], fresh, tmp_path, moves=2)
 
 
+@pytest.mark.matrix
 @pytest.mark.soak
 def test_many_moves_under_all_drivers(fresh: Fresh, tmp_path: Path) -> None:
     moving(LOOPS, fresh, tmp_path, moves=12)

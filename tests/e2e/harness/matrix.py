@@ -17,6 +17,8 @@ from .workspace import die_with_parent
 
 E2E = Path(__file__).resolve().parents[1]
 MODES = ("transaction", "session")
+# How a cell of a mode is marked in the table, before each of the two servers.
+MARKS = {"transaction": "t", "session": "s", "transaction on green": "T", "session on green": "S"}
 RUN_S_MAX = 120
 
 # (driver, scenario, mode) → what is shown at the end of the run.
@@ -132,23 +134,29 @@ def differences(direct: Any, here: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: direct {str(direct)[:300]!r}, through Turnout {str(here)[:300]!r}"
 
 
+def reason_of(cell: tuple[str, str, str]) -> str | None:
+    """Why it is known to differ; the same before both servers."""
+    return registry.KNOWN_DIFFERENT.get((cell[0], cell[1], cell[2].split()[0]))
+
+
 def table() -> list[str]:
-    """Driver × scenario × mode: t and s for equal in transaction and session mode, ≠ for different, . for not run."""
+    """Driver × scenario × mode: which modes were equal, known to differ, or not run."""
     if not SCORE:
         return []
     drivers = [name for name in registry.DRIVERS if any(cell[0] == name for cell in SCORE)]
-    lines = ["driver matrix (equal to direct in t: transaction, s: session mode; ≠ different, k known to differ, . left out)"]
+    lines = ["driver matrix (equal to direct in t: transaction, s: session mode, T and S: before green; ≠ different, k known to differ, . left out)"]
+    modes = [mode for mode in MARKS if any(cell[2] == mode for cell in SCORE)]
     width = max(len(name) for name in drivers)
     for name in drivers:
         cells = []
         for scenario in registry.DRIVERS[name].scenarios:
-            marks = "".join({"equal": mode[0], "known": "k", "different": "≠"}.get(SCORE.get((name, scenario, mode), ""), ".") for mode in MODES)
+            marks = "".join({"equal": MARKS[mode], "known": "k", "different": "≠"}.get(SCORE.get((name, scenario, mode), ""), ".") for mode in modes)
             cells.append(f"{scenario} {marks}")
         lines.append(f"  {name:{width}}  " + "  ".join(cells))
     counts = {mark: sum(value == mark for value in SCORE.values()) for mark in ("equal", "known", "different")}
     lines.append(f"  {len(SCORE)} cells: {counts['equal']} equal, {counts['known']} known to differ, {counts['different']} different")
     known = [cell for cell, mark in SCORE.items() if mark == "known"]
-    for reason in dict.fromkeys(registry.KNOWN_DIFFERENT[cell] for cell in known):
-        cells = [" ".join(cell) for cell in known if registry.KNOWN_DIFFERENT[cell] == reason]
+    for reason in dict.fromkeys(reason_of(cell) for cell in known):
+        cells = [" ".join(cell) for cell in known if reason_of(cell) == reason]
         lines.append(f"  known: {reason}: {', '.join(cells)}")
     return lines
