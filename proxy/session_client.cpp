@@ -381,10 +381,12 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
   }
   std::string server_name = "?" + std::string(*name);  // nobody gets at a shared statement by guessing its name
   if (found != prepared_.end()) {
-    ensure_prepared(found->second.statement);
-    note_effects(found->second.statement->watch);
+    const StatementPtr statement = found->second.statement;
+    ensure_prepared(statement);
+    // The name first: DEALLOCATE ALL forgets all of them, this one too.
+    server_name = server_side_name(statement->number, server_->statement_generation());
+    note_effects(statement->watch);
     if (state_ == State::ended) return Take::stop;
-    server_name = server_side_name(found->second.statement->number, server_->statement_generation());
   }
   std::string& out = worker().to_server.own();
   const std::size_t length = header.body + 4 - name->size() + server_name.size();

@@ -87,6 +87,19 @@ async def prepared(connection: Any) -> Any:
     return [repeated, again, sum(many), described, statement.get_statusmsg(), await connection.fetchval("SELECT $1::int", 5)]
 
 
+@scenario()
+async def deallocate_all(_connection: Any) -> Any:
+    """As a statement of the protocol, which forgets itself."""
+    mine = await open_one()
+    kept, forget = await mine.prepare("SELECT 1"), await mine.prepare("DEALLOCATE ALL")
+    await kept.fetchval()
+    await forget.fetch()
+    seen = [forget.get_statusmsg(), (await refusal(kept.fetchval()))[0], (await refusal(forget.fetch()))[0]]
+    seen.append(await mine.fetchval("SELECT $1::int", 5))
+    await mine.close(timeout=5)
+    return seen
+
+
 @scenario(movable=True)
 async def cursors(connection: Any) -> Any:
     async with connection.transaction():

@@ -67,7 +67,7 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
     _python("psycopg2", "psycopg2_client.py", DBAPI + " cursors cursors_with_hold copy notify cancel values_lists", "psycopg2"),
     _python("psycopg3", "psycopg3_client.py", _PSYCOPG3, "psycopg", loops=True),
     Driver("psycopg3-libpq-18", (PYTHON, str(HERE / "psycopg3_client.py")), tuple(_PSYCOPG3.split()), (str(LIBPQ_18),), _WITH_LIBPQ_18),
-    _python("asyncpg", "asyncpg_client.py", "transactions prepared cursors held_cursors copy notify cancel errors types user_types batch "
+    _python("asyncpg", "asyncpg_client.py", "transactions prepared deallocate_all cursors held_cursors copy notify cancel errors types user_types batch "
             "parameters resets session_state large_objects parallel pool", "asyncpg", loops=True),
     _python("pg8000", "pg8000_client.py", DBAPI + " cursors two_phase copy notify timeout", "pg8000"),
     _python("sqlalchemy", "sqlalchemy_client.py", "transactions orm batch errors cursors cancel types user_types reflection pool_events two_phase "
@@ -121,7 +121,6 @@ _known(_DEALLOCATE, BOTH, "modes", "pgx")
 _known(_DEALLOCATE, BOTH, "transactions errors", "php-pdo")
 _known(_DEALLOCATE + "; here it stands between others in one text", BOTH,
        "transactions prepared errors batch parallel session_state large_objects settings", "psqlodbc")
-_known("DEALLOCATE ALL and DISCARD ALL as a named statement of the protocol: Bind uses a name that nobody has", BOTH, "deallocate_all", "pgjdbc")
 
 
 def environment(port: int) -> dict[str, str]:
