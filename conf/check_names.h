@@ -8,7 +8,7 @@
 
 namespace turnout::conf {
 
-inline constexpr std::array<std::string_view, 42> check_names = {
+inline constexpr std::array<std::string_view, 43> check_names = {
     "replication.active",
     "replication.lag",
     "replication.errors",
@@ -49,6 +49,7 @@ inline constexpr std::array<std::string_view, 42> check_names = {
     "bypassing_clients",
     "superuser_sessions",
     "unmovable_sessions",
+    "replication_clients",
     "rehearsal.recent",
     "cdc.anchors",
 };

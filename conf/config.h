@@ -18,6 +18,8 @@ enum class PoolMode { session, transaction };
 enum class ClientAuth { trust, md5, scram_sha_256, cert, peer, hba };
 // libpq's sslmode names, for both sides.
 enum class TlsMode { disable, allow, prefer, require, verify_ca, verify_full };
+// SCRAM with the server's certificate in its proof; libpq's names.
+enum class ChannelBinding { disable, prefer, require };
 // What a read on green may see (router/README.md).
 enum class TokenPolicy { session, bounded, global, strict };
 
@@ -37,13 +39,25 @@ struct Tls {
   TlsMode mode = TlsMode::disable;  // towards clients: default disable; towards servers: default prefer
   std::string certificate_file;     // clients: required unless disable. servers: client certificate, optional
   std::string key_file;
-  std::string ca_file;  // verify_ca, verify_full
+  std::string ca_file;                                      // verify_ca, verify_full
+  ChannelBinding channel_binding = ChannelBinding::prefer;  // towards servers; a client decides for itself
 };
 
 struct Login {
   std::string user;
   std::string password;       // read from password_file; empty = none (trust, peer, .pgpass is never read)
   std::string password_file;  // as written, for messages only
+};
+
+// Asks the writer what a client must prove to know, in place of a users file.
+struct AuthQuery {
+  std::string query;  // $1 is the client's name; the row: name, secret. "" = there is no auth query
+  Login login;        // a role of its own, with nothing but this query to do
+  std::string database = "postgres";
+  std::uint32_t cache_ms = 30'000;         // an answer is believed this long
+  std::uint32_t cache_users_max = 10'000;  // answers kept
+
+  [[nodiscard]] bool is_set() const { return !query.empty(); }
 };
 
 struct Pool {
@@ -62,6 +76,7 @@ struct Limits {
   std::uint32_t idle_in_transaction_ms_max = 0;                 // 0 = off
   std::uint32_t client_idle_ms_max = 0;                         // 0 = off
   std::uint64_t message_bytes_max = 1'073'741'823;              // one message; Postgres' own limit is 1 GiB - 1
+  std::uint32_t replication_clients_max = 10;                   // each has a server connection of its own
   std::uint32_t startup_bytes_max = 10'000;                     // Postgres' own limit
   std::uint32_t buffered_message_bytes_max = 16 * 1024 * 1024;  // messages that must be whole (Query, Parse)
 };
@@ -113,6 +128,7 @@ struct Deployment {
   Replication replication;
   ClientAuth auth = ClientAuth::scram_sha_256;
   std::string users_file;  // PgBouncer's userlist; may be empty with trust
+  AuthQuery auth_query;    // in place of users_file
   std::string hba_file;
   std::vector<std::string> databases;  // of a cutover; empty = all that green subscribes to
   std::vector<std::string> cdc;        // logical slots on blue of consumers that shall go on after a move
@@ -123,7 +139,7 @@ struct Deployment {
   Cutover cutover;
   Ramp ramp;
   Tls client_tls;
-  Tls server_tls{TlsMode::prefer, {}, {}, {}};
+  Tls server_tls{TlsMode::prefer, {}, {}, {}, ChannelBinding::prefer};
 };
 
 struct Control {

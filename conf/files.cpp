@@ -69,6 +69,11 @@ void read_deployment_files(Deployment& deployment, Walker& walker) {
     login.password = deployment.admin.password;
   }
   check_optional(deployment.users_file, path + ".users", walker);
+  auto& asking = deployment.auth_query.login;
+  if (walker.was_written(path + ".users.password_file"))
+    asking.password = read_secret(asking.password_file, path + ".users.password_file", walker);
+  else if (asking.user == deployment.admin.user)
+    asking.password = deployment.admin.password;
   check_optional(deployment.hba_file, path + ".auth", walker);
   check_tls_files(deployment.client_tls, path + ".client_tls", walker);
   check_tls_files(deployment.server_tls, path + ".server_tls", walker);

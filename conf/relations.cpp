@@ -82,10 +82,43 @@ void check_sides(const Deployment& deployment, Walker& walker) {
 void check_users(const Deployment& deployment, Walker& walker) {
   const bool needs_users = deployment.auth == ClientAuth::scram_sha_256 || deployment.auth == ClientAuth::md5;
   if (needs_users && !walker.was_written(key_of(deployment, "users"))) {
-    walker.add_at_key(
-        key_of(deployment, "users"),
-        "is required unless auth is trust; name a file in PgBouncer's userlist format (\"user\" \"secret\")");
+    walker.add_at_key(key_of(deployment, "users"),
+                      "is required unless auth is trust, cert or peer; name a file in PgBouncer's userlist format "
+                      "(\"user\" \"secret\")");
   }
+}
+
+// A method that could let nobody in is a mistake of the configuration, not of the clients.
+void check_auth(const Deployment& deployment, Walker& walker) {
+  const auto auth = key_of(deployment, "auth");
+  if (deployment.auth == ClientAuth::cert &&
+      (deployment.client_tls.mode == TlsMode::disable || deployment.client_tls.ca_file.empty())) {
+    walker.add_at_key(auth, "cert needs client_tls with a ca_file: it says whose certificates count");
+  }
+  const std::string& query = deployment.auth_query.query;
+  if (deployment.auth_query.is_set() && query.find("$1") == std::string::npos) {
+    walker.add_at_key(
+        key_of(deployment, "users.query"),
+        "has no $1; that is where the client's name goes, and without it everybody would be the first row");
+  }
+  if (deployment.auth != ClientAuth::peer) return;
+  for (std::size_t i = 0; i < deployment.listen.size(); ++i) {
+    if (deployment.listen[i].is_unix() || !is_set(deployment.listen[i])) continue;
+    walker.add_at_key(key_of(deployment, "listen") + "." + std::to_string(i),
+                      deployment.listen[i].text() +
+                          " cannot be served by auth: peer, which asks the kernel who is at the other "
+                          "end of a unix socket; listen on unix:/path, or write auth: hba:FILE");
+  }
+}
+
+void check_channel_binding(const Deployment& deployment, Walker& walker) {
+  if (deployment.server_tls.channel_binding != ChannelBinding::require) return;
+  const auto key = key_of(deployment, "server_tls.channel_binding");
+  const TlsMode mode = deployment.server_tls.mode;
+  if (mode == TlsMode::disable || mode == TlsMode::allow || mode == TlsMode::prefer)
+    walker.add_at_key(key, "there may be no TLS to bind to; write sslmode: require, or better verify-full");
+  if (deployment.blue.is_unix() || (deployment.green && deployment.green->is_unix()))
+    walker.add_at_key(key, "there is no TLS on a unix socket, so nothing could be bound to");
 }
 
 // In the order of time: the drain and the proof lie inside the window, or the deadline would cut every attempt short.
@@ -200,6 +233,8 @@ void check_relations(const Config& config, Walker& walker) {
   for (const auto& deployment : config.deployments) {
     check_sides(deployment, walker);
     check_users(deployment, walker);
+    check_auth(deployment, walker);
+    check_channel_binding(deployment, walker);
     check_cutover(deployment, walker);
     check_limits(deployment, walker);
     check_ramp(deployment, walker);

@@ -26,6 +26,9 @@ constexpr std::array tls_modes = {
     Named<TlsMode>{"disable", TlsMode::disable},     Named<TlsMode>{"allow", TlsMode::allow},
     Named<TlsMode>{"prefer", TlsMode::prefer},       Named<TlsMode>{"require", TlsMode::require},
     Named<TlsMode>{"verify-ca", TlsMode::verify_ca}, Named<TlsMode>{"verify-full", TlsMode::verify_full}};
+constexpr std::array channel_bindings = {Named<ChannelBinding>{"disable", ChannelBinding::disable},
+                                         Named<ChannelBinding>{"prefer", ChannelBinding::prefer},
+                                         Named<ChannelBinding>{"require", ChannelBinding::require}};
 constexpr std::array policies = {
     Named<TokenPolicy>{"session", TokenPolicy::session}, Named<TokenPolicy>{"bounded", TokenPolicy::bounded},
     Named<TokenPolicy>{"global", TokenPolicy::global}, Named<TokenPolicy>{"strict", TokenPolicy::strict}};
@@ -49,11 +52,12 @@ void read_login(Section& section, Login& login) {
   section.text("password_file", login.password_file);
 }
 
-void read_tls(Section section, Tls& tls) {
+void read_tls(Section section, Tls& tls, bool is_towards_clients) {
   section.choice("sslmode", tls.mode, all(tls_modes));
   section.text("cert_file", tls.certificate_file);
   section.text("key_file", tls.key_file);
   section.text("ca_file", tls.ca_file);
+  if (!is_towards_clients) section.choice("channel_binding", tls.channel_binding, all(channel_bindings));
   section.finish();
 }
 
@@ -73,6 +77,7 @@ void read_limits(Section section, Limits& limits) {
   section.duration("login_timeout", limits.login_ms_max, {1, 3600 * second_ms});
   section.duration("idle_in_transaction_timeout", limits.idle_in_transaction_ms_max, {0, 7 * day_ms});
   section.duration("client_idle_timeout", limits.client_idle_ms_max, {0, 30 * day_ms});
+  section.count("replication_clients", limits.replication_clients_max, {0, 10'000});
   // The lower bounds keep a client able to log in and say anything at all.
   section.bytes("message_size", limits.message_bytes_max, {16 * kib, gib - 1});
   section.bytes("startup_size", limits.startup_bytes_max, {512, 64 * kib});
@@ -121,7 +126,7 @@ void read_replication(Section section, Replication& replication) {
 }
 
 // `auth: hba:FILE` is the one value of auth that carries another.
-void read_auth(Section& section, Walker& walker, Deployment& deployment) {
+void read_auth(Section& section, Deployment& deployment) {
   constexpr std::string_view hba_prefix = "hba:";
   const TreeNode* node = section.scalar("auth");
   if (node == nullptr) return;
@@ -131,27 +136,48 @@ void read_auth(Section& section, Walker& walker, Deployment& deployment) {
   } else {
     section.choice("auth", deployment.auth, all(auths));
   }
-  const bool is_served = deployment.auth == ClientAuth::scram_sha_256 || deployment.auth == ClientAuth::md5 ||
-                         deployment.auth == ClientAuth::trust;
-  if (!is_served) {
-    walker.add(node->at, section.path_of("auth"),
-               "\"" + node->scalar + "\" is not supported yet; write scram-sha-256, md5 or trust");
-  }
 }
 
-void read_users(Section& section, Walker& walker, Deployment& deployment) {
-  const TreeNode* node = section.scalar("users");
-  if (node == nullptr) return;
-  std::string lower = node->scalar.substr(0, 7);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  if (node->scalar == "passthrough" || lower == "select ") {
-    const std::string what = lower == "select " ? "an auth query" : "passthrough";
-    walker.add(node->at, section.path_of("users"),
-               what + " is not supported yet; name a file in PgBouncer's userlist format");
+bool starts_like_sql(std::string_view text) {
+  constexpr std::string_view select = "select ";
+  return text.size() >= select.size() && std::ranges::equal(text.substr(0, select.size()), select, [](char a, char b) {
+           return (a >= 'A' && a <= 'Z' ? static_cast<char>(a + 32) : a) == b;
+         });
+}
+
+// `users` is a file, or the word passthrough, or a mapping: an auth query.
+void read_users(Section& section, const TreeNode& deployment_node, Walker& walker, Deployment& deployment) {
+  const Entry* const users = deployment_node.find("users");
+  if (users != nullptr && users->value.kind == TreeNode::Kind::map) {
+    AuthQuery& query = deployment.auth_query;
+    Section inside = section.section("users");
+    inside.text("query", query.query);
+    read_login(inside, query.login);
+    inside.text("database", query.database);
+    inside.duration("cache_time", query.cache_ms, {0, 3600 * second_ms});
+    inside.count("cache_size", query.cache_users_max, {1, 1'000'000});
+    inside.require("query", "query: \"SELECT name, secret FROM a_schema.a_function($1)\"");
+    inside.require("user", "user: the role that runs the query, with no other rights");
+    inside.finish();
     return;
   }
-  deployment.users_file = node->scalar;
+  const TreeNode* const node = section.scalar("users");
+  if (node == nullptr) return;
+  if (starts_like_sql(node->scalar)) {
+    walker.add(
+        node->at, section.path_of("users"),
+        "an auth query is a mapping; write users: { query: \"…\", user: a role of its own, password_file: FILE }");
+    return;
+  }
+  if (node->scalar != "passthrough") {
+    deployment.users_file = node->scalar;
+    return;
+  }
+  // Whoever can log in to the writer can log in here: the admin reads what the servers keep of the passwords.
+  deployment.auth_query.query =
+      "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin AND "
+      "(rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now())";
+  deployment.auth_query.login = deployment.admin;
 }
 
 // Everything the cutover relates to is inherited here, so that nobody downstream has to know the defaults.
@@ -192,8 +218,8 @@ void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>
   if (walker.was_written(admin.path())) admin.require("user", "the role for checks, fence and proof");
   admin.finish();
   read_replication(section.section("replication"), deployment.replication);
-  read_auth(section, walker, deployment);
-  read_users(section, walker, deployment);
+  read_auth(section, deployment);
+  read_users(section, entry.value, walker, deployment);
   section.texts("databases", deployment.databases);
   section.texts("cdc", deployment.cdc);
   section.texts("waive", deployment.waive);
@@ -202,8 +228,8 @@ void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>
   read_hold(section.section("hold"), deployment.hold);
   read_cutover(section.section("cutover"), deployment.cutover);
   read_ramp(section.section("ramp"), deployment.ramp);
-  read_tls(section.section("client_tls"), deployment.client_tls);
-  read_tls(section.section("server_tls"), deployment.server_tls);
+  read_tls(section.section("client_tls"), deployment.client_tls, true);
+  read_tls(section.section("server_tls"), deployment.server_tls, false);
   section.require("listen", "listen: [\"127.0.0.1:6432\"]");
   section.require("blue", "blue: \"host:port\", the production database");
   section.require("admin", "admin: { user: turnout, password_file: FILE }");

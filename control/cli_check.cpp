@@ -6,6 +6,7 @@
 #include "control/cli_verbs.h"
 #include "control/exit_code.h"
 #include "control/server_check.h"
+#include "proxy/access.h"
 
 namespace turnout::control {
 namespace {
@@ -39,6 +40,10 @@ int check(const CheckRequest& request, std::ostream& out, std::ostream& err) {
   } catch (const conf::Invalid& invalid) {
     return report_mistakes(invalid, request.json, out, err);
   }
+  std::vector<conf::Mistake> mistakes;
+  for (const conf::Deployment& deployment : config.deployments)
+    for (conf::Mistake& mistake : proxy::read_access(deployment).mistakes) mistakes.push_back(std::move(mistake));
+  if (!mistakes.empty()) return report_mistakes(conf::Invalid(mistakes), request.json, out, err);
   bool is_reachable = true, fits = true;
   boost::json::array servers;
   if (request.connect) {

@@ -10,8 +10,8 @@ namespace turnout::control {
 
 namespace {
 
-// A query whose client is gone is ended by the server within this time (PostgreSQL 14+); and none of ours waits long for
-// a lock: behind us everybody else would queue.
+// A query whose client is gone is ended by the server within this time (PostgreSQL 14+); and none of ours waits long
+// for a lock: behind us everybody else would queue.
 constexpr const char* session_options = "-c client_connection_check_interval=250 -c lock_timeout=2s";
 
 // The socket file "/run/postgresql/.s.PGSQL.5432" as libpq wants it: directory and port.
@@ -140,6 +140,9 @@ PgOutcome<PgClient> PgClient::connect(const PgTarget& target, std::uint32_t ms_m
   info += " application_name=" + quote_conninfo(target.application) + " options=" + quote_conninfo(session_options);
   // Never ~/.pgpass: what we log in with is what the configuration says.
   info += " passfile=/dev/null/none client_encoding=UTF8";
+  if (!target.address.is_unix() && target.tls.channel_binding == conf::ChannelBinding::require)
+    info += " channel_binding=require";
+  if (target.tls.channel_binding == conf::ChannelBinding::disable) info += " channel_binding=disable";
   if (!target.tls.ca_file.empty()) info += " sslrootcert=" + quote_conninfo(target.tls.ca_file);
   if (!target.tls.certificate_file.empty()) info += " sslcert=" + quote_conninfo(target.tls.certificate_file);
   if (!target.tls.key_file.empty()) info += " sslkey=" + quote_conninfo(target.tls.key_file);

@@ -127,15 +127,20 @@ void check_strangers(Look& look) {
 
 void check_unmovable(Look& look) {
   constexpr const char* name = "unmovable_sessions";
-  std::vector<std::string> pinned;
+  std::vector<std::string> pinned, streams;
   for (const auto& client : look.context.proxy.clients(look.context.index)) {
-    if (client.pinned_by.empty() || client.in_transaction) continue;
+    const bool is_replication = client.pinned_by == "replication";
+    if (is_replication) streams.push_back(fmt::format("client {} {} from {}", client.id, client.user, client.address));
+    if (client.pinned_by.empty() || client.in_transaction || is_replication) continue;
     pinned.push_back(
         fmt::format("client {} {} from {} ({})", client.id, client.user, client.address, client.pinned_by));
   }
   look.verdict(name, Verdict::fail, pinned, "none", "every session can change its server",
                "let them end or drop what pins them (temporary tables, held cursors, …): turnout clients shows them; "
                "the drain would wait for them");
+  look.verdict("replication_clients", Verdict::warn, streams, "none", "no stream is cut by the flip",
+               "they are not waited for, and are ended when the writer has moved: a position in one server's log means "
+               "nothing to the other one; begin them anew there");
 }
 
 }  // namespace

@@ -12,13 +12,17 @@ namespace {
 // Owns itself: lives until the server closes the socket.
 class Canceller final : public Handler {
  public:
-  Canceller(Shard& shard, Pool& pool, const ServerConnection& connection)
-      : shard_(shard), pool_(pool), connection_id_(connection.id()) {
+  Canceller(Shard& shard, const ServerConnection& connection)
+      : shard_(shard), pool_(&connection.pool()), connection_id_(connection.id()), side_(connection.pool().side()) {
     protocol::pg::put_cancel_request(request_, connection.backend_pid(), connection.cancel_key());
+  }
+  Canceller(Shard& shard, router::Side side, std::uint32_t backend_pid, const std::string& key)
+      : shard_(shard), side_(side) {
+    protocol::pg::put_cancel_request(request_, backend_pid, key);
   }
 
   bool open(std::unique_ptr<Canceller>& self) {
-    const int fd = Transport::connect_to(shard_.settings->address[router::index(pool_.side())]);
+    const int fd = Transport::connect_to(shard_.settings->address[router::index(side_)]);
     if (fd < 0) return false;
     transport_ = Transport(fd);
     shard_.worker.loop.add(fd, EPOLLOUT, *this);
@@ -37,14 +41,15 @@ class Canceller final : public Handler {
       }
     }
     transport_.close();
-    pool_.cancel_finished(connection_id_);
+    if (pool_ != nullptr) pool_->cancel_finished(connection_id_);
     shard_.worker.loop.bury(std::move(self_));
   }
 
  private:
   Shard& shard_;
-  Pool& pool_;
-  const std::uint64_t connection_id_;
+  Pool* const pool_ = nullptr;
+  const std::uint64_t connection_id_ = 0;
+  const router::Side side_;
   std::string request_;
   Transport transport_;
   bool sent_ = false;
@@ -54,9 +59,15 @@ class Canceller final : public Handler {
 }  // namespace
 
 void send_cancel(Shard& shard, ServerConnection& connection) {
-  auto canceller = std::make_unique<Canceller>(shard, connection.pool(), connection);
+  auto canceller = std::make_unique<Canceller>(shard, connection);
   Canceller& opened = *canceller;
   if (opened.open(canceller)) ++connection.cancels_in_flight;
+}
+
+void send_cancel(Shard& shard, router::Side side, std::uint32_t backend_pid, const std::string& key) {
+  auto canceller = std::make_unique<Canceller>(shard, side, backend_pid, key);
+  Canceller& opened = *canceller;
+  static_cast<void>(opened.open(canceller));
 }
 
 }  // namespace turnout::proxy

@@ -4,6 +4,11 @@
 // closing of its socket: a late cancel never hits somebody else's statement.
 #pragma once
 
+#include <cstdint>
+#include <string>
+
+#include "router/routing_table.h"
+
 namespace turnout::proxy {
 
 class ServerConnection;
@@ -11,5 +16,7 @@ class Shard;
 
 // Starts it; nothing to wait for.
 void send_cancel(Shard& shard, ServerConnection& connection);
+// For a connection that nobody else ever gets: nothing has to be kept away from it.
+void send_cancel(Shard& shard, router::Side side, std::uint32_t backend_pid, const std::string& key);
 
 }  // namespace turnout::proxy

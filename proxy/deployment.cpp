@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 
 #include "protocol/pg/scram.h"
@@ -84,16 +82,10 @@ conf::Address resolve(const conf::Address& address) {
   return numeric;
 }
 
-Users read_users(const std::string& file) {
-  Users users;
-  if (file.empty()) return users;
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw std::runtime_error(file + ": cannot be read; name a file in PgBouncer's userlist format");
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  protocol::pg::Userlist list = protocol::pg::parse_userlist(text);
-  if (!list.mistakes.empty()) throw std::runtime_error(file + ":" + list.mistakes.front());
-  for (protocol::pg::UserEntry& entry : list.users) users[entry.name] = std::move(entry.secret);
-  return users;
+void refuse(const std::vector<conf::Mistake>& mistakes) {
+  std::string all;
+  for (const conf::Mistake& mistake : mistakes) all += (all.empty() ? "" : "\n") + mistake.message();
+  throw std::runtime_error(all);
 }
 
 std::uint64_t random_u64() {
@@ -116,7 +108,10 @@ SettingsPtr make_settings(const conf::Deployment& conf) {
   made->address[0] = resolve(conf.blue);
   made->has_green = conf.green.has_value();
   if (conf.green) made->address[1] = resolve(*conf.green);
-  made->users = read_users(conf.users_file);
+  Access access = read_access(conf);
+  if (!access.mistakes.empty()) refuse(access.mistakes);
+  made->users = std::move(access.users);
+  made->rules = std::move(access.rules);
   if (conf.client_tls.mode != conf::TlsMode::disable) made->client_tls = make_client_side_context(conf.client_tls);
   if (conf.server_tls.mode != conf::TlsMode::disable) made->server_tls = make_server_side_context(conf.server_tls);
   return made;
@@ -139,6 +134,7 @@ void Deployment::set_settings(SettingsPtr settings) {
   const std::lock_guard lock(mutex_);
   settings_ = std::move(settings);
   verifiers_.clear();
+  fetched_.clear();
 }
 
 std::optional<protocol::pg::Secret> Deployment::client_secret(const std::string& user,

@@ -16,7 +16,9 @@
 
 #include "conf/config.h"
 #include "protocol/pg/login.h"
+#include "proxy/access.h"
 #include "proxy/counters.h"
+#include "proxy/fetched_secrets.h"
 #include "proxy/proxy.h"
 #include "proxy/transport.h"
 #include "router/routing_table.h"
@@ -68,19 +70,18 @@ struct SharedAccount {
   std::array<WelcomePtr, 2> welcome_;
 };
 
-using Users = std::map<std::string, protocol::pg::Secret, std::less<>>;
-
 // One generation of the configuration, resolved and loaded; swapped whole by reload.
 struct Settings {
   conf::Deployment conf;
   std::array<conf::Address, 2> address;  // numeric; [green] only when there is one
   bool has_green = false;
   Users users;
-  TlsContext client_tls;  // null: we offer no TLS
-  TlsContext server_tls;  // null: sslmode disable
+  std::vector<protocol::pg::HbaRule> rules;  // of auth: hba
+  TlsContext client_tls;                     // null: we offer no TLS
+  TlsContext server_tls;                     // null: sslmode disable
 };
 using SettingsPtr = std::shared_ptr<const Settings>;
-// Throws std::runtime_error: a name that does not resolve, a users file or certificate that cannot be used.
+// Throws std::runtime_error: a name that does not resolve, a users file, rules or a certificate that cannot be used.
 [[nodiscard]] SettingsPtr make_settings(const conf::Deployment& conf);
 
 class Deployment {
@@ -92,6 +93,7 @@ class Deployment {
   TokenBoard tokens;
   std::vector<WorkerNumbers> numbers;     // one a worker
   std::atomic<std::uint32_t> clients{0};  // sessions and logins, all workers
+  std::atomic<std::uint32_t> replications{0};  // of them: those that speak the replication protocol
   const std::uint64_t seed;               // of session hashes and verdict caches
   const std::string mock_key;             // of mock SCRAM salts and long cancel keys
 
@@ -108,6 +110,8 @@ class Deployment {
   // What a client of that name must prove to know; nothing: unknown. For SCRAM a plain secret becomes a verifier once,
   // so that a login costs no key derivation.
   [[nodiscard]] std::optional<protocol::pg::Secret> client_secret(const std::string& user, protocol::pg::ClientMethod);
+
+  [[nodiscard]] FetchedSecrets& fetched() { return fetched_; }
 
   // What a client's own SCRAM login taught us; good for logging in to a server with the same verifier.
   void learn(const std::string& user, const protocol::pg::Secret& secret);
@@ -128,6 +132,7 @@ class Deployment {
   std::map<std::string, protocol::pg::Secret> learned_;
   std::map<std::string, protocol::pg::Secret> verifiers_;  // made of plain secrets; a reload forgets them
   std::vector<std::uint32_t> hold_us_;
+  FetchedSecrets fetched_;  // has a lock of its own
 };
 
 }  // namespace turnout::proxy

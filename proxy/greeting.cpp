@@ -6,6 +6,7 @@
 
 #include "protocol/pg/startup_options.h"
 #include "proxy/cancel_key.h"
+#include "proxy/replication.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -81,6 +82,7 @@ void Greeting::run_input() {
       case State::authenticating:
         goes_on = take_authentication();
         break;
+      case State::awaiting_secret:
       case State::awaiting_welcome:  // the client has nothing to say now: it waits for ReadyForQuery
         end("bytes before the login was answered", "08P01", "unexpected message during login");
         return;
@@ -192,6 +194,8 @@ void Greeting::relay_cancel(const pg::StartupPacket& packet) {
     peer.loop.post([&peer, deployment, number = packet.cancel_pid, key = packet.cancel_key] {
       Session* const session = peer.shard(deployment).find_session(number);
       if (session != nullptr && session->secret_matches(key)) session->cancel();
+      Replication* const replication = peer.shard(deployment).find_replication(number);
+      if (replication != nullptr && replication->secret_matches(key)) replication->cancel();
     });
   }
   end("cancel request");
@@ -228,9 +232,14 @@ bool Greeting::read_parameters(const pg::StartupPacket& packet) {
   for (const auto& [name, value] : packet.parameters) {
     if (name == "user") user_ = value;
     if (name == "database") database_ = value;
-    if (name == "replication" && value != "false" && value != "off" && value != "no" && value != "0") {
-      end("replication", "0A000", "replication connections go to the server directly, not through Turnout");
-      return false;
+    if (name == "replication") {
+      const auto kind = pg::parse_replication(value);
+      if (!kind) {
+        end("start-up parameter", "22023", "invalid value for parameter \"replication\": \"" + value + "\"");
+        return false;
+      }
+      replication_ = *kind;
+      replication_value_ = value;
     }
     if (name == "options") {
       pg::StartupOptions options = pg::parse_options(value);
@@ -270,39 +279,6 @@ bool Greeting::read_parameters(const pg::StartupPacket& packet) {
 // ---- authentication
 // --------------------------------------------------------------------------------------------------
 
-void Greeting::begin_authentication() {
-  const Settings& settings = *shard_.settings;
-  pg::ClientLogin::Input input;
-  switch (settings.conf.auth) {
-    case conf::ClientAuth::trust:
-      input.method = pg::ClientMethod::trust;
-      break;
-    case conf::ClientAuth::md5:
-      input.method = pg::ClientMethod::md5;
-      break;
-    case conf::ClientAuth::scram_sha_256:
-      input.method = pg::ClientMethod::scram_sha_256;
-      break;
-    case conf::ClientAuth::cert:
-    case conf::ClientAuth::peer:
-    case conf::ClientAuth::hba:
-      end("authentication method", "28000", "this authentication method is not available in this version of Turnout");
-      return;
-  }
-  input.user = user_;
-  input.secret = shard_.deployment.client_secret(user_, input.method);
-  // As the server does: a user whose secret is an md5 hash or a SCRAM verifier gets the method that fits it.
-  if (input.method == pg::ClientMethod::md5 && input.secret && input.secret->kind == pg::Secret::Kind::scram_verifier)
-    input.method = pg::ClientMethod::scram_sha_256;
-  input.mock_key = shard_.deployment.mock_key;
-  RAND_bytes(input.nonce.data(), static_cast<int>(input.nonce.size()));
-  RAND_bytes(input.md5_salt.data(), static_cast<int>(input.md5_salt.size()));
-  input.channel_binding_data = transport_.channel_binding(true);
-  login_ = std::make_unique<pg::ClientLogin>(std::move(input));
-  state_ = State::authenticating;
-  on_login_step(login_->start());
-}
-
 bool Greeting::take_authentication() {
   pg::Header header;
   const pg::Framing framing = pg::read_header(pg::bytes_of(input_), authentication_bytes_max, header);
@@ -330,13 +306,18 @@ void Greeting::on_login_step(const pg::LoginStep& step) {
   send(step.send);
   if (step.status == pg::LoginStep::Status::failed) {
     shard_.numbers.login_failures.add();
+    if (fetched_) shard_.deployment.fetched().doubt(user_, shard_.worker.loop.now_ms());
     end(step.detail.empty() ? "authentication failed" : step.detail.c_str(), step.sqlstate, step.message);
   }
 }
 
 void Greeting::authenticated() {
-  if (const auto learned = login_->learned()) shard_.deployment.learn(user_, *learned);
+  learn_secrets();
   login_.reset();
+  if (replication_ != pg::ReplicationKind::none) {
+    begin_replication();
+    return;
+  }
   account_ = &shard_.account(shard_.deployment.account(database_, user_));
   if (known_welcome()) {
     welcome();
@@ -434,6 +415,7 @@ void Greeting::end(const char* reason, std::string_view sqlstate, std::string_vi
   static_cast<void>(reason);
   transport_.close();
   if (account_ != nullptr) std::erase(account_->greetings, this);
+  shard_.forget_question(*this);
   shard_.deployment.clients.fetch_sub(1, std::memory_order_relaxed);
   shard_.remove_greeting(*this);
 }

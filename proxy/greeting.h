@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "protocol/pg/hba.h"
 #include "protocol/pg/login.h"
+#include "protocol/pg/replication.h"
 #include "proxy/event_loop.h"
 #include "proxy/parameters.h"
 #include "proxy/pool.h"
@@ -28,13 +30,18 @@ class Greeting final : public Handler {
   [[nodiscard]] std::uint64_t began_ms() const { return began_ms_; }
   void time_out();
 
+  // ---- from the auth query
+  [[nodiscard]] const std::string& user() const { return user_; }
+  void secret_known(const std::optional<protocol::pg::Secret>& secret);
+  void secret_unavailable();
+
   // ---- from the pool that was asked for a first server login
   void welcome_known();
   void welcome_failed(const LoginFailure& failure);
   void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
 
  private:
-  enum class State { startup, handshaking, authenticating, awaiting_welcome, ended };
+  enum class State { startup, handshaking, awaiting_secret, authenticating, awaiting_welcome, ended };
 
   void on_readable();
   void run_input();
@@ -46,7 +53,16 @@ class Greeting final : public Handler {
   void negotiate_version(const protocol::pg::StartupPacket& packet);
   void on_startup(const protocol::pg::StartupPacket& packet);
   bool read_parameters(const protocol::pg::StartupPacket& packet);
+  // How must this client prove who it is? greeting_access.cpp
   void begin_authentication();
+  void authenticate_by_rule();
+  [[nodiscard]] bool has_certificate(protocol::pg::ClientCertificate wish);  // false: refused, and this has ended
+  [[nodiscard]] bool is_system_user();                                       // likewise
+  void begin_login(protocol::pg::ClientMethod method);
+  void converse(std::optional<protocol::pg::Secret> secret);
+  void learn_secrets();
+  void begin_replication();
+  void refuse_login(const char* reason, const std::string& message);
   void on_login_step(const protocol::pg::LoginStep& step);
   void authenticated();
   void welcome();
@@ -67,8 +83,12 @@ class Greeting final : public Handler {
   std::string input_;
   std::string output_;
   std::string user_, database_;
+  std::string replication_value_;
+  protocol::pg::ReplicationKind replication_ = protocol::pg::ReplicationKind::none;
   Parameters parameters_;
   Welcome wished_;  // the client's start-up values, as they will be reported
+  protocol::pg::ClientMethod method_ = protocol::pg::ClientMethod::trust;
+  std::optional<protocol::pg::Secret> fetched_;  // by the auth query
   std::unique_ptr<protocol::pg::ClientLogin> login_;
   Account* account_ = nullptr;
 };

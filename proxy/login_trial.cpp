@@ -30,7 +30,9 @@ class Trial {
       return "cannot connect to " + address.text() + ": " + std::strerror(error);
     if (settings_.server_tls && !address.is_unix())
       if (const std::string trouble = negotiate_tls(); !trouble.empty()) return trouble;
-    input.channel_binding_data = transport_.channel_binding(false);
+    const conf::ChannelBinding binding = settings_.conf.server_tls.channel_binding;
+    if (binding != conf::ChannelBinding::disable) input.channel_binding_data = transport_.channel_binding(false);
+    input.require_channel_binding = binding == conf::ChannelBinding::require;
     return converse(pg::ServerLogin(std::move(input)));
   }
 

@@ -11,6 +11,7 @@
 #include "proxy/deployment.h"
 #include "proxy/listener.h"
 #include "proxy/login_trial.h"
+#include "proxy/replication.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -220,6 +221,7 @@ std::vector<ClientInfo> Proxy::clients(DeploymentIndex index) const {
   return impl_->gather<ClientInfo>([index](Worker& worker) {
     std::vector<ClientInfo> infos;
     for (const auto& [number, session] : worker.shard(index).sessions()) infos.push_back(session->info());
+    for (const auto& [number, replication] : worker.shard(index).replications()) infos.push_back(replication->info());
     return infos;
   });
 }

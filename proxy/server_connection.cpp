@@ -106,7 +106,9 @@ void ServerConnection::begin_login() {
   if (pool_->access() == router::Access::read) input.parameters.emplace_back("default_transaction_read_only", "on");
   input.secret = pool_->shard().deployment.server_secret(input.user);
   RAND_bytes(input.nonce.data(), static_cast<int>(input.nonce.size()));
-  input.channel_binding_data = transport_.channel_binding(false);
+  const conf::ChannelBinding binding = pool_->shard().settings->conf.server_tls.channel_binding;
+  if (binding != conf::ChannelBinding::disable) input.channel_binding_data = transport_.channel_binding(false);
+  input.require_channel_binding = binding == conf::ChannelBinding::require;
   // For its longer cancel keys; a server that has only 3.0 says so and goes on.
   if (!is_classic()) input.protocol_version = pg::protocol_3_2;
   login_ = std::make_unique<pg::ServerLogin>(std::move(input));

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "proxy/auth_query.h"
 #include "proxy/greeting.h"
+#include "proxy/replication.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -23,6 +25,14 @@ Account::Account(Shard& owner, SharedAccount& shared_account)
   for (const router::Side side : {router::Side::blue, router::Side::green})
     for (const router::Access access : {router::Access::write, router::Access::read})
       pools_[router::index(side)][router::index(access)] = std::make_unique<Pool>(*this, side, access);
+}
+
+// One by one from a list: each of them may end.
+template <typename Do>
+void Shard::for_each_replication(Do what) {
+  std::vector<Replication*> all;
+  for (const auto& [number, replication] : replications_) all.push_back(replication.get());
+  for (Replication* replication : all) what(*replication);
 }
 
 Shard::Shard(Worker& its_worker, Deployment& its_deployment)
@@ -58,6 +68,7 @@ void Shard::apply_table(router::RoutingTablePtr table) {
       for (const auto& pool : side) pool->apply_orders();
   reconsider_waiters();
   release_held();
+  for_each_replication([](Replication& replication) { replication.table_changed(); });
   // Last, with release: whoever sees the version sees levels that are at least as new.
   numbers.version.store(table_->version, std::memory_order_release);
   worker.loop.tick_soon();
@@ -72,6 +83,35 @@ void Shard::reconsider_waiters() {
 
 void Shard::apply_settings(SettingsPtr new_settings) {
   settings = std::move(new_settings);
+  if (auth_query_) auth_query_->settings_changed();
+}
+
+// ---- replication clients
+// -----------------------------------------------------------------------------------------------
+
+Replication& Shard::add_replication(std::unique_ptr<Replication> replication) {
+  Replication& added = *replication;
+  replications_.emplace(added.number(), std::move(replication));
+  return added;
+}
+
+void Shard::remove_replication(Replication& replication) {
+  const auto at = replications_.find(replication.number());
+  worker.loop.bury(std::move(at->second));
+  replications_.erase(at);
+  deployment.replications.fetch_sub(1, std::memory_order_relaxed);
+  deployment.clients.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Shard::continue_replication(std::uint32_t number) {
+  worker.loop.post([this, number] {
+    if (Replication* const found = find_replication(number)) found->on_events(EPOLLIN);
+  });
+}
+
+Replication* Shard::find_replication(std::uint32_t number) const {
+  const auto found = replications_.find(number);
+  return found == replications_.end() ? nullptr : found->second.get();
 }
 
 // ---- the hold
@@ -119,6 +159,15 @@ void Shard::lease_ended(const Pool& pool) {
 // ---- logins and sessions
 // ---------------------------------------------------------------------------------------------
 
+AuthQuery& Shard::auth_query() {
+  if (!auth_query_) auth_query_ = std::make_unique<AuthQuery>(*this);
+  return *auth_query_;
+}
+
+void Shard::forget_question(const Greeting& greeting) {
+  if (auth_query_) auth_query_->forget(greeting);
+}
+
 void Shard::add_greeting(std::unique_ptr<Greeting> greeting) {
   greetings_.push_back(std::move(greeting));
   greetings_.back()->begin();
@@ -160,6 +209,9 @@ void Shard::drain_for_stop() {
   std::vector<Session*> all;
   for (const auto& [number, session] : sessions_) all.push_back(session.get());
   for (Session* session : all) session->end_at_safe_point();
+  for_each_replication([](Replication& replication) {
+    replication.end("the proxy stops", "57P01", "terminating connection: Turnout is shutting down");
+  });
 }
 
 // ---- time
@@ -181,6 +233,8 @@ std::uint32_t Shard::tick() {
       }
     }
   }
+  if (auth_query_) auth_query_->tick();
+  for_each_replication([](Replication& replication) { replication.tick(); });
   std::vector<Greeting*> late;
   for (const auto& greeting : greetings_)
     if (now_ms - greeting->began_ms() > settings->conf.limits.login_ms_max) late.push_back(greeting.get());

@@ -20,7 +20,9 @@
 
 namespace turnout::proxy {
 
+class AuthQuery;
 class Greeting;
+class Replication;
 class Session;
 class Worker;
 
@@ -67,12 +69,21 @@ class Shard {
   [[nodiscard]] bool is_stopping() const { return stopping_; }
 
   // ---- logins and sessions
+  [[nodiscard]] AuthQuery& auth_query();
+  void forget_question(const Greeting& greeting);
   void add_greeting(std::unique_ptr<Greeting> greeting);
   void remove_greeting(Greeting& greeting);  // buries it
   Session& add_session(std::unique_ptr<Session> session);
   void remove_session(Session& session);  // buries it
   [[nodiscard]] Session* find_session(std::uint32_t number) const;
   [[nodiscard]] const std::map<std::uint32_t, std::unique_ptr<Session>>& sessions() const { return sessions_; }
+
+  // ---- replication clients, each with a connection of its own
+  Replication& add_replication(std::unique_ptr<Replication> replication);
+  void remove_replication(Replication& replication);  // buries it
+  void continue_replication(std::uint32_t number);    // there is more to read, of which no event will tell
+  [[nodiscard]] Replication* find_replication(std::uint32_t number) const;
+  [[nodiscard]] const auto& replications() const { return replications_; }
 
   // ---- the hold: sessions wait here, oldest first
   void hold(Session& session, std::size_t bytes);
@@ -85,13 +96,17 @@ class Shard {
 
  private:
   void reconsider_waiters();
+  template <typename Do>
+  void for_each_replication(Do what);
   void release_held();
 
   router::RoutingTablePtr table_;
   std::map<SharedAccount*, std::unique_ptr<Account>> accounts_;
   std::map<std::uint32_t, std::unique_ptr<Session>> sessions_;
+  std::map<std::uint32_t, std::unique_ptr<Replication>> replications_;
   std::list<std::unique_ptr<Greeting>> greetings_;
   std::deque<Session*> held_;
+  std::unique_ptr<AuthQuery> auth_query_;  // made for the first question
   std::uint64_t swept_ms_ = 0;
   bool stopping_ = false;
 };

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -135,6 +136,52 @@ IoResult Transport::write(std::string_view data) {
   if (errno == EAGAIN || errno == EINTR) return {IoStatus::ok, 0};
   error_ = std::strerror(errno);
   return {IoStatus::failed, 0};
+}
+
+std::optional<std::string> Transport::certified_name() const {
+  if (!ssl_ || SSL_get_verify_result(ssl_.get()) != X509_V_OK) return std::nullopt;
+  X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
+  if (certificate == nullptr) return std::nullopt;
+  const X509_NAME* const subject = X509_get_subject_name(certificate);
+  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (at < 0) return std::string();
+  unsigned char* utf8 = nullptr;
+  const int length = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+  if (length < 0) return std::string();
+  std::string name(reinterpret_cast<const char*>(utf8), static_cast<std::size_t>(length));
+  OPENSSL_free(utf8);
+  // "ann\0.example" must not pass for "ann" wherever a C string is compared (CVE-2009-4034).
+  return name.find('\0') == std::string::npos ? name : std::string();
+}
+
+std::optional<std::string> Transport::system_user() const {
+  ucred who{};
+  socklen_t length = sizeof who;
+  if (::getsockopt(fd_, SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) return std::nullopt;
+  std::array<char, 4096> memory{};
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwuid_r(who.uid, &entry, memory.data(), memory.size(), &found) != 0 || found == nullptr) return std::nullopt;
+  return std::string(entry.pw_name);
+}
+
+Transport::Peer Transport::peer() const {
+  Peer peer;
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (::getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &length) != 0) return peer;
+  peer.is_unix = address.ss_family == AF_UNIX;
+  if (address.ss_family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &address, sizeof v4);
+    peer.address[10] = peer.address[11] = 0xff;
+    std::memcpy(peer.address.data() + 12, &v4.sin_addr, 4);
+  } else if (address.ss_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &address, sizeof v6);
+    std::memcpy(peer.address.data(), &v6.sin6_addr, peer.address.size());
+  }
+  return peer;
 }
 
 std::string Transport::channel_binding(bool we_are_server) const {

@@ -7,8 +7,10 @@
 #include <openssl/ssl.h>
 #include <sys/uio.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,6 +48,16 @@ class Transport {
   [[nodiscard]] std::string_view application_protocol() const;
   // RFC 5929 tls-server-end-point of the certificate that the server side showed; empty without TLS.
   [[nodiscard]] std::string channel_binding(bool we_are_server) const;
+
+  // Who is at the other end. The common name of a certificate that was verified; nothing: none was shown.
+  [[nodiscard]] std::optional<std::string> certified_name() const;
+  // The operating system's user behind a unix socket.
+  [[nodiscard]] std::optional<std::string> system_user() const;
+  struct Peer {
+    bool is_unix = false;
+    std::array<std::uint8_t, 16> address{};  // IPv4 as ::ffff:a.b.c.d
+  };
+  [[nodiscard]] Peer peer() const;
 
   [[nodiscard]] IoResult read(std::span<std::uint8_t> into);
   [[nodiscard]] int peek() const;  // the first byte that waits in the socket, which stays there; -1: none

@@ -30,6 +30,9 @@ struct Secret {
   std::array<std::uint8_t, 32> server_key{};
 };
 
+// What a userlist, pg_authid or an auth query holds for a user. Nothing: empty, or a damaged SCRAM verifier.
+[[nodiscard]] std::optional<Secret> parse_secret(std::string_view text);
+
 struct UserEntry {
   std::string name;
   Secret secret;

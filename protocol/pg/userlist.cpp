@@ -102,6 +102,12 @@ std::optional<UserEntry> entry_from(Line& line, std::string& mistake) {
 
 }  // namespace
 
+std::optional<Secret> parse_secret(std::string_view text) {
+  std::string mistake;
+  auto secret = secret_from(std::string(text), mistake);
+  return secret && secret->kind != Secret::Kind::none ? std::move(secret) : std::nullopt;
+}
+
 Userlist parse_userlist(std::string_view text) {
   Userlist list;
   std::set<std::string, std::less<>> names;

@@ -122,6 +122,30 @@ TEST_F(Load, EveryKeyArrivesInItsField) {
   EXPECT_THAT(d.cdc, ElementsAre("debezium_orders"));
 }
 
+TEST_F(Load, AnAuthQueryIsReadWithItsRole) {
+  const auto config = load("good/full.yaml");
+  const AuthQuery& query = config.deployments.at(1).auth_query;
+  EXPECT_EQ(query.query, "SELECT usename, secret FROM access.secret_of($1)");
+  EXPECT_EQ(query.login.user, "asker");
+  EXPECT_EQ(query.login.password, "replication secret");
+  EXPECT_EQ(query.database, "app");
+  EXPECT_EQ(query.cache_ms, 5'000U);
+  EXPECT_EQ(query.cache_users_max, 12U);
+  EXPECT_FALSE(config.deployments.at(0).auth_query.is_set());
+}
+
+TEST_F(Load, PassthroughAsksAsTheAdmin) {
+  const auto config = parse(
+      "deployments:\n  app:\n    listen: [\"127.0.0.1:6432\"]\n    blue: \"127.0.0.1:5431\"\n"
+      "    admin: { user: turnout, password_file: files/admin.pass }\n    users: passthrough\n",
+      "x.yaml");
+  const AuthQuery& query = config.deployments.at(0).auth_query;
+  EXPECT_TRUE(query.query.find("pg_catalog.pg_authid") != std::string::npos) << query.query;
+  EXPECT_EQ(query.login.user, "turnout");
+  EXPECT_EQ(query.login.password, "admin secret");
+  EXPECT_EQ(config.deployments.at(0).users_file, "");
+}
+
 TEST_F(Load, EveryNumberArrivesInItsField) {
   const auto config = load("good/full.yaml");
   const auto& d = config.deployments.at(0);
@@ -138,6 +162,7 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   EXPECT_EQ(d.limits.client_idle_ms_max, 14'400'000U);
   EXPECT_EQ(d.limits.message_bytes_max, 33'554'432U);
   EXPECT_EQ(d.limits.startup_bytes_max, 8'192U);
+  EXPECT_EQ(d.limits.replication_clients_max, 3U);
   EXPECT_EQ(d.limits.buffered_message_bytes_max, 1'048'576U);
   EXPECT_EQ(d.hold.sessions_max, 102U);
   EXPECT_EQ(d.hold.bytes_max, 134'217'728U);
@@ -161,6 +186,7 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   EXPECT_EQ(d.ramp.samples_min, 10U);
   EXPECT_EQ(d.client_tls.mode, TlsMode::verify_ca);
   EXPECT_EQ(d.server_tls.mode, TlsMode::verify_full);
+  EXPECT_EQ(d.server_tls.channel_binding, ChannelBinding::disable);
   for (const auto& tls : {d.client_tls, d.server_tls}) {
     EXPECT_EQ(tls.certificate_file, "files/tls.pem");
     EXPECT_EQ(tls.key_file, "files/tls.pem");
@@ -241,8 +267,10 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
     const std::string inside = row.key.substr(14);
     if (inside.find('.') == std::string::npos || inside.find("sslmode") != std::string::npos) continue;
     const std::string value = row.standard.substr(1, row.standard.size() - 2);
+    const bool is_query = inside.starts_with("users.");
     const auto text = std::string(minimal) + "    " + inside.substr(0, inside.find('.')) + ":\n      " +
-                      row.key.substr(dot + 1) + ": " + value + "\n";
+                      (is_query ? "query: q $1\n      user: u\n      " : "") + row.key.substr(dot + 1) + ": " + value +
+                      "\n";
     const auto config = parse(text, "x.yaml");
     const auto& a = config.deployments.at(0);
     const auto& b = fresh.deployments.at(0);
@@ -258,6 +286,11 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
                 a.limits.startup_bytes_max == b.limits.startup_bytes_max &&
                 a.limits.buffered_message_bytes_max == b.limits.buffered_message_bytes_max)
         << row.key;
+    const AuthQuery query;
+    EXPECT_TRUE(a.auth_query.database == query.database && a.auth_query.cache_ms == query.cache_ms &&
+                a.auth_query.cache_users_max == query.cache_users_max)
+        << row.key;
+    EXPECT_EQ(a.limits.replication_clients_max, b.limits.replication_clients_max) << row.key;
     EXPECT_TRUE(a.hold.sessions_max == b.hold.sessions_max && a.hold.bytes_max == b.hold.bytes_max &&
                 a.hold.release_per_ms == b.hold.release_per_ms)
         << row.key;

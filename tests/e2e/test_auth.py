@@ -196,6 +196,28 @@ def test_tls_is_offered_but_not_asked_for(workspace: Any, pair: Pair, users_file
     running.stop()
 
 
+def required_binding(workspace: Any, pair: Pair, config: dict[str, Any]) -> None:
+    """SCRAM with the certificate in its proof for everybody, the admin too; a login without it is refused."""
+    password_file = workspace.directory("binding") / "password"
+    password_file.write_text(PASSWORD)
+    for server in pair.sides.values():
+        server.sql(f"CREATE ROLE boss LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+    binding = {"admin": {"user": "boss", "password_file": str(password_file)},
+               "server_tls": config["server_tls"] | {"channel_binding": "require"}}
+    running = Turnout(workspace, pair, "auth-binding", config | binding)
+    running.start()
+    with running.connect(password=PASSWORD) as connection:
+        assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
+    running.stop()
+    trusting = Turnout(workspace, pair, "auth-no-binding", config | binding | {"auth": "trust", "users": None})
+    trusting.start()
+    pair.blue.set_hba("host all hammer 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+    with pytest.raises(psycopg.OperationalError, match="channel binding is required"):
+        trusting.connect("hammer").execute("SELECT 1")
+    trusting.stop()
+    pair.blue.set_hba("host all reader 127.0.0.1/32 md5\nhost all all 127.0.0.1/32 scram-sha-256\n")
+
+
 @pytest.mark.smoke
 def test_tls_towards_servers(workspace: Any, pair: Pair, users_file: Path, certificate: tuple[Path, Path]) -> None:
     """Both servers speak TLS with our certificate; verify-full accepts it by its CA and refuses it by another."""
@@ -219,6 +241,7 @@ def test_tls_towards_servers(workspace: Any, pair: Pair, users_file: Path, certi
         connection.execute("COMMIT")
         assert len(connection.execute("SELECT repeat('x', 3000000)").fetchone()[0]) == 3_000_000  # type: ignore[index]
     running.stop()
+    required_binding(workspace, pair, config)
     home = workspace.directory("other-ca")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other", "-keyout",
                     str(home / "k"), "-out", str(home / "c")], check=True, capture_output=True)

@@ -20,6 +20,9 @@ USERLISTS = ['"ann" "secret"\n; comment\n"b""ob" "md54d45974e13472b5a0be3533de46
              '"c" "SCRAM-SHA-256$4096:r5BwfXu+fncWcOzPY0WmtA==$CGOrLRijhmij29Zxzoe0HmxuypayCPDfDhmar1uASmE=:'
              'd5FFIfTbJZevKa3JrkD/hr8xMNNb7F/InY9PON5CilE="']
 
+HBA = ['local all all peer\nhost "a b",all +x 10.0.0.0/8 md5 # comment\nhostssl sameuser ann ::1/128 cert clientcert=verify-full\n',
+       'hostnossl replication repl 192.168.0.0 255.255.0.0 scram-sha-256\nhost all all all reject\n']
+
 
 def streams():
     """(name, from client, startup packets, messages) of each recording and direction."""
@@ -34,6 +37,8 @@ def streams():
 def seeds(target):
     if target == "state_watch":
         return [sql.encode() for sql in SQL]
+    if target == "hba":
+        return [rules.encode() for rules in HBA]
     if target == "userlist":
         return [text.encode() for text in USERLISTS]
     found = []
