@@ -1,6 +1,11 @@
 #include "protocol/pg/type_map.h"
 
 #include <array>
+#include <cctype>
+#include <charconv>
+#include <unordered_set>
+
+#include "protocol/pg/sql_lexer.h"
 
 namespace turnout::protocol::pg {
 
@@ -32,10 +37,10 @@ class TypeMapBuilder {
     for (const auto* side : {&native_, &server_}) {
       auto& used = side == &native_ ? used_native_ : used_server_;
       for (const TypeRow& row : side->types) used.insert(row.oid);
-      for (const RelationRow& row : side->relations) used.insert(row.oid);
+      for (const ObjectRow& row : side->objects) used.insert(row.oid);
     }
     map_->types = pair_up(objects(native_.types), objects(server_.types), true);
-    map_->relations = pair_up(objects(native_.relations), objects(server_.relations), false);
+    map_->objects = pair_up(objects(native_.objects), objects(server_.objects), false);
     if (map_->to_native.numbers_.empty() && map_->to_server.numbers_.empty()) return nullptr;
     note_shapes(server_.types, map_->to_native);
     note_shapes(native_.types, map_->to_server);
@@ -43,8 +48,6 @@ class TypeMapBuilder {
       if (const TypeShape* shape = map_->to_native.shape(row.oid); shape != nullptr)
         map_->to_server.shapes_.try_emplace(map_->to_native.translate(row.oid),
                                             TypeShape{shape->kind, map_->to_native.translate(shape->inner)});
-    for (const OidColumn& column : server_.columns)
-      map_->columns_.insert(std::uint64_t{column.table} << 16 | column.number);
     return std::move(map_);
   }
 
@@ -131,20 +134,72 @@ TypeMapPtr make_type_map(const ObjectOids& native, const ObjectOids& server) {
 }
 
 CatalogUse catalog_use(std::string_view sql) {
-  constexpr std::array<std::string_view, 9> catalogs = {"pg_type",       "pg_class",   "pg_attribute",
-                                                        "pg_enum",       "pg_range",   "pg_index",
-                                                        "pg_constraint", "pg_attrdef", "format_type"};
+  // Not every pg_…: pg_advisory_lock(17000) is not about an object.
+  constexpr std::array<std::string_view, 24> catalogs = {
+      "pg_type",       "pg_class",    "pg_attr",   "pg_enum",    "pg_range", "pg_index",
+      "pg_constraint", "pg_proc",     "pg_namesp", "pg_trigger", "pg_dep",   "pg_desc",
+      "pg_sequence",   "pg_inherits", "pg_roles",  "pg_authid",  "pg_oper",  "pg_opclass",
+      "pg_collat",     "pg_rewrite",  "pg_policy", "pg_stat_",   "pg_get_",  "format_type"};
   CatalogUse use = CatalogUse::none;
   for (std::size_t at = 0; at < sql.size(); ++at) {
     const char c = static_cast<char>(sql[at] | 0x20);
     if (c == 'r') {
       if (is_word(sql, at, "regtype") || is_word(sql, at, "regclass")) use = CatalogUse::casts;
     } else if (c == 'p' || c == 'f') {
+      if (c == 'p' && !is_word(sql, at, "pg_")) continue;
       for (const std::string_view word : catalogs)
         if (word[0] == c && is_word(sql, at, word)) return CatalogUse::catalogs;
     }
   }
   return use;
+}
+
+std::string translate_text(std::string_view text, const OidTable& table) {
+  if (text.find_first_not_of("0123456789{}, NULl") != std::string_view::npos) return std::string(text);
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    Oid number = 0;
+    const char* const begin = text.data() + at;
+    const auto [end, error] = std::from_chars(begin, text.data() + text.size(), number);
+    if (end == begin) {
+      out += text[at++];
+      continue;
+    }
+    const std::string_view digits(begin, static_cast<std::size_t>(end - begin));
+    const Oid translated = error == std::errc{} ? table.translate(number) : 0;
+    if (error == std::errc{} && translated != number)
+      out += std::to_string(translated);
+    else
+      out += digits;
+    at += digits.size();
+  }
+  return out;
+}
+
+std::optional<std::string> translate_literals(std::string_view sql, const OidTable& table) {
+  std::string out;
+  std::size_t copied = 0;
+  SqlLexer lexer(sql);
+  for (Token token = lexer.next(); token.kind != TokenKind::end && token.kind != TokenKind::unterminated;
+       token = lexer.next()) {
+    const auto at = static_cast<std::size_t>(token.text.data() - sql.data());
+    const bool is_number = token.kind == TokenKind::number;
+    const bool is_literal = token.kind == TokenKind::literal && token.text.size() > 2 && token.text.front() == '\'';
+    if (!is_number && !is_literal) continue;
+    // Not $1, 1.5, t.1 or X'1'.
+    const char before = at == 0 ? ' ' : sql[at - 1];
+    const char behind = at + token.text.size() < sql.size() ? sql[at + token.text.size()] : ' ';
+    if (is_number && (before == '.' || before == '$' || behind == '.')) continue;
+    if (is_literal && std::isalnum(static_cast<unsigned char>(before)) != 0) continue;
+    const std::string_view inner = is_literal ? token.text.substr(1, token.text.size() - 2) : token.text;
+    const std::string changed = translate_text(inner, table);
+    if (changed == inner) continue;
+    const std::size_t inner_at = at + (is_literal ? 1 : 0);
+    out.append(sql.substr(copied, inner_at - copied)).append(changed);
+    copied = inner_at + inner.size();
+  }
+  if (copied == 0) return std::nullopt;
+  return out.append(sql.substr(copied));
 }
 
 }  // namespace turnout::protocol::pg

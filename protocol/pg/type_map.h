@@ -1,8 +1,8 @@
 // Which number (OID) an object has on one side of a pair, and which number clients know it by.
 //
-// A database that was filled by logical copy gives other numbers to types and relations of the same name, and drivers
-// remember numbers. Clients are told one number for the life of the pair: blue's, the native one. A TypeMap is made for
-// the side that is not native; it is immutable, of one database, and there is none where nothing differs.
+// A database that was filled by logical copy gives other numbers to types, tables and functions of the same name, and
+// drivers remember numbers. Clients are told one number for the life of the pair: blue's, the native one. A TypeMap is
+// made for the side that is not native; it is immutable, of one database, and there is none where nothing differs.
 //
 // Always true:
 //  - both directions are one-to-one: two objects of a side never have the same native number. An object that only this
@@ -16,10 +16,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace turnout::protocol::pg {
@@ -36,21 +36,16 @@ struct TypeRow {
   TypeKind kind = TypeKind::plain;
   Oid inner = 0;  // element, subtype, range or base type
 };
-struct RelationRow {
+// Anything else that has a number and a name: relations, functions, schemas, roles, constraints, …
+struct ObjectRow {
   std::string name;
   Oid oid = 0;
-};
-// A column of a system catalog whose values are numbers of types or relations.
-struct OidColumn {
-  Oid table = 0;
-  std::uint16_t number = 0;
 };
 
 // What control reads of one database on one side.
 struct ObjectOids {
   std::vector<TypeRow> types;
-  std::vector<RelationRow> relations;
-  std::vector<OidColumn> columns;
+  std::vector<ObjectRow> objects;
 };
 
 // How the binary form of a type is read on the way to the numbers in it.
@@ -83,19 +78,12 @@ class OidTable {
 
 class TypeMap {
  public:
-  OidTable to_native;                    // what the server sends
-  OidTable to_server;                    // what clients send
-  std::size_t types = 0, relations = 0;  // that differ
-  std::vector<std::string> one_sided;    // types that only one side has
+  OidTable to_native;                  // what the server sends
+  OidTable to_server;                  // what clients send
+  std::size_t types = 0, objects = 0;  // that differ
+  std::vector<std::string> one_sided;  // types that only one side has
 
-  [[nodiscard]] bool is_oid_column(Oid table, std::uint16_t number) const {
-    return columns_.contains(std::uint64_t{table} << 16 | number);
-  }
   friend bool operator==(const TypeMap&, const TypeMap&) = default;
-
- private:
-  friend class TypeMapBuilder;
-  std::unordered_set<std::uint64_t> columns_;
 };
 using TypeMapPtr = std::shared_ptr<const TypeMap>;
 
@@ -109,5 +97,11 @@ enum class CatalogUse : std::uint8_t {
   catalogs,  // in both
 };
 [[nodiscard]] CatalogUse catalog_use(std::string_view sql);
+
+// A text that uses the catalogs, with the numbers in it changed: 17001, '17001', '{17001,17002}'. psql and pgjdbc ask
+// for tables this way. nullopt: there are none.
+[[nodiscard]] std::optional<std::string> translate_literals(std::string_view sql, const OidTable& table);
+// "17001" or "{17001,NULL,17005}" or "17001 17005"; another text comes back as it is.
+[[nodiscard]] std::string translate_text(std::string_view text, const OidTable& table);
 
 }  // namespace turnout::protocol::pg

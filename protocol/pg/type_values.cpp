@@ -1,7 +1,6 @@
 #include "protocol/pg/type_values.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace turnout::protocol::pg {
 
@@ -12,7 +11,8 @@ constexpr std::uint32_t array_head_bytes = 12, array_dimension_bytes = 8, array_
 
 constexpr Oid int8_type = 20, int4_type = 23, oid_type = 26, oidvector_type = 30;
 constexpr Oid int4_array = 1007, int8_array = 1016, oid_array = 1028;
-constexpr Oid regclass_type = 2205, regtype_type = 2206, regclass_array = 2210, regtype_array = 2211;
+constexpr Oid regproc_type = 24, regprocedure_type = 2202, regclass_type = 2205, regtype_type = 2206;
+constexpr Oid regclass_array = 2210, regtype_array = 2211, regrole_type = 4096, regnamespace_type = 4089;
 
 void store_u32(std::uint8_t* at, std::uint32_t value) {
   for (int i = 0; i < 4; ++i) at[i] = static_cast<std::uint8_t>(value >> (24 - 8 * i));
@@ -31,8 +31,12 @@ NumberType number_type(Oid type, bool is_binary) {
     case oid_array:
     case oidvector_type:
       return NumberType::several;
+    case regproc_type:
+    case regprocedure_type:
     case regclass_type:
     case regtype_type:
+    case regrole_type:
+    case regnamespace_type:
       return is_binary ? NumberType::one : NumberType::none;  // text is a name
     case regclass_array:
     case regtype_array:
@@ -48,12 +52,19 @@ ValuePlan plan_number(NumberType kind, bool is_binary) {
   return {kind == NumberType::one ? Handling::number : Handling::numbers, 0};
 }
 
+// Of the system's tables and views all; of a user's none but tableoid; of an expression only where the text is about
+// objects. Numbers of one server hardly ever mean two things: they come from one counter.
+bool is_object_number(const ColumnNote& column, CatalogUse use) {
+  constexpr std::uint16_t tableoid = 0xFFFA;  // -6
+  if (column.table == 0) return use != CatalogUse::none;
+  return column.table < first_user_oid || column.column == tableoid;
+}
+
 }  // namespace
 
 ValuePlan plan_column(const TypeMap& map, const ColumnNote& column, bool is_binary, CatalogUse use) {
   if (const NumberType kind = number_type(column.type, is_binary); kind != NumberType::none) {
-    const bool is_ours = column.table != 0 ? map.is_oid_column(column.table, column.column) : use != CatalogUse::none;
-    return is_ours ? plan_number(kind, is_binary) : ValuePlan{};
+    return is_object_number(column, use) ? plan_number(kind, is_binary) : ValuePlan{};
   }
   if (!is_binary || map.to_native.shape(column.type) == nullptr) return {};
   return {Handling::structure, column.type};
@@ -242,6 +253,22 @@ std::size_t ColumnsWalk::feed(MutableBytes bytes) {
   return columns_.size() == count_ ? bytes.size() : at;
 }
 
+std::size_t TypesWalk::feed(MutableBytes bytes) {
+  std::size_t at = 0;
+  if (!has_count_) {
+    if (bytes.size() < 2) return 0;
+    count_ = load_u16(bytes.data());
+    has_count_ = true;
+    at = 2;
+  }
+  for (; types_.size() < count_; at += 4) {
+    if (bytes.size() - at < 4) return at;
+    translate_at(*table_, bytes.data() + at);
+    types_.push_back(load_u32(bytes.data() + at));
+  }
+  return bytes.size();
+}
+
 std::vector<Oid> read_types(Bytes list) {
   std::vector<Oid> types;
   Reader reader(list);
@@ -280,28 +307,6 @@ bool is_binary(const std::vector<bool>& formats, std::size_t at) {
 bool has_text_numbers(const ValuePlans& plans) {
   return std::any_of(plans.begin(), plans.end(),
                      [](const ValuePlan& plan) { return plan.handling == Handling::text_numbers; });
-}
-
-std::string translate_text(std::string_view text, const OidTable& table) {
-  if (text.find_first_not_of("0123456789{}, NULl") != std::string_view::npos) return std::string(text);
-  std::string out;
-  for (std::size_t at = 0; at < text.size();) {
-    Oid number = 0;
-    const char* const begin = text.data() + at;
-    const auto [end, error] = std::from_chars(begin, text.data() + text.size(), number);
-    if (end == begin) {
-      out += text[at++];
-      continue;
-    }
-    const std::string_view digits(begin, static_cast<std::size_t>(end - begin));
-    const Oid translated = error == std::errc{} ? table.translate(number) : 0;
-    if (error == std::errc{} && translated != number)
-      out += std::to_string(translated);
-    else
-      out += digits;
-    at += digits.size();
-  }
-  return out;
 }
 
 void copy_text_numbers(std::string& out, Bytes values, const OidTable& table, const ValuePlans& plans) {

@@ -1,4 +1,4 @@
-// Changes the numbers (OIDs) of types and relations in messages on their way, after a TypeMap.
+// Changes the numbers (OIDs) of types and other objects in messages on their way, after a TypeMap.
 //
 // What is given is changed in place: a number is four bytes before and after. Walks take a body in pieces as they
 // arrive: feed() returns how many bytes it is done with; those behind them must be given again with more, and are never
@@ -97,7 +97,22 @@ class ColumnsWalk {
   std::vector<ColumnNote> columns_;
 };
 
-// A list of types: the body of a ParameterDescription, or what follows the text in a Parse.
+// The body of a ParameterDescription: notes the types, gives the client native numbers.
+class TypesWalk {
+ public:
+  explicit TypesWalk(const OidTable& to_native) : table_(&to_native) {}
+  [[nodiscard]] std::size_t feed(MutableBytes bytes);
+  [[nodiscard]] std::vector<Oid>& types() { return types_; }  // native
+  [[nodiscard]] bool is_done() const { return has_count_ && types_.size() == count_; }
+
+ private:
+  const OidTable* table_;
+  bool has_count_ = false;
+  std::uint16_t count_ = 0;
+  std::vector<Oid> types_;
+};
+
+// A list of types, as it follows the text in a Parse.
 [[nodiscard]] std::vector<Oid> read_types(Bytes list);
 void translate_types(const OidTable& table, MutableBytes list);
 
@@ -109,7 +124,5 @@ void translate_types(const OidTable& table, MutableBytes list);
 // Appends values (with their count) and what follows them, with the text numbers changed.
 void copy_text_numbers(std::string& out, Bytes values, const OidTable& table, const ValuePlans& plans);
 [[nodiscard]] bool has_text_numbers(const ValuePlans& plans);
-// "17001" or "{17001,NULL,17005}" or "17001 17005"; another text comes back as it is.
-[[nodiscard]] std::string translate_text(std::string_view text, const OidTable& table);
 
 }  // namespace turnout::protocol::pg

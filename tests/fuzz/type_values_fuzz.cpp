@@ -18,7 +18,6 @@ TypeMapPtr make_map() {
                        {"pair[]", first + 3, TypeKind::array, first + 2},
                        {"span", first + 4, TypeKind::range, first + 2},
                        {"spans", first + 5, TypeKind::multirange, first + 4}},
-                      {},
                       {}};
   };
   return make_type_map(side(0), side(3));
@@ -61,6 +60,7 @@ void run(Bytes input) {
   if (read_formats(input, used)) must(used <= input.size(), "formats are there");
   static_cast<void>(translate_text(text(input), map->to_native));
   static_cast<void>(catalog_use(text(input)));
+  static_cast<void>(translate_literals(text(input), map->to_server));
 }
 
 }  // namespace

@@ -26,8 +26,7 @@ ObjectOids blue() {
            {"spans", spans_blue, TypeKind::multirange, span_blue},
            {"small", small_blue, TypeKind::domain, pair_blue},
            {"small[]", smalls_blue, TypeKind::array, small_blue}},
-          {{"public.t", table_blue}},
-          {{1247, 1}}};
+          {{"public.t", table_blue}}};
 }
 
 ObjectOids green() {
@@ -41,8 +40,7 @@ ObjectOids green() {
            {"small[]", smalls_green, TypeKind::array, small_green},
            {"only", only_green, TypeKind::plain, 0},
            {"only[]", only_green_array, TypeKind::array, only_green}},
-          {{"public.t", table_green}},
-          {{1247, 1}}};
+          {{"public.t", table_green}}};
 }
 
 // ---- values, written with the numbers of one side
@@ -285,15 +283,15 @@ TEST_F(TypeValues, CatalogColumnsAreTranslatedUserColumnsAreNot) {
     Handling handling;
   };
   const Row rows[] = {
-      {{26, 1247, 1, false}, true, CatalogUse::none, Handling::number},            // pg_type.oid
-      {{26, 1247, 1, false}, false, CatalogUse::none, Handling::text_numbers},     //
-      {{26, 1247, 4, false}, true, CatalogUse::catalogs, Handling::leave},         // pg_type.typowner
-      {{26, table_green, 1, false}, true, CatalogUse::catalogs, Handling::leave},  // a user's column
-      {{26, 0, 0, false}, true, CatalogUse::casts, Handling::number},              // 'mood'::regtype::oid
-      {{26, 0, 0, false}, true, CatalogUse::none, Handling::leave},                // lo_create()
-      {{1028, 0, 0, false}, true, CatalogUse::catalogs, Handling::numbers},        // array_agg(atttypid)
-      {{2206, 0, 0, false}, false, CatalogUse::catalogs, Handling::leave},         // a name
-      {{2206, 0, 0, false}, true, CatalogUse::casts, Handling::number},            //
+      {{26, 1247, 1, false}, true, CatalogUse::none, Handling::number},              // pg_type.oid
+      {{26, 1247, 1, false}, false, CatalogUse::none, Handling::text_numbers},       //
+      {{26, table_green, 0xFFFA, false}, true, CatalogUse::none, Handling::number},  // tableoid
+      {{26, table_green, 1, false}, true, CatalogUse::catalogs, Handling::leave},    // a user's column
+      {{26, 0, 0, false}, true, CatalogUse::casts, Handling::number},                // 'mood'::regtype::oid
+      {{26, 0, 0, false}, true, CatalogUse::none, Handling::leave},                  // lo_create()
+      {{1028, 0, 0, false}, true, CatalogUse::catalogs, Handling::numbers},          // array_agg(atttypid)
+      {{2206, 0, 0, false}, false, CatalogUse::catalogs, Handling::leave},           // a name
+      {{2206, 0, 0, false}, true, CatalogUse::casts, Handling::number},              //
       {{23, 0, 0, false}, true, CatalogUse::catalogs, Handling::leave},
   };
   for (const Row& one : rows)
@@ -344,6 +342,20 @@ TEST_F(TypeValues, TextNumbersInARow) {
     EXPECT_GE(out.size(), length);  // nothing is lost
     EXPECT_LE(out.size(), length + 5);
   }
+}
+
+TEST_F(TypeValues, NumbersInCatalogTexts) {
+  const auto changed = [&](std::string_view sql) {
+    return translate_literals(sql, map_->to_server).value_or("as it is");
+  };
+  EXPECT_EQ(changed("SELECT 1 FROM pg_class WHERE oid = 16500"), "SELECT 1 FROM pg_class WHERE oid = 16410");
+  EXPECT_EQ(changed("WHERE c.oid='16500' AND t = ANY('{16400,16399}'::oid[])"),
+            "WHERE c.oid='16410' AND t = ANY('{17000,16998}'::oid[])");
+  EXPECT_EQ(changed("SELECT (16400),16400"), "SELECT (17000),17000");
+  EXPECT_EQ(changed("SELECT $16400, 16400.5, 1.16400, a16400, \"16400\", 'x 16400', E'16400' -- 16400"), "as it is");
+  EXPECT_EQ(changed("SELECT 25"), "as it is");
+  EXPECT_EQ(changed("SELECT '16400"), "as it is");
+  EXPECT_EQ(changed(""), "as it is");
 }
 
 TEST(CatalogUses, ByTheWordsOfTheText) {
