@@ -1,13 +1,15 @@
 """Types with other numbers (OIDs) on each side: clients see blue's, whoever answers, so nothing they remember goes wrong."""
 from __future__ import annotations
 
-import struct
+import subprocess
 from typing import Any, Iterator
 
 import psycopg
+import psycopg.types.numeric
 import pytest
 
 from harness.pair import DATABASE, Pair
+from harness.postgres import DEBIAN_BIN
 from harness.turnout import Turnout
 from harness.typed import Asyncpg, Client, Psycopg3, go_client, java_client, prepare_types
 
@@ -69,3 +71,47 @@ def test_drivers_directly(pair: Pair) -> None:
     for client in made:
         client.stop()
         assert not client.errors, client.errors[:3]
+
+
+def psql(turnout: Turnout, text: str) -> str:
+    ran = subprocess.run([str(DEBIAN_BIN / "psql"), "-X", "-d", turnout.conninfo(), "-c", text], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_catalogs_on_green_tell_blues_numbers(turnout: Turnout, pair: Pair, types: dict[str, tuple[int, int]]) -> None:
+    """What drivers ask when they do not know a type, and what they send back; also when Turnout starts without blue."""
+    described = psql(turnout, r"\d+ typed")
+    listed = psql(turnout, r"\dT+")
+    turnout.ask("cutover", "app")
+    mood, table = types["mood"][0], pair.blue.value("SELECT 'typed'::regclass::oid::bigint")
+
+    def look() -> None:
+        assert psql(turnout, r"\d+ typed") == described and psql(turnout, r"\dT+") == listed
+        for binary in (False, True):
+            with turnout.connect() as connection, connection.cursor(binary=binary) as cursor:
+                one = lambda sql, *values: cursor.execute(sql, values or None).fetchone()  # noqa: E731, B023
+                assert one("SELECT 'mood'::regtype::oid, 'mood[]'::regtype::oid") == (mood, types["mood[]"][0])
+                assert one("SELECT oid, typarray FROM pg_type WHERE typname = 'mood'") == (mood, types["mood[]"][0])
+                assert one("SELECT typname FROM pg_type WHERE oid = %s", mood) == ("mood",)
+                assert one("SELECT typname FROM pg_type WHERE oid = ANY(%s)", [mood]) == ("mood",)
+                assert one(f"SELECT typname FROM pg_type WHERE oid = {mood} AND oid = '{mood}'") == ("mood",)
+                assert one("SELECT format_type(%s, NULL)", mood) == ("mood",)
+                assert one("SELECT array_agg(atttypid ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'spot'::regclass") == (
+                    [mood, types["positive_int"][0], types["mood[]"][0]],)
+                assert one("SELECT tableoid, o FROM typed WHERE id = 1") == (table, mood)
+                assert cursor.pgresult is not None and cursor.pgresult.ftable(1) == table
+                # A user's own numbers are nobody's business, nor is a lock.
+                assert one("SELECT o FROM typed WHERE o = %s", psycopg.types.numeric.Oid(mood) if binary else mood) == (mood,)
+                assert one("SELECT pg_try_advisory_xact_lock(%s), 17 + %s", mood, mood) == (True, 17 + mood)
+                assert one("SELECT m FROM typed WHERE id = 1") == ("ok",)
+                assert cursor.pgresult is not None and cursor.pgresult.ftype(0) == mood
+
+    look()
+    pair.blue.kill9()
+    turnout.stop()
+    turnout.start()
+    look()
+    pair.blue.start()
+    turnout.restart()
+    look()
