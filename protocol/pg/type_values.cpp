@@ -9,8 +9,8 @@ namespace {
 constexpr std::uint32_t null_length = UINT32_MAX;
 constexpr std::uint32_t array_head_bytes = 12, array_dimension_bytes = 8, array_dimensions_max = 6;
 
-constexpr Oid int8_type = 20, int4_type = 23, oid_type = 26, oidvector_type = 30;
-constexpr Oid int4_array = 1007, int8_array = 1016, oid_array = 1028;
+constexpr Oid int8_type = 20, int2_type = 21, int4_type = 23, oid_type = 26, oidvector_type = 30;
+constexpr Oid int2_array = 1005, int4_array = 1007, int8_array = 1016, oid_array = 1028;
 constexpr Oid regproc_type = 24, regprocedure_type = 2202, regclass_type = 2205, regtype_type = 2206;
 constexpr Oid regclass_array = 2210, regtype_array = 2211, regrole_type = 4096, regnamespace_type = 4089;
 
@@ -74,8 +74,10 @@ ValuePlan plan_parameter(const TypeMap& map, Oid type, bool is_binary, CatalogUs
   if (use == CatalogUse::catalogs) {
     // Drivers also give numbers as integers.
     NumberType kind = number_type(type, is_binary);
-    if (type == regclass_type || type == regtype_type || type == int4_type || type == int8_type) kind = NumberType::one;
-    if (type == regclass_array || type == regtype_array || type == int4_array || type == int8_array)
+    if (type == regclass_type || type == regtype_type || type == int2_type || type == int4_type || type == int8_type)
+      kind = NumberType::one;
+    if (type == regclass_array || type == regtype_array || type == int2_array || type == int4_array ||
+        type == int8_array)
       kind = NumberType::several;
     if (kind != NumberType::none) return plan_number(kind, is_binary);
   }
@@ -150,7 +152,7 @@ void ValuesWalk::begin(const TypeShape* shape, std::uint32_t length) {
 
 void ValuesWalk::push(Frame frame) {
   const bool is_number = frame.kind == TypeKind::plain;
-  if (depth_ == depth_max || (is_number && frame.left != 4 && frame.left != 8)) {
+  if (depth_ == depth_max || (is_number && frame.left != 2 && frame.left != 4 && frame.left != 8)) {
     skip_ = frame.left;
     return;
   }
@@ -166,8 +168,15 @@ void ValuesWalk::abandon(Frame& frame) {
 std::size_t ValuesWalk::step_number(MutableBytes rest, const Frame& frame) {
   const std::uint32_t length = frame.left;
   if (rest.size() < length) return 0;
-  // An int8 that could be one.
-  if (length == 4 || load_u32(rest.data()) == 0) translate_at(*table_, rest.data() + (length - 4));
+  if (length == 2) {  // drivers make small integers of small numbers
+    const Oid changed = table_->translate(load_u16(rest.data()));
+    if (changed <= INT16_MAX) {
+      rest[0] = static_cast<std::uint8_t>(changed >> 8);
+      rest[1] = static_cast<std::uint8_t>(changed);
+    }
+  } else if (length == 4 || load_u32(rest.data()) == 0) {
+    translate_at(*table_, rest.data() + (length - 4));
+  }
   --depth_;
   return length;
 }

@@ -48,9 +48,9 @@ std::string row(std::string_view value) {
   return out;
 }
 
-std::string columns(Oid type) {
+std::string columns(Oid type, std::uint16_t format = 0) {
   std::string out;
-  pg::Writer(out).u16(1).cstring("ms").u32(0).u16(0).u32(type).u16(0xFFFF).u32(0).u16(0);
+  pg::Writer(out).u16(1).cstring("ms").u32(0).u16(0).u32(type).u16(0xFFFF).u32(0).u16(format);
   return out;
 }
 
@@ -121,7 +121,7 @@ TEST(TypeLens, APortalThatNobodyDescribedIsDescribed) {
   const auto ticket = lens.describe_portal("p");
   const auto run = lens.execute("p");  // sent before the answer came
   EXPECT_FALSE(run.needs_description);
-  EXPECT_EQ(through(lens, 'T', ticket, columns(moods_green)), columns(moods_blue));
+  EXPECT_EQ(through(lens, 'T', ticket, columns(moods_green, 1)), columns(moods_blue, 1));
   EXPECT_EQ(through(lens, 'D', run.ticket, row(moods(mood_green))), row(moods(mood_blue)));
 }
 
