@@ -53,12 +53,14 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
       shared_(shared),
       config_(config),
       shelf_(config),
+      types_(shelf_, shared.state_dir / (name_ + ".types.json"),
+             [this](proxy::TypeMapsPtr types) { shared_.proxy.publish_types(index_, std::move(types)); }),
       routes_([this](router::RoutingTablePtr table) { shared_.proxy.publish(index_, std::move(table)); }),
       steps_(StepContext{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, shared.store, routes_,
                          [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); },
                          [this](router::Side writer) { return sampler_.load_catalog(writer); }}),
       executor_(limits_of(config, 0), *this),
-      sampler_(Sampler::Context{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_,
+      sampler_(Sampler::Context{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_, types_,
                                 [this](std::string text) {
                                   spdlog::warn("{}: {}", name_, text);
                                   shared_.events.add("ramp", {{"deployment", name_}, {"text", text}});
@@ -104,6 +106,8 @@ void DeploymentControl::start() {
     routes_.hold_all(log.writer);
     return;
   }
+  // Before the first table: what sessions are told of types must not change afterwards.
+  if (config().green) types_.restore();
   drain::Event event;
   event.kind = drain::EventKind::recovered;
   event.recovered = log;

@@ -24,6 +24,7 @@
 #include "control/route_book.h"
 #include "control/sampler.h"
 #include "control/shelf.h"
+#include "control/type_book.h"
 
 namespace turnout::control {
 
@@ -98,6 +99,7 @@ class DeploymentControl : private Runner {
   const std::atomic<bool> never_{false};
 
   Shelf shelf_;
+  TypeBook types_;
   RouteBook routes_;
   PostgresSteps steps_;
   Executor executor_;

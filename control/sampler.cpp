@@ -17,10 +17,17 @@ constexpr std::int64_t idle_ms = 1'000;  // between looks without a ramp: for st
 constexpr std::int64_t choose_ms = 200;
 constexpr std::int64_t measure_ms = 1'000;
 constexpr std::int64_t catalog_ms = 30'000;
+constexpr std::int64_t types_ms = 5'000;
 constexpr std::int64_t discover_ms = 30'000;
 constexpr std::int64_t unreachable_ms = 3'000;
 constexpr std::size_t waiting_max = 4'096;  // beyond that green is evicted anyway
 constexpr std::uint64_t page_bytes = 8192, page_header = 24, segment_header = 40;
+
+std::vector<std::string> databases_of(const Topology& topology) {
+  std::vector<std::string> databases;
+  for (const auto& stream : topology.streams) databases.push_back(stream.database);
+  return databases;
+}
 
 }  // namespace
 
@@ -95,9 +102,11 @@ std::string Sampler::load_catalog(router::Side writer) {
   auto loaded = control::load_catalog(context_.shelf, *topology, generation, context_.deployment);
   if (!loaded) return loaded.error().message();
   context_.proxy.publish_catalog(context_.index, *loaded);
-  const std::lock_guard guard(mutex_);
-  catalog_ = std::move(*loaded);
-  return "";
+  {
+    const std::lock_guard guard(mutex_);
+    catalog_ = std::move(*loaded);
+  }
+  return context_.types.refresh(databases_of(*topology));
 }
 
 std::string Sampler::shift(int percent) {
@@ -138,6 +147,7 @@ void Sampler::look(const router::RoutingTable& table) {
   if (table.epoch != table_epoch_) {
     // Another writer, perhaps: its positions have nothing to do with the former ones.
     table_epoch_ = table.epoch;
+    types_at_ms_ = 0;
     writer_.reset();
     topology_.reset();
     reader_.reset();
@@ -153,6 +163,11 @@ void Sampler::look(const router::RoutingTable& table) {
     if (table.ramp.percent == 0) retry_at_ms_ = now + unreachable_ms;
     const std::lock_guard guard(mutex_);
     lag_ = {};
+  }
+  // Types may be made at any time, on the writer last; those of before it was the writer are known.
+  if (topology_ && (types_at_ms_ == 0 || now - types_at_ms_ >= types_ms)) {
+    static_cast<void>(context_.types.refresh_if_changed(databases_of(*topology_)));
+    types_at_ms_ = now;
   }
   if (table.ramp.percent == 0) {
     actual_ratio_ = 0;

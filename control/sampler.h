@@ -20,6 +20,7 @@
 #include "control/route_book.h"
 #include "control/shelf.h"
 #include "control/streams.h"
+#include "control/type_book.h"
 #include "proxy/proxy.h"
 #include "router/catalog.h"
 #include "router/ramp.h"
@@ -62,6 +63,7 @@ class Sampler {
     Shelf& shelf;
     proxy::Proxy& proxy;
     RouteBook& routes;
+    TypeBook& types;
     std::function<void(std::string)> on_event;  // eviction and return, one line each
   };
   explicit Sampler(Context context) : context_(std::move(context)) {}
@@ -73,7 +75,7 @@ class Sampler {
   void stop();
   // "" = the new weight is in force; else why not.
   [[nodiscard]] std::string shift(int percent);
-  // Reads the catalogs of the writer and gives them to the data path; "" or why not.
+  // Reads the catalogs of the writer, and the types of both sides, and gives them to the data path; "" or why not.
   [[nodiscard]] std::string load_catalog(router::Side writer);
   [[nodiscard]] router::CatalogPtr catalog() const;
   [[nodiscard]] LagNumbers lag() const;
@@ -109,7 +111,8 @@ class Sampler {
   Positions positions_;
   std::optional<router::ReadSet> read_set_;
   std::uint64_t last_reads_[2] = {0, 0};
-  std::int64_t chosen_at_ms_ = 0, measured_at_ms_ = 0, catalog_at_ms_ = 0, discovered_at_ms_ = 0, retry_at_ms_ = 0;
+  std::int64_t chosen_at_ms_ = 0, measured_at_ms_ = 0, catalog_at_ms_ = 0, types_at_ms_ = 0, discovered_at_ms_ = 0,
+               retry_at_ms_ = 0;
   std::uint64_t table_epoch_ = 0;
 
   std::thread thread_;

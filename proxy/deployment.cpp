@@ -176,6 +176,16 @@ void Deployment::set_catalog(router::CatalogPtr catalog) {
   catalog_ = std::move(catalog);
 }
 
+TypeMapsPtr Deployment::types() const {
+  const std::lock_guard lock(mutex_);
+  return types_;
+}
+
+void Deployment::set_types(TypeMapsPtr types) {
+  const std::lock_guard lock(mutex_);
+  types_ = std::move(types);
+}
+
 SharedAccount& Deployment::account(const std::string& database, const std::string& user) {
   const std::lock_guard lock(mutex_);
   auto& account = accounts_[{database, user}];

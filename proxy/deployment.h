@@ -103,6 +103,8 @@ class Deployment {
   void set_table(router::RoutingTablePtr table);
   [[nodiscard]] router::CatalogPtr catalog() const;
   void set_catalog(router::CatalogPtr catalog);
+  [[nodiscard]] TypeMapsPtr types() const;  // never null
+  void set_types(TypeMapsPtr types);
 
   [[nodiscard]] SharedAccount& account(const std::string& database, const std::string& user);
   [[nodiscard]] std::vector<Proxy::Account> accounts() const;
@@ -128,6 +130,7 @@ class Deployment {
   SettingsPtr settings_;
   router::RoutingTablePtr table_;
   router::CatalogPtr catalog_;
+  TypeMapsPtr types_ = std::make_shared<const TypeMaps>();
   std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedAccount>> accounts_;
   std::map<std::string, protocol::pg::Secret> learned_;
   std::map<std::string, protocol::pg::Secret> verifiers_;  // made of plain secrets; a reload forgets them

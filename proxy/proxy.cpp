@@ -153,6 +153,13 @@ void Proxy::publish_catalog(DeploymentIndex index, router::CatalogPtr catalog) {
     worker->loop.post([target = worker.get(), index, catalog] { target->shard(index).catalog = catalog; });
 }
 
+void Proxy::publish_types(DeploymentIndex index, TypeMapsPtr types) {
+  impl_->deployments[index]->set_types(types);
+  if (!impl_->is_running) return;
+  for (const auto& worker : impl_->workers)
+    worker->loop.post([target = worker.get(), index, types] { target->shard(index).apply_types(types); });
+}
+
 TokenBoard& Proxy::tokens(DeploymentIndex index) {
   return impl_->deployments[index]->tokens;
 }

@@ -8,11 +8,14 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conf/config.h"
+#include "protocol/pg/type_map.h"
 #include "router/classify.h"
 #include "router/routing_table.h"
 
@@ -87,6 +90,16 @@ struct TokenBoard {
   std::atomic<std::uint64_t> proven{0};   // newest sample whose position is applied on green
 };
 
+// Of each database: the numbers of types on green, where they are others than blue's, which clients know.
+struct TypeMaps {
+  std::map<std::string, protocol::pg::TypeMapPtr, std::less<>> databases;
+  [[nodiscard]] protocol::pg::TypeMapPtr of(std::string_view database) const {
+    const auto found = databases.find(database);
+    return found == databases.end() ? nullptr : found->second;
+  }
+};
+using TypeMapsPtr = std::shared_ptr<const TypeMaps>;
+
 class Proxy {
  public:
   // Throws std::runtime_error when a listener cannot be opened or a certificate cannot be read.
@@ -102,6 +115,7 @@ class Proxy {
   void publish(DeploymentIndex, router::RoutingTablePtr);
   [[nodiscard]] router::RoutingTablePtr table(DeploymentIndex) const;
   void publish_catalog(DeploymentIndex, router::CatalogPtr);
+  void publish_types(DeploymentIndex, TypeMapsPtr);
   [[nodiscard]] TokenBoard& tokens(DeploymentIndex);
 
   [[nodiscard]] Levels levels(DeploymentIndex) const;

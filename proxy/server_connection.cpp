@@ -263,7 +263,17 @@ bool ServerConnection::has_statement(std::uint32_t number) {
   return true;
 }
 
+void ServerConnection::look_through(const protocol::pg::TypeMapPtr& map) {
+  if (!map)
+    lens.reset();
+  else if (lens)
+    lens->use(map);
+  else
+    lens = std::make_unique<TypeLens>(map);
+}
+
 void ServerConnection::drop_all_statements() {
+  if (lens) lens->forget_all();
   if (statements_.empty()) return;
   statements_.clear();
   ++statement_generation_;

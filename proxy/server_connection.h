@@ -16,6 +16,7 @@
 #include "proxy/event_loop.h"
 #include "proxy/parameters.h"
 #include "proxy/transport.h"
+#include "proxy/type_lens.h"
 
 namespace turnout::proxy {
 
@@ -69,6 +70,8 @@ class ServerConnection final : public Handler {
   std::uint32_t unnamed_owner = 0;  // session whose unnamed statement it has
   std::uint64_t body_left = 0;      // of a message to the client that is being streamed
   bool forward_body = false;
+  std::unique_ptr<TypeLens> lens;  // only while its side has other numbers for types than clients know
+  void look_through(const protocol::pg::TypeMapPtr& map);
   std::uint32_t cancels_in_flight = 0;
   std::uint64_t proven_version = 0;  // of the routing table it was proven writable for
   bool reports_writable = false;     // default_transaction_read_only was reported off at the last report
@@ -80,7 +83,10 @@ class ServerConnection final : public Handler {
   // Which statements are prepared on it. has() also notes the use; make_room() returns one to close, or 0.
   [[nodiscard]] bool has_statement(std::uint32_t number);
   void add_statement(std::uint32_t number) { statements_[number] = ++statement_clock_; }
-  void drop_statement(std::uint32_t number) { statements_.erase(number); }
+  void drop_statement(std::uint32_t number) {
+    statements_.erase(number);
+    if (lens) lens->forget(number);
+  }
   void drop_all_statements();
   [[nodiscard]] std::uint32_t statement_to_close(std::uint32_t keep_max) const;
   [[nodiscard]] std::uint32_t statement_generation() const { return statement_generation_; }

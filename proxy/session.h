@@ -75,6 +75,7 @@ class Session final : public Handler {
   void server_lost(ServerConnection& connection, const std::string& why);
 
   // ---- from the shard
+  void types_changed();
   void table_changed();  // ends a lease that the new table does not want, where that can be done unseen
   void reconsider();     // held or waiting: decide again
   void cancel();         // the client asked, through another connection
@@ -113,7 +114,8 @@ class Session final : public Handler {
   Take take_parse(protocol::pg::Bytes message);
   Take take_bind(const protocol::pg::Header& header, protocol::pg::Bytes available);
   Take take_describe_or_close(const protocol::pg::Header& header, protocol::pg::Bytes message);
-  void forward(protocol::pg::Bytes message, protocol::pg::Request request);
+  void forward(protocol::pg::Bytes message, protocol::pg::Request request, TypeLens::Ticket ticket = 0);
+  void put_parse(std::string_view name, std::string_view content);
   void ensure_prepared(const StatementPtr& statement);
   void ensure_unnamed();
   void send_to_server();
@@ -126,6 +128,16 @@ class Session final : public Handler {
   std::size_t take_prepare_segment(protocol::pg::Bytes rest);
   void protocol_violation(const std::string& what);
   void pause_client(bool paused);
+
+  // numbers of types that differ between the sides: session_types.cpp
+  [[nodiscard]] TypeLens* lens() const;  // null: nothing to do, or the server ignores what is sent now
+  [[nodiscard]] DescribedPtr described(const Prepared* prepared);
+  bool types_allow_bind(const protocol::pg::Header& header, const Prepared* prepared, protocol::pg::Bytes rest,
+                        bool is_whole);
+  void forward_query(protocol::pg::Bytes message, std::string_view sql);
+  void take_execute(protocol::pg::Bytes message);
+  void look_through(ServerConnection& connection);
+  void pass_body(ServerConnection& connection, protocol::pg::Bytes bytes, bool is_last, bool forwards);
 
   // units of work and leases: session_unit.cpp
   Begin begin_unit(protocol::pg::Bytes rest);
@@ -194,6 +206,7 @@ class Session final : public Handler {
   bool begins_later_ = false;     // counted in the level of that name
   bool transaction_set_ = false;  // SET seen in the running transaction
   bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
+  bool awaiting_types_ = false;   // a Bind waits for what the server says of its statement
   std::uint32_t pins_ = 0;
   std::uint32_t events_ = 0;
   std::uint64_t body_left_ = 0;  // of a client message that is being streamed

@@ -37,14 +37,10 @@ bool is_known(char type) {
   return type != '\0' && std::strchr("QPBDCEFSHXdcf", type) != nullptr;
 }
 
-void put_parse(std::string& out, std::string_view name, std::string_view content) {
-  pg::Writer(out).begin('P').cstring(name).raw(content).end();
-}
-
 }  // namespace
 
 void Session::on_client_readable() {
-  if (state_ == State::waiting || state_ == State::held || rolling_back_ ||
+  if (state_ == State::waiting || state_ == State::held || rolling_back_ || awaiting_types_ ||
       (server_ != nullptr && server_->is_backed_up())) {
     pause_client(true);  // level-triggered: only now do we know that there is more
     return;
@@ -104,7 +100,10 @@ std::size_t Session::process(pg::Bytes data) {
     const pg::Bytes rest = data.subspan(at);
     if (body_left_ != 0) {
       const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, rest.size()));
-      if (!discard_body_) worker().to_server.keep(rest.first(part));
+      if (!discard_body_ && server_ != nullptr && server_->lens && server_->lens->is_binding())
+        server_->lens->bind_body(worker().to_server.own(), rest.first(part), part == body_left_);
+      else if (!discard_body_)
+        worker().to_server.keep(rest.first(part));
       body_left_ -= part;
       at += part;
       continue;
@@ -225,7 +224,7 @@ Session::Take Session::take_message(const pg::Header& header, pg::Bytes message)
       return Take::stop;
     }
     pins_ |= pin_unwatched;  // too long to be looked at: it may have set up anything
-    server_->exchange.sent(pg::Request::query);
+    server_->exchange.sent(pg::Request::query, pg::Owner::client, lens() != nullptr ? lens()->query({}) : 0);
     take_streamed(header, message);
     return Take::done;
   }
@@ -240,7 +239,7 @@ Session::Take Session::take_message(const pg::Header& header, pg::Bytes message)
     case 'C':
       return take_describe_or_close(header, message);
     case 'E':
-      forward(message, pg::Request::execute);
+      take_execute(message);
       return Take::done;
     case 'S':
       forward(message, pg::Request::sync);
@@ -268,9 +267,9 @@ void Session::take_streamed(const pg::Header& header, pg::Bytes available) {
   body_left_ = header.total() - available.size();
 }
 
-void Session::forward(pg::Bytes message, pg::Request request) {
+void Session::forward(pg::Bytes message, pg::Request request, TypeLens::Ticket ticket) {
   worker().to_server.keep(message);
-  server_->exchange.sent(request);
+  server_->exchange.sent(request, pg::Owner::client, ticket);
 }
 
 Session::Take Session::take_query(pg::Bytes message) {
@@ -289,7 +288,7 @@ Session::Take Session::take_query(pg::Bytes message) {
       begin_sql_ = sql;
     }
   }
-  forward(message, pg::Request::query);
+  forward_query(message, sql);
   return Take::done;
 }
 
@@ -308,14 +307,19 @@ Session::Take Session::take_parse(pg::Bytes message) {
     const std::string_view sql = content.substr(0, content.find('\0'));
     if (pg::may_touch_state(sql)) note_effects(pg::watch_state(sql));
     if (state_ == State::ended) return Take::stop;
-    forward(message, pg::Request::parse);
+    if (lens() == nullptr) {
+      forward(message, pg::Request::parse);
+    } else {
+      put_parse("", content);
+      exchange.sent(pg::Request::parse);
+    }
     return Take::done;
   }
   if (const auto known = prepared_.find(*name); known != prepared_.end()) {
     // The server must refuse it (42P05), at this place of the pipeline: prepare what it already has once more.
     const StatementPtr statement = known->second.statement;
     ensure_prepared(statement);
-    put_parse(worker().to_server.own(), server_side_name(statement->number, server_->statement_generation()), content);
+    put_parse(server_side_name(statement->number, server_->statement_generation()), content);
     exchange.sent(pg::Request::parse);
     return Take::done;
   }
@@ -335,7 +339,7 @@ Session::Take Session::take_parse(pg::Bytes message) {
     exchange.sent(pg::Request::close, pg::Owner::ours, old);
     server_->drop_statement(old);
   }
-  put_parse(worker().to_server.own(), server_side_name(statement->number, server_->statement_generation()), content);
+  put_parse(server_side_name(statement->number, server_->statement_generation()), content);
   exchange.sent(pg::Request::parse, pg::Owner::client, statement->number);
   server_->add_statement(statement->number);
   return Take::done;
@@ -350,7 +354,7 @@ void Session::ensure_prepared(const StatementPtr& statement) {
     server_->exchange.sent(pg::Request::close, pg::Owner::ours, old);
     server_->drop_statement(old);
   }
-  put_parse(out, server_side_name(statement->number, generation), statement->content);
+  put_parse(server_side_name(statement->number, generation), statement->content);
   server_->exchange.sent(pg::Request::parse, pg::Owner::ours, statement->number);
   server_->add_statement(statement->number);
 }
@@ -358,7 +362,7 @@ void Session::ensure_prepared(const StatementPtr& statement) {
 // A driver may prepare the unnamed statement in one segment and bind it in the next, which may run elsewhere.
 void Session::ensure_unnamed() {
   if (server_->unnamed_owner == number_ || unnamed_parse_.empty()) return;
-  put_parse(worker().to_server.own(), "", unnamed_parse_);
+  put_parse("", unnamed_parse_);
   server_->exchange.sent(pg::Request::parse, pg::Owner::ours);
   server_->unnamed_owner = number_;
 }
@@ -373,16 +377,22 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
     return Take::stop;
   }
   const auto found = name->empty() ? prepared_.end() : prepared_.find(*name);
+  const Prepared* const prepared = found != prepared_.end() ? &found->second : nullptr;
   if (name->empty()) ensure_unnamed();
-  if (found == prepared_.end() && !name->starts_with(server_side_prefix)) {
+  if (prepared != nullptr) ensure_prepared(prepared->statement);
+  const bool is_whole = available.size() == header.total();
+  const bool has_types = lens() != nullptr && (prepared != nullptr || name->empty());
+  if (has_types && !types_allow_bind(header, prepared, reader.rest(), is_whole)) return Take::incomplete;
+  if (prepared == nullptr && !has_types && !name->starts_with(server_side_prefix)) {
     server_->exchange.sent(pg::Request::bind);
     take_streamed(header, available);  // unnamed, or a name that the server will not know either
     return Take::done;
   }
-  std::string server_name = "?" + std::string(*name);  // nobody gets at a shared statement by guessing its name
-  if (found != prepared_.end()) {
-    const StatementPtr statement = found->second.statement;
-    ensure_prepared(statement);
+  const DescribedPtr known = has_types ? described(prepared) : nullptr;
+  // Nobody gets at a shared statement by guessing its name.
+  std::string server_name = name->empty() ? std::string() : "?" + std::string(*name);
+  if (prepared != nullptr) {
+    const StatementPtr statement = prepared->statement;
     // The name first: DEALLOCATE ALL forgets all of them, this one too.
     server_name = server_side_name(statement->number, server_->statement_generation());
     note_effects(statement->watch);
@@ -390,12 +400,12 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
   }
   std::string& out = worker().to_server.own();
   const std::size_t length = header.body + 4 - name->size() + server_name.size();
-  pg::Writer(out)
-      .u8('B')
-      .u32(static_cast<std::uint32_t>(length))
-      .cstring(*portal)
-      .cstring(server_name)
-      .raw(pg::text(reader.rest()));
+  const std::size_t message_at = out.size();
+  pg::Writer(out).u8('B').u32(static_cast<std::uint32_t>(length)).cstring(*portal).cstring(server_name);
+  if (has_types)
+    lens()->bind(out, message_at, *portal, known, reader.rest(), is_whole);
+  else
+    out.append(pg::text(reader.rest()));
   body_left_ = header.total() - available.size();
   server_->exchange.sent(pg::Request::bind);
   return Take::done;
@@ -413,7 +423,10 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
   const pg::Request request = is_close ? pg::Request::close : pg::Request::describe;
   if (*what != 'S' || name->empty()) {
     if (*what == 'S' && !is_close) ensure_unnamed();
-    forward(message, request);
+    TypeLens::Ticket ticket = 0;
+    if (lens() != nullptr && !is_close)
+      ticket = *what == 'S' ? lens()->describe_statement(described(nullptr)) : lens()->describe_portal(*name);
+    forward(message, request, ticket);
     return Take::done;
   }
   const auto found = prepared_.find(*name);
@@ -438,7 +451,9 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
     server_name = server_side_name(found->second.statement->number, server_->statement_generation());
   }
   pg::Writer(worker().to_server.own()).begin(header.type).u8(*what).cstring(server_name).end();
-  server_->exchange.sent(request);
+  const bool has_types = lens() != nullptr && found != prepared_.end();
+  server_->exchange.sent(request, pg::Owner::client,
+                         has_types ? lens()->describe_statement(described(&found->second)) : 0);
   return Take::done;
 }
 

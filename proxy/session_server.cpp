@@ -21,6 +21,14 @@ bool is_preamble(char type) {
   return type == '1' || type == '2' || type == '3' || type == 't' || type == 'T' || type == 'n';
 }
 
+// Of a request whose answer holds types; 0: of none.
+TypeLens::Ticket ticket_of(const pg::Exchange::Received& received) {
+  const pg::Request request = received.entry.request;
+  const bool has_types =
+      request == pg::Request::query || request == pg::Request::describe || request == pg::Request::execute;
+  return has_types && !received.is_asynchronous ? received.entry.statement : 0;
+}
+
 }  // namespace
 
 Session::Session(Shard& shard, Account& account, SessionStart start)
@@ -79,7 +87,10 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
     const pg::Bytes rest = data.subspan(at);
     if (connection.body_left != 0) {
       const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(connection.body_left, rest.size()));
-      if (connection.forward_body) out.keep(rest.first(part));
+      if (connection.lens && connection.lens->is_in_message())
+        pass_body(connection, rest.first(part), part == connection.body_left, connection.forward_body);
+      else if (connection.forward_body)
+        out.keep(rest.first(part));
       connection.body_left -= part;
       at += part;
       continue;
@@ -104,6 +115,9 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       end("protocol violation by the server", "08P01", "the server sent a message that nobody asked for");
       return data.size();
     }
+    const bool has_types = connection.lens && connection.lens->begin_message(header.type, ticket_of(received));
+    if (has_types && connection.lens->wants_whole() && available < header.total() && header.total() <= whole_bytes_max)
+      break;
     bool forwards = received.action == pg::Exchange::Action::forward;
     if (received.completed && received.entry.request == pg::Request::parse && received.entry.statement != 0)
       account_.shared.note_accepted(received.entry.statement);
@@ -116,6 +130,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       on_command_tag(body);
     } else if (received.is_error) {
       unit_failed_ = true;
+      if (connection.lens) connection.lens->failed();
       if (exchange.has_dropped()) void_dropped(connection);
       if (received.entry.owner == pg::Owner::ours && received.entry.request == pg::Request::query && !rolling_back_) {
         const pg::ErrorFields fields = pg::parse_error(body);
@@ -132,11 +147,13 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
     if (forwards) {
       const bool is_begin = header.type == 'C' && read_begins_ && pg::text(body).starts_with("BEGIN");
       if (!is_preamble(header.type) && !is_begin && !received.is_asynchronous) answered_ = true;
-      out.keep(rest.first(available));
+      out.keep(rest.first(has_types ? pg::header_bytes : available));
     }
+    if (has_types) pass_body(connection, body, available == header.total(), forwards);
     connection.forward_body = forwards;
     connection.body_left = header.total() - available;
     at += available;
+    if (received.ready && connection.lens && exchange.is_idle()) connection.lens->ready(exchange.in_transaction());
     if (received.ready) on_ready(connection, received.entry.owner == pg::Owner::ours);
   }
   pg::Exchange::Entry entry{};
@@ -169,6 +186,12 @@ void Session::after_server_bytes() {
     pause_client(false);
     run_input();
     return;
+  }
+  if (awaiting_types_) {
+    awaiting_types_ = false;
+    pause_client(false);
+    run_input();
+    if (state_ == State::ended || server_ == nullptr) return;
   }
   if (exchange.is_safe_point() && body_left_ == 0 && server_->body_left == 0) {
     unit_done(*server_);

@@ -209,6 +209,7 @@ void Session::attach(ServerConnection& connection) {
   lease_side_ = connection.pool().side();
   set_state(State::active);
   shard_.lease_began(connection.pool());
+  if (connection.lens || account_.types) look_through(connection);
   restore_state(connection);
 }
 
@@ -253,6 +254,7 @@ bool Session::keeps_lease() const {
 void Session::detach() {
   ServerConnection& connection = *server_;
   server_ = nullptr;
+  awaiting_types_ = false;
   if (begins_later_) note_begin_later();
   shard_.lease_ended(connection.pool());
   set_state(State::idle);
@@ -317,7 +319,7 @@ void Session::begin_detour() {
   unit_closed_.clear();
   pending_effects_.clear();
   held_reply_.clear();
-  detour_ = ramped_ = answered_ = unit_failed_ = begin_only_ = false;
+  detour_ = ramped_ = answered_ = unit_failed_ = begin_only_ = awaiting_types_ = false;
   unit_left_ = 0;
   no_ramp_ = true;
   must_begin_ = client_status_ == 'T';

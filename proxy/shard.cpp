@@ -21,7 +21,10 @@ std::string quote_identifier(const std::string& name) {
 }  // namespace
 
 Account::Account(Shard& owner, SharedAccount& shared_account)
-    : shared(shared_account), shard(owner), default_search_path(quote_identifier(shared_account.user) + ", public") {
+    : shared(shared_account),
+      shard(owner),
+      default_search_path(quote_identifier(shared_account.user) + ", public"),
+      types(owner.deployment.types()->of(shared_account.database)) {
   for (const router::Side side : {router::Side::blue, router::Side::green})
     for (const router::Access access : {router::Access::write, router::Access::read})
       pools_[router::index(side)][router::index(access)] = std::make_unique<Pool>(*this, side, access);
@@ -79,6 +82,11 @@ void Shard::reconsider_waiters() {
     for (const auto& side : account->pools())
       for (const auto& pool : side)
         for (Session* session : pool->take_waiters()) session->reconsider();
+}
+
+void Shard::apply_types(const TypeMapsPtr& types) {
+  for (const auto& [shared, account] : accounts_) account->types = types->of(shared->database);
+  for (const auto& [number, session] : sessions_) session->types_changed();
 }
 
 void Shard::apply_settings(SettingsPtr new_settings) {

@@ -38,6 +38,7 @@ class Account {
   Shard& shard;
   const std::string default_search_path;  // the server's default with "$user" in it resolved
   std::uint32_t sessions = 0;
+  protocol::pg::TypeMapPtr types;    // of the side that is not native; null: nothing differs
   std::vector<Greeting*> greetings;  // wait for the first server login
 
  private:
@@ -64,6 +65,7 @@ class Shard {
 
   void apply_table(router::RoutingTablePtr table);
   void apply_settings(SettingsPtr settings);
+  void apply_types(const TypeMapsPtr& types);
   std::uint32_t tick();   // returns when it wants the next one, in milliseconds
   void drain_for_stop();  // ends what is at a safe point, now and at every next one
   [[nodiscard]] bool is_stopping() const { return stopping_; }

@@ -32,7 +32,7 @@ class Exchange {
   struct Entry {
     Request request;
     Owner owner;
-    std::uint32_t statement;  // number of the prepared statement a parse or close is about, else 0
+    std::uint32_t statement;  // number of the prepared statement a parse or close is about; of others the caller's own
   };
 
   enum class Action : std::uint8_t {
