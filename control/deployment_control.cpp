@@ -58,17 +58,18 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                          [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); },
                          [this](router::Side writer) { return sampler_.load_catalog(writer); }}),
       executor_(limits_of(config, 0), *this),
-      ramp_(RampKeeper::Context{index, name_, shared.state_dir / ("ramp-" + name_ + ".json"),
-                                [this] { return this->config(); }, shared.proxy, routes_,
-                                [this](int percent) { return sampler_.shift(percent); },
-                                [this](boost::json::object event) {
-                                  spdlog::warn("{}: {}", name_, text_of(event, "text"));
-                                  event["deployment"] = name_;
-                                  shared_.events.add("ramp", std::move(event));
-                                },
-                                [this](boost::json::object back) {
-                                  return shared_.audit.add(name_, "step back", "turnout", std::move(back));
-                                }}),
+      ramp_(RampKeeper::Context{
+          index, name_, shared.state_dir / ("ramp-" + name_ + ".json"), [this] { return this->config(); }, shared.proxy,
+          routes_, [this](int percent) { return sampler_.shift(percent); },
+          [this](boost::json::object event) {
+            const auto level = event.contains("step_back") ? spdlog::level::warn : spdlog::level::info;
+            spdlog::log(level, "{}: {}", name_, text_of(event, "text"));
+            event["deployment"] = name_;
+            shared_.events.add("ramp", std::move(event));
+          },
+          [this](boost::json::object back) {
+            return shared_.audit.add(name_, "step back", "turnout", std::move(back));
+          }}),
       sampler_(Sampler::Context{
           index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_,
           [this](std::string text) {

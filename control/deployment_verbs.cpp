@@ -75,7 +75,7 @@ boost::json::object DeploymentControl::status() const {
       {"reason", doubt.empty() ? state.reason : doubt},
       {"ramp_percent", table.ramp.percent},
       {"ramp_actual_percent", sampler_.actual_ratio() * 100},
-      {"ramp_evicted", table.ramp.evicted},
+      {"ramp_evicted", table.ramp.evicted || (table.ramp.late && table.ramp.policy == conf::TokenPolicy::bounded)},
       {"ramp_phase", numbers.phase},
       {"ramp_waiting_for", numbers.waiting_for},
       {"ramp_step_back", numbers.step_back},

@@ -175,7 +175,7 @@ std::string RampKeeper::order(router::LadderEvent event) {
   if (auto error = apply(router::move(ladder_, event, context_.config().ramp.ladder)); !error.empty()) return error;
   tell("ramp " + std::string(router::name(ladder_.phase)) + " at " +
            std::to_string(context_.routes.table().ramp.percent) + " %",
-       {{"percent", context_.routes.table().ramp.percent}, {"phase", router::name(ladder_.phase)}});
+       {{"percent", context_.routes.table().ramp.percent}, {"ramp_phase", router::name(ladder_.phase)}});
   return "";
 }
 
@@ -249,7 +249,7 @@ void RampKeeper::step_back(const router::RoutingTable& table, const router::Step
   std::string trouble = save();
   if (trouble.empty()) trouble = context_.record_back(told);
   tell("stepped back from " + std::to_string(table.ramp.percent) + " %: " + back.why + ": " + back.text,
-       {{"percent", 0}, {"phase", router::name(router::LadderPhase::stepped_back)}, {"step_back", told}});
+       {{"percent", 0}, {"ramp_phase", router::name(router::LadderPhase::stepped_back)}, {"step_back", told}});
   if (!trouble.empty()) tell("the step back could not be recorded: " + trouble);
 }
 
@@ -280,7 +280,7 @@ void RampKeeper::climb(const router::RoutingTable& table, std::int64_t now_ms) {
     return;
   }
   tell("ramp climbs to " + std::to_string(ladder_.percent()) + " %",
-       {{"percent", ladder_.percent()}, {"phase", router::name(ladder_.phase)}});
+       {{"percent", ladder_.percent()}, {"ramp_phase", router::name(ladder_.phase)}});
 }
 
 // ---- for people

@@ -235,7 +235,7 @@ std::string render_ramp(const json::value& body) {
     const auto& control = value_at(shape, "control");
     rows.push_back({text_at(green, "reads"), text_at(green, "p95_ms"), text_at(green, "errors"),
                     text_at(control, "reads"), text_at(control, "p95_ms"), text_at(control, "errors"),
-                    text_at(shape, "shape").substr(0, 40)});
+                    shortened(harmless(text_at(shape, "shape")), 30)});
   }
   const auto right = Align::right;
   return out + table({{"GREEN", right},

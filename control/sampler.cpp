@@ -23,6 +23,12 @@ constexpr std::int64_t unreachable_ms = 3'000;
 constexpr std::size_t waiting_max = 4'096;  // beyond that green is evicted anyway
 constexpr std::uint64_t page_bytes = 8192, page_header = 24, segment_header = 40;
 
+bool anybody_reads_bounded(const conf::Ramp& ramp) {
+  const auto is_bounded = [](const auto& entry) { return entry.second == conf::TokenPolicy::bounded; };
+  return ramp.policy == conf::TokenPolicy::bounded || std::ranges::any_of(ramp.user_policies, is_bounded) ||
+         std::ranges::any_of(ramp.database_policies, is_bounded);
+}
+
 }  // namespace
 
 std::uint64_t without_page_header(std::uint64_t insert_position) {
@@ -95,9 +101,14 @@ std::string Sampler::load_catalog(router::Side writer) {
   }
   auto loaded = control::load_catalog(context_.shelf, *topology, generation, context_.deployment);
   if (!loaded) return loaded.error().message();
-  context_.proxy.publish_catalog(context_.index, *loaded);
-  const std::lock_guard guard(mutex_);
-  catalog_ = std::move(*loaded);
+  {
+    const std::lock_guard guard(mutex_);
+    // A catalog that says the same would only make every worker forget its verdicts.
+    if (catalog_ != nullptr && loaded->content == catalog_content_) return "";
+    catalog_ = loaded->catalog;
+    catalog_content_ = loaded->content;
+  }
+  context_.proxy.publish_catalog(context_.index, loaded->catalog);
   return "";
 }
 
@@ -189,7 +200,7 @@ void Sampler::judge_lag(const router::RoutingTable& table, bool known) {
   }
   auto ramp = table.ramp;
   ramp.evicted = read_set_->add(lag);
-  ramp.late = fresh_set_->add(lag);
+  ramp.late = fresh_set_->add(lag) && anybody_reads_bounded(bounds);  // else nobody is to hear of it
   if (ramp.evicted == table.ramp.evicted && ramp.late == table.ramp.late) return;
   if (!context_.routes.set_ramp(ramp, table.version)) return;
   const auto side = router::name(table.ramp.side);
@@ -213,11 +224,10 @@ void Sampler::judge_lag(const router::RoutingTable& table, bool known) {
 // of whatever changes them. Of every database that moves.
 std::string Sampler::definitions_mark(const router::RoutingTable& table) {
   constexpr const char* sql =
-      "SELECT (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_proc WHERE oid >= 16384)::text || ' ' || "
-      "coalesce((SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_rewrite WHERE oid >= 16384)::text, '') "
-      "|| ' ' || coalesce((SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_operator WHERE oid >= "
-      "16384)::text, '') || ' ' || coalesce((SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM "
-      "pg_policy)::text, '')";
+      "SELECT concat_ws(' ', (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_proc WHERE oid >= 16384), "
+      "0, (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_rewrite WHERE oid >= 16384), "
+      "0, (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_operator WHERE oid >= 16384), "
+      "0, (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_policy))";
   std::string mark;
   for (const auto& stream : topology_->streams) {
     auto loan = context_.shelf.take(table.writer, stream.database, ask_ms_max);

@@ -101,7 +101,7 @@ class Sampler {
   bool stopping_ = false;
   LagNumbers lag_;
   router::CatalogPtr catalog_;
-  std::uint64_t catalog_generation_ = 0;
+  std::uint64_t catalog_generation_ = 0, catalog_content_ = 0;
   std::atomic<double> actual_ratio_{0};
   std::mutex loading_;  // one catalog at a time
 

@@ -70,10 +70,9 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
   const Catalog& known = catalog ? *catalog : *nothing_known;
   Impl& impl = *impl_;
   ShapeHash context = impl.start;
-  context.mix(known.identity());
   context.mix_text(database);
   context.mix_text(search_path);
-  const Shape shape = shape_of(sql, context);
+  Shape shape = shape_of(sql, context);
   if (shape.kind == ShapeKind::malformed) return Verdict::write;
   if (shape.kind == ShapeKind::own) {
     ++impl.counters.misses;
@@ -81,6 +80,8 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
   }
 
   impl.last_shape = shape.low | 1;  // never the 0 that says there is none
+  shape.low ^= known.identity();    // another catalog forgets everything; the shape stays the same
+  shape.high += known.identity();
   const std::span<Entry> set = impl.set_of(shape.low);
   const std::uint32_t now = ++impl.clock;
   Entry* oldest = &set.front();
