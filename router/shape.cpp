@@ -143,6 +143,7 @@ class Lexer {
 void Lexer::literal(Tag tag) {
   if (list_ == List::comma) {
     list_ = List::element;  // neither the comma nor this element shows
+    gap_ = false;
     return;
   }
   const bool starts_list = list_ == List::open;

@@ -235,6 +235,7 @@ TEST(classify, several_threads_at_once) {
   for (std::size_t t = 0; t < wrong.size(); ++t) {
     threads.emplace_back([&, t] {
       for (const CorpusRow& row : rows) {
+        if (row.is_missed) continue;
         if (classify(row.sql, *catalog, "app", row.search_path).verdict != row.verdict) ++wrong[t];
       }
     });

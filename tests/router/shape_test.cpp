@@ -173,7 +173,7 @@ TEST(shape_text, rows) {
        "select count(*) from \"Mixed Case\" where id in (?)"},
       {"SELECT E'\\'; secret', $$secret$$, $a$ secret $a$, U&'secret', 1.5e3", "select ?, ?, ?, ?, ?"},
       {"SELECT $1::int, a.b FROM x", "select $?::int, a.b from x"},
-      {"SELECT 'unterminated secret", "select"},
+      {"SELECT 'unterminated secret", "select ?"},
       {"SELECT \"unterminated", "select"},
       {"", ""},
   };
