@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [cpu|syscalls|memory|logins|cutover]…
+"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [cpu|syscalls|memory|logins|ramp|cutover]…
 
 Figures are for reading, not for passing: bench/README.md says how. Nothing here fails because a day is slow.
 """
@@ -23,6 +23,7 @@ try:
     import cutover
     import measure
     import peers
+    import ramp
     from peers import DATABASE, PGBENCH, USER, Missing, Peer, say
     from report import cpu_tables, cutover_tables, login_table, memory_table, syscall_table
 
@@ -31,7 +32,8 @@ try:
 except ImportError as error:
     sys.exit(f"{error}: run `./dev setup` first, and this with /usr/bin/python3")
 
-PARTS = ("cpu", "syscalls", "memory", "logins", "cutover")
+PARTS = ("cpu", "syscalls", "memory", "logins", "ramp", "cutover")
+OWN_GROUND = ("ramp", "cutover")  # need a pair of servers
 Starter = Callable[..., Peer]
 
 
@@ -209,16 +211,20 @@ def main() -> None:
     bench = Bench(workspace, options)
     document: dict[str, Any] = {"machine": about, "options": vars(options)}
     tables: list[str] = []
-    if set(options.parts) - {"cutover"}:
+    if set(options.parts) - set(OWN_GROUND):
         bench.start_server()
-        for part in PARTS[:-1]:
-            if part in options.parts:
+        for part in PARTS:
+            if part in options.parts and part not in OWN_GROUND:
                 bench.run(part)
         bench.server.stop()
         results = bench.results
         tables += [*cpu_tables(results.get("cpu", [])), *syscall_table(results.get("syscalls", [])),
                    *memory_table(results.get("memory", []), options.idle_clients), *login_table(results.get("logins", []))]
         document |= results
+    if "ramp" in options.parts:
+        clients = [16] if 16 in options.clients else options.clients[:1]
+        document["ramp"] = ramp.run(workspace, options.rounds, options.seconds, clients, options.modes, options.workers[0])
+        tables += ramp.ramp_tables(document["ramp"])
     if "cutover" in options.parts:
         document["cutover"] = bench.cutover()
         tables += cutover_tables(document["cutover"])

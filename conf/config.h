@@ -5,7 +5,9 @@
 // bytes; the suffix says so. Files named here (password, users, certificates) have been read or checked for existence.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -108,6 +110,21 @@ struct Ramp {
   std::vector<std::uint32_t> ladder = {1, 10, 25, 50, 100};
   std::uint32_t hold_ms = 600'000;
   std::uint32_t samples_min = 3'000;
+  std::uint32_t slower_percent = 25;                 // p95 of a shape on green: more than this and
+  std::uint32_t slower_ms = 2;                       // more than this above the control group's is a step back
+  std::map<std::string, TokenPolicy> user_policies;  // instead of `policy`; a user's outranks a database's
+  std::map<std::string, TokenPolicy> database_policies;
+
+  [[nodiscard]] std::optional<TokenPolicy> own_policy(const std::string& database, const std::string& user) const {
+    if (const auto found = user_policies.find(user); found != user_policies.end()) return found->second;
+    if (const auto found = database_policies.find(database); found != database_policies.end()) return found->second;
+    return std::nullopt;
+  }
+  [[nodiscard]] bool lets_anyone_read_on_green() const {
+    const auto lets = [](const auto& entry) { return entry.second != TokenPolicy::strict; };
+    return policy != TokenPolicy::strict || std::any_of(user_policies.begin(), user_policies.end(), lets) ||
+           std::any_of(database_policies.begin(), database_policies.end(), lets);
+  }
 };
 
 // How the two servers reach each other; every field defaults to the deployment's admin and addresses.

@@ -106,6 +106,11 @@ void read_cutover(Section section, Cutover& cutover) {
   section.finish();
 }
 
+void read_policies(Section section, const TreeNode& node, std::map<std::string, TokenPolicy>& own) {
+  for (const Entry& entry : node.entries) section.choice(entry.key, own[entry.key], all(policies));
+  section.finish();
+}
+
 void read_ramp(Section section, Ramp& ramp) {
   section.choice("policy", ramp.policy, all(policies));
   section.duration("bounded", ramp.bounded_ms, {1, 3600 * second_ms});
@@ -114,6 +119,10 @@ void read_ramp(Section section, Ramp& ramp) {
   section.counts("ladder", ramp.ladder, {1, 100});
   section.duration("hold_time", ramp.hold_ms, {0, 30 * day_ms});
   section.count("samples", ramp.samples_min, {0, 1'000'000'000});
+  section.count("slower_percent", ramp.slower_percent, {1, 10'000});
+  section.duration("slower_by", ramp.slower_ms, {0, 60 * second_ms});
+  read_policies(section.section("users"), section.inside("users"), ramp.user_policies);
+  read_policies(section.section("databases"), section.inside("databases"), ramp.database_policies);
   section.finish();
 }
 

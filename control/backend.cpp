@@ -36,6 +36,12 @@ Answer OperationsBackend::prepare(const std::string& deployment, const std::stri
 Answer OperationsBackend::shift(const std::string& deployment, int percent, const std::string& who) {
   return operations_.shift(deployment, percent, who);
 }
+Answer OperationsBackend::ramp(const std::string& deployment, const std::string& action, const std::string& who) {
+  return operations_.ramp(deployment, action, who);
+}
+Answer OperationsBackend::ramp(const std::string& deployment) const {
+  return operations_.ramp(deployment);
+}
 Answer OperationsBackend::cutover(const std::string& deployment, const CutoverOptions& options) {
   return operations_.cutover(deployment, options);
 }

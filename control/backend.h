@@ -39,6 +39,9 @@ class Backend {
   [[nodiscard]] virtual Answer preflight(const std::string& deployment, bool rollback) = 0;
   [[nodiscard]] virtual Answer prepare(const std::string& deployment, const std::string& who) = 0;
   [[nodiscard]] virtual Answer shift(const std::string& deployment, int percent, const std::string& who) = 0;
+  [[nodiscard]] virtual Answer ramp(const std::string& deployment, const std::string& action,
+                                    const std::string& who) = 0;
+  [[nodiscard]] virtual Answer ramp(const std::string& deployment) const = 0;
   [[nodiscard]] virtual Answer cutover(const std::string& deployment, const CutoverOptions& options) = 0;
   [[nodiscard]] virtual Answer abort(const std::string& deployment, const std::string& who) = 0;
   [[nodiscard]] virtual Answer finish(const std::string& deployment, const std::string& who) = 0;
@@ -74,6 +77,8 @@ class OperationsBackend : public Backend {
   [[nodiscard]] Answer preflight(const std::string& deployment, bool rollback) override;
   [[nodiscard]] Answer prepare(const std::string& deployment, const std::string& who) override;
   [[nodiscard]] Answer shift(const std::string& deployment, int percent, const std::string& who) override;
+  [[nodiscard]] Answer ramp(const std::string& deployment, const std::string& action, const std::string& who) override;
+  [[nodiscard]] Answer ramp(const std::string& deployment) const override;
   [[nodiscard]] Answer cutover(const std::string& deployment, const CutoverOptions& options) override;
   [[nodiscard]] Answer abort(const std::string& deployment, const std::string& who) override;
   [[nodiscard]] Answer finish(const std::string& deployment, const std::string& who) override;

@@ -2,6 +2,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -74,6 +75,9 @@ class DatabaseCatalog {
   DatabaseCatalog(router::CatalogBuilder& builder, PgClient& writer, const Stream& stream, const std::set<Name>& ready)
       : builder_(builder), writer_(writer), stream_(stream), ready_(ready) {}
 
+  // The same rows give the same number, in whatever order they came.
+  [[nodiscard]] std::uint64_t content() const { return content_; }
+
   [[nodiscard]] std::optional<PgError> load() {
     builder_.add_database(stream_.database);
     functions();
@@ -86,16 +90,23 @@ class DatabaseCatalog {
   }
 
  private:
-  PgRows ask(const char* sql, const std::vector<std::string>& parameters = {}) {
+  PgRows ask(const char* sql, int columns, const std::vector<std::string>& parameters = {}) {
     if (error_) return {};
     auto rows = parameters.empty() ? writer_.query(sql, quiet_ms_max) : writer_.query(sql, parameters, quiet_ms_max);
-    if (rows) return std::move(*rows);
+    if (rows) {
+      for (int row = 0; row < rows->size(); ++row) {
+        std::string all = sql;
+        for (int column = 0; column < columns; ++column) all += '\x01' + rows->text(row, column);
+        content_ += std::hash<std::string>{}(all)*0x9e3779b97f4a7c15ULL;
+      }
+      return std::move(*rows);
+    }
     error_ = rows.error();
     return {};
   }
 
   void functions() {
-    const auto rows = ask(functions_sql);
+    const auto rows = ask(functions_sql, 3);
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_function(stream_.database, {rows.text(row, 0), rows.text(row, 1), letter(rows.text(row, 2), 'v')});
     }
@@ -103,14 +114,14 @@ class DatabaseCatalog {
 
   void relations() {
     std::set<Name> published;
-    const auto names = ask(published_sql, {json_list(stream_.publications)});
+    const auto names = ask(published_sql, 2, {json_list(stream_.publications)});
     for (int row = 0; row < names.size(); ++row) published.emplace(names.text(row, 0), names.text(row, 1));
     std::map<Name, std::vector<Name>> partitions;
-    const auto parts = ask(partitions_sql);
+    const auto parts = ask(partitions_sql, 4);
     for (int row = 0; row < parts.size(); ++row) {
       partitions[{parts.text(row, 0), parts.text(row, 1)}].emplace_back(parts.text(row, 2), parts.text(row, 3));
     }
-    const auto rows = ask(relations_sql);
+    const auto rows = ask(relations_sql, 4);
     for (int row = 0; row < rows.size(); ++row) {
       const Name name{rows.text(row, 0), rows.text(row, 1)};
       const bool carried = is_carried(name, published, partitions, 0);
@@ -132,14 +143,14 @@ class DatabaseCatalog {
   }
 
   void definitions() {
-    const auto rows = ask(definitions_sql);
+    const auto rows = ask(definitions_sql, 3);
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_definition(stream_.database, {rows.text(row, 0), rows.text(row, 1), rows.text(row, 2)});
     }
   }
 
   void children() {
-    const auto rows = ask(partitions_sql);
+    const auto rows = ask(partitions_sql, 4);
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_relation_use(stream_.database,
                                 {rows.text(row, 0), rows.text(row, 1), rows.text(row, 2), rows.text(row, 3)});
@@ -147,14 +158,14 @@ class DatabaseCatalog {
   }
 
   void operators() {
-    const auto rows = ask(operators_sql);
+    const auto rows = ask(operators_sql, 3);
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_operator(stream_.database, {rows.text(row, 0), rows.text(row, 1), letter(rows.text(row, 2), 'v')});
     }
   }
 
   void types() {
-    const auto rows = ask(types_sql);
+    const auto rows = ask(types_sql, 2);
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_type(stream_.database, {rows.text(row, 0), letter(rows.text(row, 1), 'v')});
     }
@@ -165,13 +176,15 @@ class DatabaseCatalog {
   const Stream& stream_;
   const std::set<Name>& ready_;
   std::optional<PgError> error_;
+  std::uint64_t content_ = 0;
 };
 
 }  // namespace
 
-PgOutcome<router::CatalogPtr> load_catalog(Shelf& shelf, const Topology& topology, std::uint64_t generation,
-                                           const std::string& deployment) {
+PgOutcome<LoadedCatalog> load_catalog(Shelf& shelf, const Topology& topology, std::uint64_t generation,
+                                      const std::string& deployment) {
   router::CatalogBuilder builder;
+  std::uint64_t content = 0;
   for (const auto& stream : topology.streams) {
     std::set<Name> ready;
     auto follower = shelf.take(topology.to(), stream.database, connect_ms_max);
@@ -183,14 +196,19 @@ PgOutcome<router::CatalogPtr> load_catalog(Shelf& shelf, const Topology& topolog
             std::to_string(stream.subscription_oid),
         quiet_ms_max);
     if (!rows) return rows.error();
-    for (int row = 0; row < rows->size(); ++row) ready.emplace(rows->text(row, 0), rows->text(row, 1));
+    for (int row = 0; row < rows->size(); ++row) {
+      ready.emplace(rows->text(row, 0), rows->text(row, 1));
+      content += std::hash<std::string>{}(stream.database + '\x01' + rows->text(row, 0) + '\x01' + rows->text(row, 1));
+    }
     auto writer = shelf.fresh(topology.from, stream.database, connect_ms_max);  // its search_path is changed
     if (!writer) return writer.error();
     const auto emptied = writer->query("SELECT set_config('search_path', '', false)", connect_ms_max);
     if (!emptied) return emptied.error();
-    if (const auto error = DatabaseCatalog(builder, *writer, stream, ready).load()) return *error;
+    DatabaseCatalog database(builder, *writer, stream, ready);
+    if (const auto error = database.load()) return *error;
+    content += database.content() * (2 * std::hash<std::string>{}(stream.database) + 1);
   }
-  return builder.build(generation, deployment);
+  return LoadedCatalog{builder.build(generation, deployment), content};
 }
 
 }  // namespace turnout::control

@@ -10,7 +10,11 @@
 
 namespace turnout::control {
 
-[[nodiscard]] PgOutcome<router::CatalogPtr> load_catalog(Shelf& shelf, const Topology& topology,
-                                                         std::uint64_t generation, const std::string& deployment);
+struct LoadedCatalog {
+  router::CatalogPtr catalog;
+  std::uint64_t content = 0;  // equal for equal rows: then nobody has to be told
+};
+[[nodiscard]] PgOutcome<LoadedCatalog> load_catalog(Shelf& shelf, const Topology& topology, std::uint64_t generation,
+                                                    const std::string& deployment);
 
 }  // namespace turnout::control

@@ -35,7 +35,7 @@ std::string user_name() {
 struct Options {
   std::string control, token_file, output = "table";
   bool yes = false;
-  std::string file, deployment, sql, database, epoch, grace = "30s", interval = "1s";
+  std::string file, deployment, action, sql, database, epoch, grace = "30s", interval = "1s";
   int percent = 0;
   int lines = 100;
   bool connect = false, rollback = false, list = false;
@@ -206,6 +206,15 @@ void CommandLine::add_changes() {
     return change(cli, path("/shift"), {{"percent", options_.percent}}, render_done);
   });
   shift->add_option("percent", options_.percent, "0 to 100")->required()->check(CLI::Range(0, 100));
+  CLI::App* ramp = verb("ramp", "a share of the reads that grows by itself, step by step", [this] {
+    Cli cli = client();
+    if (options_.action == "show") return show(cli, path("/ramp"), render_ramp);
+    return change(cli, path("/ramp"), {{"action", options_.action}}, render_ramp, slow_ms_max);
+  });
+  ramp->add_option("action", options_.action, "start, pause, resume, abort; show: step, numbers, why it stepped back")
+      ->required()
+      ->check(CLI::IsMember({"start", "pause", "resume", "abort", "show"}));
+  ramp->add_option("deployment", options_.deployment, "name of the deployment")->required();
   add_cutover("cutover", "move the writes to the other side", false);
   add_cutover("rollback", "move the writes back", true);
   deployment_verb("abort", "stop an attempt; nothing is changed",

@@ -60,11 +60,25 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                          [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); },
                          [this](router::Side writer) { return sampler_.load_catalog(writer); }}),
       executor_(limits_of(config, 0), *this),
-      sampler_(Sampler::Context{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_, types_,
-                                [this](std::string text) {
-                                  spdlog::warn("{}: {}", name_, text);
-                                  shared_.events.add("ramp", {{"deployment", name_}, {"text", text}});
-                                }}),
+      ramp_(RampKeeper::Context{
+          index, name_, shared.state_dir / ("ramp-" + name_ + ".json"), [this] { return this->config(); }, shared.proxy,
+          routes_, [this](int percent) { return sampler_.shift(percent); },
+          [this](boost::json::object event) {
+            const auto level = event.contains("step_back") ? spdlog::level::warn : spdlog::level::info;
+            spdlog::log(level, "{}: {}", name_, text_of(event, "text"));
+            event["deployment"] = name_;
+            shared_.events.add("ramp", std::move(event));
+          },
+          [this](boost::json::object back) {
+            return shared_.audit.add(name_, "step back", "turnout", std::move(back));
+          }}),
+      sampler_(Sampler::Context{
+          index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_, types_,
+          [this](std::string text) {
+            spdlog::warn("{}: {}", name_, text);
+            shared_.events.add("ramp", {{"deployment", name_}, {"text", text}});
+          },
+          [this](const router::RoutingTable& table, std::int64_t now_ms) { ramp_.look(table, now_ms); }}),
       readiness_(Readiness::Context{[this](const std::atomic<bool>& give_up) { return look_by_itself(give_up); },
                                     [this] { return this->config().waive; },
                                     [this] { return this->config().cutover.check_interval_ms; },

@@ -20,6 +20,7 @@
 #include "control/executor.h"
 #include "control/operations.h"
 #include "control/postgres_steps.h"
+#include "control/ramp_keeper.h"
 #include "control/readiness.h"
 #include "control/route_book.h"
 #include "control/sampler.h"
@@ -53,6 +54,8 @@ class DeploymentControl : private Runner {
   [[nodiscard]] Answer preflight(bool rollback);
   [[nodiscard]] Answer prepare(const std::string& who);
   [[nodiscard]] Answer shift(int percent, const std::string& who);
+  [[nodiscard]] Answer ramp(const std::string& action, const std::string& who);
+  [[nodiscard]] Answer ramp() const;
   [[nodiscard]] Answer cutover(const CutoverOptions& options);
   [[nodiscard]] Answer abort(const std::string& who);
   [[nodiscard]] Answer finish(const std::string& who);
@@ -81,6 +84,7 @@ class DeploymentControl : private Runner {
   [[nodiscard]] std::vector<std::uint64_t> report_epochs() const;
   [[nodiscard]] std::optional<Answer> audited(const std::string& verb, const std::string& who,
                                               boost::json::object detail);
+  [[nodiscard]] std::optional<Answer> why_no_ramp() const;
   [[nodiscard]] Answer conflict(const std::string& detail) const;
   [[nodiscard]] static drain::Limits limits_of(const conf::Deployment& config, std::uint32_t window_ms_max);
 
@@ -103,6 +107,7 @@ class DeploymentControl : private Runner {
   RouteBook routes_;
   PostgresSteps steps_;
   Executor executor_;
+  RampKeeper ramp_;
   Sampler sampler_;
   Readiness readiness_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json/parse.hpp>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "conf/check_names.h"
@@ -60,6 +61,7 @@ boost::json::object DeploymentControl::status() const {
   const auto table = routes_.table();
   const auto deployment = config();
   const auto lag = sampler_.lag();
+  const auto numbers = ramp_.numbers();
   std::string doubt;
   {
     const std::lock_guard guard(mutex_);
@@ -73,7 +75,10 @@ boost::json::object DeploymentControl::status() const {
       {"reason", doubt.empty() ? state.reason : doubt},
       {"ramp_percent", table.ramp.percent},
       {"ramp_actual_percent", sampler_.actual_ratio() * 100},
-      {"ramp_evicted", table.ramp.evicted},
+      {"ramp_evicted", table.ramp.evicted || (table.ramp.late && table.ramp.policy == conf::TokenPolicy::bounded)},
+      {"ramp_phase", numbers.phase},
+      {"ramp_waiting_for", numbers.waiting_for},
+      {"ramp_step_back", numbers.step_back},
       {"paused", routes_.is_paused()},
       {"blue", deployment.blue.text()},
       {"green", deployment.green ? boost::json::value(deployment.green->text()) : boost::json::value(nullptr)},
@@ -114,6 +119,11 @@ Operations::Gauges DeploymentControl::gauges() const {
   gauges.epoch = state.epoch;
   gauges.ramp_ratio = table.ramp.percent / 100.0;
   gauges.ramp_actual_ratio = sampler_.actual_ratio();
+  const auto numbers = ramp_.numbers();
+  gauges.ramp_step_backs = numbers.step_backs;
+  gauges.ramp_worst_p95_ratio = numbers.worst_ratio;
+  gauges.ramp_green = numbers.green;
+  gauges.ramp_control = numbers.control;
   gauges.lag_bytes = lag.bytes;
   gauges.lag_seconds = lag.seconds;
   gauges.slot_retained_bytes = lag.slot_retained_bytes;
@@ -157,20 +167,45 @@ Answer DeploymentControl::prepare(const std::string& who) {
   return ok({{"deployment", name_}, {"done", done}});
 }
 
-Answer DeploymentControl::shift(int percent, const std::string& who) {
-  if (percent < 0 || percent > 100) return problem(422, "percent", "Not a share", "Give a whole number from 0 to 100.");
+std::optional<Answer> DeploymentControl::why_no_ramp() const {
   const auto state = executor_.state();
   if (state.is_running() && state.road != drain::Road::start)
     return conflict("a cutover is running: reads stay on the writer until it has settled");
   if (is_final(state.phase)) return conflict("finished: there is no second side to read from");
   if (!config().green) return conflict("no green is configured: set deployments." + name_ + ".green and reload");
+  return std::nullopt;
+}
+
+Answer DeploymentControl::shift(int percent, const std::string& who) {
+  if (percent < 0 || percent > 100) return problem(422, "percent", "Not a share", "Give a whole number from 0 to 100.");
+  if (auto against = why_no_ramp()) return *against;
   if (auto failed = audited("shift", who, {{"percent", percent}})) return *failed;
-  const auto error = sampler_.shift(percent);
+  const auto error = ramp_.shift(percent);
   if (!error.empty()) return conflict(error);
   shared_.events.add("ramp", {{"deployment", name_}, {"percent", percent}});
   return ok({{"deployment", name_},
              {"ramp_percent", percent},
              {"meaning", std::to_string(percent) + " % of the reads that are proven to be reads"}});
+}
+
+Answer DeploymentControl::ramp(const std::string& action, const std::string& who) {
+  static const std::map<std::string, router::LadderEvent> orders = {{"start", router::LadderEvent::start},
+                                                                    {"pause", router::LadderEvent::pause},
+                                                                    {"resume", router::LadderEvent::resume},
+                                                                    {"abort", router::LadderEvent::abort}};
+  const auto order = orders.find(action);
+  if (order == orders.end()) return problem(422, "action", "Not an order", "Give start, pause, resume or abort.");
+  if (auto against = why_no_ramp()) return *against;
+  if (auto failed = audited("ramp " + action, who, {})) return *failed;
+  const auto error = ramp_.order(order->second);
+  if (!error.empty()) return conflict(error);
+  return ramp();
+}
+
+Answer DeploymentControl::ramp() const {
+  auto report = ramp_.report();
+  report["actual_percent"] = sampler_.actual_ratio() * 100;
+  return ok(std::move(report));
 }
 
 std::uint64_t DeploymentControl::next_epoch() {

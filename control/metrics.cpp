@@ -146,6 +146,11 @@ void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
   const auto gauge = MetricType::Gauge;
   Family ramp("turnout_ramp_ratio", "Share of reads that green shall serve", gauge);
   Family actual("turnout_ramp_actual_ratio", "Share of reads that green served of late", gauge);
+  Family step_backs("turnout_ramp_step_backs_total", "Ramps that stepped back by themselves", MetricType::Counter);
+  Family worst("turnout_ramp_worst_p95_ratio", "Worst p95 of a shape, green to its control group", gauge);
+  Family compared("turnout_ramp_compared_reads", "Reads measured in this step, by group", gauge);
+  Family failed("turnout_ramp_failed_reads", "Of these, those that failed", gauge);
+  Family p95("turnout_ramp_p95_seconds", "p95 of the reads measured in this step, by group", gauge);
   Family writer("turnout_writer", "1 on the side that owns writes; 0 on both = held", gauge);
   Family phase("turnout_cutover_phase", "1 for the phase the deployment is in", gauge);
   Family epoch("turnout_cutover_epoch", "Number of the latest cutover attempt", gauge);
@@ -159,6 +164,15 @@ void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
     const std::string& name = gauges.deployment;
     ramp.add({{"deployment", name}}, gauges.ramp_ratio);
     actual.add({{"deployment", name}}, gauges.ramp_actual_ratio);
+    step_backs.add({{"deployment", name}}, gauges.ramp_step_backs);
+    worst.add({{"deployment", name}}, gauges.ramp_worst_p95_ratio);
+    const std::pair<const char*, router::SideNumbers> groups[] = {{"green", gauges.ramp_green},
+                                                                  {"control", gauges.ramp_control}};
+    for (const auto& [group, numbers] : groups) {
+      compared.add({{"deployment", name}, {"group", group}}, numbers.count);
+      failed.add({{"deployment", name}, {"group", group}}, numbers.errors);
+      p95.add({{"deployment", name}, {"group", group}}, numbers.p95_ms / 1000);
+    }
     for (const std::string side : {"blue", "green"}) {
       writer.add({{"deployment", name}, {"side", side}}, gauges.writer == side ? 1.0 : 0.0);
     }
@@ -172,7 +186,8 @@ void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
     retained.add({{"deployment", name}}, gauges.slot_retained_bytes);
     pauses.metric.push_back(pause_histogram(gauges));
   }
-  for (auto* family : {&ramp, &actual, &writer, &phase, &epoch, &lag_bytes, &lag_seconds, &movable, &retained}) {
+  for (auto* family : {&ramp, &actual, &step_backs, &worst, &compared, &failed, &p95, &writer, &phase, &epoch,
+                       &lag_bytes, &lag_seconds, &movable, &retained}) {
     all.push_back(std::move(family->family));
   }
   all.push_back(std::move(pauses));

@@ -147,6 +147,12 @@ Answer Operations::prepare(const std::string& deployment, const std::string& who
 Answer Operations::shift(const std::string& deployment, int percent, const std::string& who) {
   return impl_->with(deployment, [&](auto& one) { return one.shift(percent, who); });
 }
+Answer Operations::ramp(const std::string& deployment, const std::string& action, const std::string& who) {
+  return impl_->with(deployment, [&](auto& one) { return one.ramp(action, who); });
+}
+Answer Operations::ramp(const std::string& deployment) const {
+  return impl_->with(deployment, [](const auto& one) { return one.ramp(); });
+}
 Answer Operations::cutover(const std::string& deployment, const CutoverOptions& options) {
   return impl_->with(deployment, [&](auto& one) { return one.cutover(options); });
 }

@@ -62,6 +62,9 @@ class Operations {
   [[nodiscard]] Answer preflight(const std::string& deployment, bool rollback);
   [[nodiscard]] Answer prepare(const std::string& deployment, const std::string& who);
   [[nodiscard]] Answer shift(const std::string& deployment, int percent, const std::string& who);
+  // start, pause, resume, abort: the ramp that climbs by itself; without an action, how it stands.
+  [[nodiscard]] Answer ramp(const std::string& deployment, const std::string& action, const std::string& who);
+  [[nodiscard]] Answer ramp(const std::string& deployment) const;
   [[nodiscard]] Answer cutover(const std::string& deployment, const CutoverOptions& options);  // 202 {epoch}
   [[nodiscard]] Answer abort(const std::string& deployment, const std::string& who);
   [[nodiscard]] Answer finish(const std::string& deployment, const std::string& who);
@@ -80,6 +83,9 @@ class Operations {
     std::uint64_t epoch = 0;
     double ramp_ratio = 0, ramp_actual_ratio = 0;
     int ready_to_move = -1;  // 1: the preflight that runs by itself found nothing in the way; -1: not known
+    std::uint64_t ramp_step_backs = 0;
+    double ramp_worst_p95_ratio = 0;               // of the shapes that take time; 0 = nothing to compare
+    router::SideNumbers ramp_green, ramp_control;  // measured reads of the present step
     double lag_bytes = 0, lag_seconds = 0, slot_retained_bytes = 0;
     std::vector<double> pauses_s;  // longest pause of each finished cutover since start
   };

@@ -189,6 +189,12 @@ std::string render_status(const json::value& body) {
                     side_text(value_at(state, "blue")), side_text(value_at(state, "green"))});
     if (text_at(state, "paused") == "true") notes += harmless(name) + ": paused, all new work waits\n";
     notes += readiness_line(name, value_at(state, "readiness"));
+    if (const auto waits = text_at(state, "ramp_waiting_for"); !waits.empty()) {
+      notes += wrapped(harmless(name) + ": the ramp waits: " + waits, 0);
+    }
+    if (text_at(state, "ramp_phase") == "stepped_back") {
+      notes += wrapped(harmless(name) + ": the ramp stepped back: " + text_at(state, "ramp_step_back"), 0);
+    }
     for (const std::string_view key : {"why", "reason", "note", "alarm", "rollback"}) {
       const std::string note = text_at(state, key);
       if (!note.empty()) notes += wrapped(harmless(name) + ": " + note, 0);
@@ -209,6 +215,37 @@ std::string render_status(const json::value& body) {
                 {"GREEN"}},
                rows, "no deployments") +
          notes;
+}
+
+std::string render_ramp(const json::value& body) {
+  std::string out = text_at(body, "phase") + ", " + percent_text(value_at(body, "percent")) + " of the reads";
+  const std::string actual = percent_text(value_at(body, "actual_percent"));
+  if (!actual.empty()) out += " (green serves " + actual + ")";
+  out += "; ladder " + one_line(value_at(body, "ladder")) + "\n";
+  if (const std::string waits = text_at(body, "waiting_for"); !waits.empty()) out += wrapped("waits: " + waits, 0);
+  const auto& back = value_at(body, "last_step_back");
+  if (back.is_object()) {
+    out += wrapped("stepped back from " + percent_text(value_at(back, "percent")) + " at " + text_at(back, "at") +
+                       ": " + text_at(back, "why") + ": " + text_at(back, "shape"),
+                   0);
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& shape : list_at(body, "shapes")) {
+    const auto& green = value_at(shape, "green");
+    const auto& control = value_at(shape, "control");
+    rows.push_back({text_at(green, "reads"), text_at(green, "p95_ms"), text_at(green, "errors"),
+                    text_at(control, "reads"), text_at(control, "p95_ms"), text_at(control, "errors"),
+                    shortened(harmless(text_at(shape, "shape")), 30)});
+  }
+  const auto right = Align::right;
+  return out + table({{"GREEN", right},
+                      {"P95 MS", right},
+                      {"ERR", right},
+                      {"BLUE", right},
+                      {"P95 MS", right},
+                      {"ERR", right},
+                      {"SHAPE"}},
+                     rows, "nothing measured yet");
 }
 
 std::string render_pools(const json::value& body) {

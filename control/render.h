@@ -14,6 +14,7 @@ namespace turnout::control {
 [[nodiscard]] std::string render_blockers(const boost::json::value& body);
 [[nodiscard]] std::string render_preflight(const boost::json::value& body);  // also a dry run, with its plan
 [[nodiscard]] std::string render_explain(const boost::json::value& body);
+[[nodiscard]] std::string render_ramp(const boost::json::value& body);
 [[nodiscard]] std::string render_report(const boost::json::value& body);
 [[nodiscard]] std::string render_reports(const boost::json::value& body);
 [[nodiscard]] std::string render_audit(const boost::json::value& body);

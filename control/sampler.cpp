@@ -18,6 +18,7 @@ constexpr std::int64_t choose_ms = 200;
 constexpr std::int64_t measure_ms = 1'000;
 constexpr std::int64_t catalog_ms = 30'000;
 constexpr std::int64_t types_ms = 5'000;
+constexpr std::int64_t definitions_ms = 1'000;
 constexpr std::int64_t discover_ms = 30'000;
 constexpr std::int64_t unreachable_ms = 3'000;
 constexpr std::size_t waiting_max = 4'096;  // beyond that green is evicted anyway
@@ -27,6 +28,12 @@ std::vector<std::string> databases_of(const Topology& topology) {
   std::vector<std::string> databases;
   for (const auto& stream : topology.streams) databases.push_back(stream.database);
   return databases;
+}
+
+bool anybody_reads_bounded(const conf::Ramp& ramp) {
+  const auto is_bounded = [](const auto& entry) { return entry.second == conf::TokenPolicy::bounded; };
+  return ramp.policy == conf::TokenPolicy::bounded || std::ranges::any_of(ramp.user_policies, is_bounded) ||
+         std::ranges::any_of(ramp.database_policies, is_bounded);
 }
 
 }  // namespace
@@ -101,11 +108,17 @@ std::string Sampler::load_catalog(router::Side writer) {
   }
   auto loaded = control::load_catalog(context_.shelf, *topology, generation, context_.deployment);
   if (!loaded) return loaded.error().message();
-  context_.proxy.publish_catalog(context_.index, *loaded);
+  bool is_news = false;
   {
     const std::lock_guard guard(mutex_);
-    catalog_ = std::move(*loaded);
+    // A catalog that says the same would only make every worker forget its verdicts.
+    is_news = catalog_ == nullptr || loaded->content != catalog_content_;
+    if (is_news) {
+      catalog_ = loaded->catalog;
+      catalog_content_ = loaded->content;
+    }
   }
+  if (is_news) context_.proxy.publish_catalog(context_.index, loaded->catalog);
   return context_.types.refresh(databases_of(*topology));
 }
 
@@ -117,14 +130,19 @@ std::string Sampler::shift(int percent) {
   ramp.percent = static_cast<std::uint8_t>(percent);
   if (percent == 0) {
     ramp.threshold = 0;
-    ramp.evicted = false;
+    ramp.control_from = router::threshold_all;
+    ramp.evicted = ramp.late = false;
   } else {
-    if (ramp.policy == conf::TokenPolicy::strict) return "ramp.policy is strict: green gets no live reads";
+    if (!context_.config().ramp.lets_anyone_read_on_green()) {
+      return "ramp.policy is strict: green gets no live reads";
+    }
     if (auto error = load_catalog(table.writer); !error.empty()) return error;
     std::vector<router::SessionReads> reads;
     for (const auto& one : context_.proxy.session_reads(context_.index)) reads.push_back({one.hash, one.reads});
     const router::Choice current{table.ramp.percent, table.ramp.threshold};
-    ramp.threshold = router::choose_threshold(current, ramp.percent, reads).threshold;
+    const auto chosen = router::choose_threshold(current, ramp.percent, reads);
+    ramp.threshold = chosen.threshold;
+    ramp.control_from = router::choose_control(chosen, table.ramp.control_from, reads);
   }
   if (!context_.routes.set_ramp(ramp)) return "a cutover holds or has just moved the writer: wait until it has settled";
   wake_.notify_all();
@@ -137,8 +155,10 @@ void Sampler::loop() {
     lock.unlock();
     const auto table = context_.routes.table();
     if (context_.config().green && table.version != 0 && now_ms() >= retry_at_ms_) look(table);
+    const auto after = context_.routes.table();
+    if (context_.config().green && after.version != 0) context_.after_look(after, now_ms());
     lock.lock();
-    const auto period = table.ramp.percent == 0 ? idle_ms : std::int64_t{context_.config().ramp.sample_ms};
+    const auto period = after.ramp.percent == 0 ? idle_ms : std::int64_t{context_.config().ramp.sample_ms};
     if (!stopping_) wake_.wait_for(lock, std::chrono::milliseconds(period));
   }
 }
@@ -172,12 +192,21 @@ void Sampler::look(const router::RoutingTable& table) {
   if (table.ramp.percent == 0) {
     actual_ratio_ = 0;
     read_set_.reset();
+    definitions_.clear();
     return;
   }
+  judge_lag(table, known);
+  if (context_.routes.table().version != table.version) return;
+  if (now - chosen_at_ms_ >= choose_ms) choose(table);
+  if (now - measured_at_ms_ >= measure_ms) measure(table);
+  refresh_catalog(table);
+}
+
+void Sampler::judge_lag(const router::RoutingTable& table, bool known) {
   const auto bounds = context_.config().ramp;
   if (!read_set_) {
-    read_set_.emplace(
-        router::LagBounds{bounds.lag_bytes_max, bounds.policy == conf::TokenPolicy::bounded ? bounds.bounded_ms : 0});
+    read_set_.emplace(router::LagBounds{bounds.lag_bytes_max, 0});
+    fresh_set_.emplace(router::LagBounds{0, bounds.bounded_ms});
   }
   router::LagSample lag;
   {
@@ -185,29 +214,61 @@ void Sampler::look(const router::RoutingTable& table) {
     lag = {known && lag_.known, static_cast<std::uint64_t>(lag_.bytes),
            static_cast<std::uint32_t>(lag_.seconds * 1000)};
   }
-  const bool evicted = read_set_->add(lag);
-  if (evicted != table.ramp.evicted) {
-    auto ramp = table.ramp;
-    ramp.evicted = evicted;
-    if (context_.routes.set_ramp(ramp, table.version)) {
-      const auto side = router::name(table.ramp.side);
-      if (!evicted) {
-        context_.on_event(fmt::format("{} is back in the read set", side));
-      } else if (!lag.known) {
-        context_.on_event(fmt::format("{} left the read set: nobody knows how far it has got", side));
-      } else {
-        context_.on_event(
-            fmt::format("{} left the read set: {:.0f} bytes behind", side, static_cast<double>(lag.lag_bytes)));
-      }
+  auto ramp = table.ramp;
+  ramp.evicted = read_set_->add(lag);
+  ramp.late = fresh_set_->add(lag) && anybody_reads_bounded(bounds);  // else nobody is to hear of it
+  if (ramp.evicted == table.ramp.evicted && ramp.late == table.ramp.late) return;
+  if (!context_.routes.set_ramp(ramp, table.version)) return;
+  const auto side = router::name(table.ramp.side);
+  if (ramp.evicted != table.ramp.evicted) {
+    if (!ramp.evicted) {
+      context_.on_event(fmt::format("{} is back in the read set", side));
+    } else if (!lag.known) {
+      context_.on_event(fmt::format("{} left the read set: nobody knows how far it has got", side));
+    } else {
+      context_.on_event(
+          fmt::format("{} left the read set: {:.0f} bytes behind", side, static_cast<double>(lag.lag_bytes)));
     }
-    return;
   }
-  if (now - chosen_at_ms_ >= choose_ms) choose(table);
-  if (now - measured_at_ms_ >= measure_ms) measure(table);
-  if (now - catalog_at_ms_ >= catalog_ms) {
-    if (catalog_at_ms_ != 0) static_cast<void>(load_catalog(table.writer));  // keeps the old one when it fails
-    catalog_at_ms_ = now;
+  if (ramp.late != table.ramp.late && ramp.policy == conf::TokenPolicy::bounded) {
+    context_.on_event(ramp.late ? fmt::format("{} is {} ms old, bounded reads leave it", side, lag.lag_ms)
+                                : fmt::format("{} is fresh enough for bounded reads again", side));
   }
+}
+
+// Functions, views, operators and policies of the user, by the row versions of their catalogs: changes at the commit
+// of whatever changes them. Of every database that moves.
+std::string Sampler::definitions_mark(const router::RoutingTable& table) {
+  constexpr const char* sql =
+      "SELECT concat_ws(' ', (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_proc WHERE oid >= 16384), "
+      "0, (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_rewrite WHERE oid >= 16384), "
+      "0, (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_operator WHERE oid >= 16384), "
+      "0, (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_policy))";
+  std::string mark;
+  for (const auto& stream : topology_->streams) {
+    auto loan = context_.shelf.take(table.writer, stream.database, ask_ms_max);
+    if (!loan) return "";
+    const auto rows = (*loan)->query(sql, ask_ms_max);
+    if (!rows) return "";
+    mark += stream.database + ' ' + rows->text(0, 0) + ';';
+  }
+  return mark;
+}
+
+// What is called volatile today may have been stable yesterday. The marks are cheap and looked at often; the whole is
+// read when they change, and from time to time (tables, privileges, what is carried).
+void Sampler::refresh_catalog(const router::RoutingTable& table) {
+  const auto now = now_ms();
+  bool is_due = now - catalog_at_ms_ >= catalog_ms;
+  if (topology_ && now - definitions_at_ms_ >= definitions_ms) {
+    definitions_at_ms_ = now;
+    const auto mark = definitions_mark(table);
+    is_due = is_due || (!mark.empty() && mark != definitions_);
+    if (!mark.empty()) definitions_ = mark;
+  }
+  if (!is_due) return;
+  catalog_at_ms_ = now;
+  static_cast<void>(load_catalog(table.writer));  // keeps the old one when it fails
 }
 
 bool Sampler::connect(router::Side writer) {
@@ -288,9 +349,11 @@ void Sampler::choose(const router::RoutingTable& table) {
   for (const auto& one : context_.proxy.session_reads(context_.index)) reads.push_back({one.hash, one.reads});
   const router::Choice current{table.ramp.percent, table.ramp.threshold};
   const auto next = router::choose_threshold(current, table.ramp.percent, reads);
-  if (next.threshold == table.ramp.threshold) return;
+  const auto control_from = router::choose_control(next, table.ramp.control_from, reads);
+  if (next.threshold == table.ramp.threshold && control_from == table.ramp.control_from) return;
   auto ramp = table.ramp;
   ramp.threshold = next.threshold;
+  ramp.control_from = control_from;
   // The operator may have set another weight since this table was read; that one stands.
   static_cast<void>(context_.routes.set_ramp(ramp, table.version));
 }

@@ -65,6 +65,8 @@ class Sampler {
     RouteBook& routes;
     TypeBook& types;
     std::function<void(std::string)> on_event;  // eviction and return, one line each
+    // After every look, with what is in force then (ramp_keeper.h).
+    std::function<void(const router::RoutingTable&, std::int64_t now_ms)> after_look;
   };
   explicit Sampler(Context context) : context_(std::move(context)) {}
   ~Sampler() { stop(); }
@@ -88,6 +90,9 @@ class Sampler {
   [[nodiscard]] bool sample(const router::RoutingTable& table);
   void watch_reader(const router::RoutingTable& table);
   void choose(const router::RoutingTable& table);
+  void judge_lag(const router::RoutingTable& table, bool known);
+  void refresh_catalog(const router::RoutingTable& table);
+  [[nodiscard]] std::string definitions_mark(const router::RoutingTable& table);
   void measure(const router::RoutingTable& table);
   [[nodiscard]] bool connect(router::Side writer);
   [[nodiscard]] std::int64_t now_ms() const;
@@ -98,7 +103,7 @@ class Sampler {
   bool stopping_ = false;
   LagNumbers lag_;
   router::CatalogPtr catalog_;
-  std::uint64_t catalog_generation_ = 0;
+  std::uint64_t catalog_generation_ = 0, catalog_content_ = 0;
   std::atomic<double> actual_ratio_{0};
   std::mutex loading_;  // one catalog at a time
 
@@ -109,10 +114,12 @@ class Sampler {
   std::string doubted_until_ = "-infinity";
   std::optional<Topology> topology_;
   Positions positions_;
-  std::optional<router::ReadSet> read_set_;
+  std::optional<router::ReadSet> read_set_;   // by bytes, for every policy
+  std::optional<router::ReadSet> fresh_set_;  // by time, for policy `bounded`
+  std::string definitions_;                   // of the writer, when the catalog was read
   std::uint64_t last_reads_[2] = {0, 0};
-  std::int64_t chosen_at_ms_ = 0, measured_at_ms_ = 0, catalog_at_ms_ = 0, types_at_ms_ = 0, discovered_at_ms_ = 0,
-               retry_at_ms_ = 0;
+  std::int64_t chosen_at_ms_ = 0, measured_at_ms_ = 0, catalog_at_ms_ = 0, definitions_at_ms_ = 0, types_at_ms_ = 0,
+               discovered_at_ms_ = 0, retry_at_ms_ = 0;
   std::uint64_t table_epoch_ = 0;
 
   std::thread thread_;

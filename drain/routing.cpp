@@ -12,6 +12,7 @@ constexpr SideOrders warm_both{.warm = true, .warm_reads = true};
 void keep_reads_on_the_writer(router::RoutingTable& table) {
   table.ramp.percent = 0;
   table.ramp.threshold = 0;
+  table.ramp.control_from = UINT16_MAX;
 }
 
 }  // namespace

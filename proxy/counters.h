@@ -49,6 +49,7 @@ struct alignas(64) WorkerNumbers {
   std::array<Side, 2> side;
   Number held_sessions, held_bytes, hold_overflow;
   Number bytes_from_clients, bytes_to_clients;
+  Number green_failures;  // reads that failed on green and not, or otherwise, on the writer
   Number detours, logins, login_failures, client_errors, commit_unknown, protocol_errors;
   Number clients, waiting;
   Histogram wait, query;

@@ -323,4 +323,14 @@ std::vector<Proxy::SessionReads> Proxy::session_reads(DeploymentIndex index) con
   });
 }
 
+std::vector<router::ShapeLook> Proxy::read_looks(DeploymentIndex index) const {
+  return impl_->gather<router::ShapeLook>([index](Worker& worker) { return worker.shard(index).reads.take(); });
+}
+
+std::uint64_t Proxy::green_failures(DeploymentIndex index) const {
+  std::uint64_t sum = 0;
+  for (const WorkerNumbers& numbers : impl_->deployments[index]->numbers) sum += numbers.green_failures.get();
+  return sum;
+}
+
 }  // namespace turnout::proxy

@@ -16,6 +16,7 @@
 
 #include "conf/config.h"
 #include "protocol/pg/type_map.h"
+#include "router/analysis.h"
 #include "router/classify.h"
 #include "router/routing_table.h"
 
@@ -88,6 +89,13 @@ struct Counters {
 struct TokenBoard {
   std::atomic<std::uint64_t> started{0};  // number of the newest sample that has begun
   std::atomic<std::uint64_t> proven{0};   // newest sample whose position is applied on green
+  // Under policy `global`: the sample that shows every write which the writer has answered so far, whoever made it.
+  std::atomic<std::uint64_t> written{0};
+  void raise_written(std::uint64_t sample) {
+    std::uint64_t known = written.load(std::memory_order_relaxed);
+    while (known < sample && !written.compare_exchange_weak(known, sample, std::memory_order_acq_rel)) {
+    }
+  }
 };
 
 // Of each database: the numbers of types on green, where they are others than blue's, which clients know.
@@ -141,6 +149,10 @@ class Proxy {
     std::uint32_t reads;
   };
   [[nodiscard]] std::vector<SessionReads> session_reads(DeploymentIndex) const;
+  // What the workers measured of the ramped reads and of the control group's since the last call.
+  [[nodiscard]] std::vector<router::ShapeLook> read_looks(DeploymentIndex) const;
+  // Grows when a read failed on green and not on the writer: worth a look at once.
+  [[nodiscard]] std::uint64_t green_failures(DeploymentIndex) const;
 
  private:
   struct Impl;

@@ -100,6 +100,7 @@ class Session final : public Handler {
     StatementPtr statement;
     router::Verdict verdict = router::Verdict::write;
     const void* verdict_catalog = nullptr;  // the catalog it was made for
+    std::uint64_t shape = 0;                // of the text, with the verdict
   };
   enum class Begin { ready, stop, incomplete };
   enum class Take { done, incomplete, stop };
@@ -176,6 +177,10 @@ class Session final : public Handler {
   void send_to_client(std::string_view bytes);
   void flush_client();
   void unit_done(ServerConnection& connection);
+  // What the ramp's analysis hears of this unit: session_reads.cpp
+  void measure_begin(const router::Route& route);
+  void measure_error(std::string_view sqlstate);
+  void measure_end();
   void listen_to(std::uint32_t events);
 
   Shard& shard_;
@@ -215,6 +220,7 @@ class Session final : public Handler {
   std::uint64_t unit_began_us_ = 0;
   std::uint64_t held_us_ = 0;  // since when its work has been ready to run, across reconsiderations
   std::uint64_t required_sample_ = 0;
+  ReadMark mark_;  // while the unit is measured for the ramp
   std::uint32_t reads_lately_ = 0;
   std::size_t held_bytes_ = 0;
   std::string input_;          // not sent yet

@@ -137,6 +137,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
         end("the server refused the session's parameters", fields.sqlstate, fields.message);
         return data.size();
       }
+      if (mark_ && !received.is_asynchronous) measure_error(pg::parse_error(body).sqlstate);
       if (ramped_ && !answered_ && !received.is_asynchronous && !detour_) {
         detour_ = true;  // the client has seen nothing of it yet
         out.clear();
@@ -211,6 +212,7 @@ void Session::on_ready(ServerConnection& connection, bool ours) {
   const bool began = client_status_ == 'I' && status == 'T';
   const bool ended = client_status_ != 'I' && status == 'I';
   if (detour_) return;  // nothing of this happened for the client
+  if (mark_) measure_end();
   if (began) at_begin_ = parameters_;
   // The next transaction is open already, with the modes of the one before it.
   if (std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const pg::Effect& effect) {
@@ -246,6 +248,7 @@ void Session::on_ready(ServerConnection& connection, bool ours) {
   // Every answer from the writer, reads included, raises the token: what was seen once is not unseen on green.
   if (pool.side() == shard_.table().writer)
     required_sample_ = shard_.deployment.tokens.started.load(std::memory_order_acquire) + 1;
+  if (!unit_is_read_) shard_.deployment.tokens.raise_written(required_sample_);
 }
 
 // ---- what the session has set up -----------------------------------------------------------------------------------
@@ -435,6 +438,7 @@ void Session::server_lost(ServerConnection& connection, const std::string& why) 
   server_ = nullptr;
   if (begins_later_) note_begin_later();
   shard_.lease_ended(connection.pool());
+  if (mark_) measure_error("08006");
   if (ramped_ && !answered_) {
     detour_ = false;
     begin_detour();

@@ -62,6 +62,7 @@ Session::Begin Session::begin_unit(pg::Bytes rest) {
   unit_is_read_ = read_begins_ = only_prepares_ = false;
   replay_.clear();
   unit_left_ = 0;
+  if (!no_ramp_) mark_ = {};
   const router::Unit unit = describe_unit(rest, incomplete);
   if (incomplete) return Begin::incomplete;
   const std::uint64_t proven = shard_.deployment.tokens.proven.load(std::memory_order_acquire);
@@ -76,6 +77,7 @@ Session::Begin Session::begin_unit(pg::Bytes rest) {
     replay_.assign(pg::text(rest.first(static_cast<std::size_t>(unit_left_))));
   else
     unit_left_ = 0;
+  if (route.ramped || route.control) measure_begin(route);
   Pool& pool = account_.pool(route.side, route.access);
   set_state(State::waiting);
   unit_began_us_ = since_us_;
@@ -91,6 +93,10 @@ router::Unit Session::describe_unit(pg::Bytes rest, bool& incomplete) {
   unit.required_sample = required_sample_;
   const router::RoutingTable& table = shard_.table();
   if (!table.needs_verdicts()) return unit;
+  shard_.reads.begin_unit();
+  unit.policy = account_.ramp_policy;
+  if (unit.policy.value_or(table.ramp.policy) == conf::TokenPolicy::global)
+    unit.required_sample = std::max(required_sample_, shard_.deployment.tokens.written.load(std::memory_order_acquire));
   unit.session_known_state = pins_ == 0 && !must_begin_;
   const std::string* const isolation = parameters_.find("default_transaction_isolation");
   unit.session_may_ramp = isolation == nullptr || !contains_word(*isolation, "serializable");
@@ -170,8 +176,10 @@ router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::
 router::Verdict Session::text_verdict(std::string_view sql) {
   const std::string* const path = parameters_.find("search_path");
   const bool trusted = !turns_off(parameters_.find("standard_conforming_strings"));
-  return shard_.verdicts.verdict(sql, shard_.catalog, account_.shared.database,
-                                 path != nullptr ? *path : account_.default_search_path, trusted);
+  const router::Verdict verdict = shard_.verdicts.verdict(
+      sql, shard_.catalog, account_.shared.database, path != nullptr ? *path : account_.default_search_path, trusted);
+  shard_.reads.saw(shard_.verdicts.last_shape(), sql);
+  return verdict;
 }
 
 router::Verdict Session::begin_verdict(std::string_view sql, const pg::Watch& watch) {
@@ -188,11 +196,15 @@ router::Verdict Session::parsed_verdict(std::string_view sql) {
 }
 
 router::Verdict Session::statement_verdict(Prepared& prepared) {
-  if (prepared.verdict_catalog == shard_.catalog.get()) return prepared.verdict;
+  if (prepared.verdict_catalog == shard_.catalog.get()) {
+    shard_.reads.saw(prepared.shape, prepared.statement->sql());
+    return prepared.verdict;
+  }
   if (!prepared.statement->watch.effects.empty())
     return begin_verdict(prepared.statement->sql(), prepared.statement->watch);
   prepared.verdict = text_verdict(prepared.statement->sql());
   prepared.verdict_catalog = shard_.catalog.get();
+  prepared.shape = shard_.verdicts.last_shape();
   return prepared.verdict;
 }
 
@@ -392,6 +404,7 @@ void Session::wait_failed(const LoginFailure& failure) {
 
 void Session::read_elsewhere() {
   shard_.numbers.detours.add();
+  mark_ = {};  // green has not failed at it: there was no connection to it
   ramped_ = false;
   no_ramp_ = true;
   reconsider();
@@ -434,6 +447,8 @@ void Session::cancel() {
     set_state(State::idle);
     refuse_unit("57014", "canceling statement due to user request", {});
   } else if (server_ != nullptr && !server_->exchange.is_idle()) {
+    mark_ = {};
+    answered_ = true;  // what comes now is what the client asked for: no second run on the writer
     send_cancel(shard_, *server_);
   }
 }

@@ -23,6 +23,7 @@ std::string quote_identifier(const std::string& name) {
 Account::Account(Shard& owner, SharedAccount& shared_account)
     : shared(shared_account),
       shard(owner),
+      ramp_policy(owner.settings->conf.ramp.own_policy(shared_account.database, shared_account.user)),
       default_search_path(quote_identifier(shared_account.user) + ", public"),
       types(owner.deployment.types()->of(shared_account.database)) {
   for (const router::Side side : {router::Side::blue, router::Side::green})
@@ -62,6 +63,7 @@ void Shard::apply_table(router::RoutingTablePtr table) {
   if (table_ && table->version <= table_->version) return;
   table_ = std::move(table);
   numbers.hold_overflow.set(0);
+  if (table_->ramp.percent == 0) reads.forget();
   std::vector<Session*> active;
   for (const auto& [number, session] : sessions_)
     if (session->state() == Session::State::active) active.push_back(session.get());
@@ -91,6 +93,8 @@ void Shard::apply_types(const TypeMapsPtr& types) {
 
 void Shard::apply_settings(SettingsPtr new_settings) {
   settings = std::move(new_settings);
+  for (const auto& [shared, account] : accounts_)
+    account->ramp_policy = settings->conf.ramp.own_policy(shared->database, shared->user);
   if (auth_query_) auth_query_->settings_changed();
 }
 

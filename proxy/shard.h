@@ -16,6 +16,7 @@
 #include "proxy/deployment.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
+#include "proxy/read_meter.h"
 #include "router/verdict_cache.h"
 
 namespace turnout::proxy {
@@ -36,7 +37,8 @@ class Account {
   [[nodiscard]] const auto& pools() const { return pools_; }
   SharedAccount& shared;
   Shard& shard;
-  const std::string default_search_path;  // the server's default with "$user" in it resolved
+  std::optional<conf::TokenPolicy> ramp_policy;  // of this user or database; else the ramp's
+  const std::string default_search_path;         // the server's default with "$user" in it resolved
   std::uint32_t sessions = 0;
   protocol::pg::TypeMapPtr types;    // of the side that is not native; null: nothing differs
   std::vector<Greeting*> greetings;  // wait for the first server login
@@ -58,6 +60,7 @@ class Shard {
   SettingsPtr settings;
   router::CatalogPtr catalog;
   router::VerdictCache verdicts;
+  ReadMeter reads;
 
   [[nodiscard]] const router::RoutingTable& table() const { return *table_; }
   [[nodiscard]] Account& account(SharedAccount& shared);

@@ -82,6 +82,24 @@ Choice choose_threshold(const Choice& current, std::uint8_t percent, std::span<c
   return share < percent - slack || share > percent + slack ? Choice{percent, wanted} : current;
 }
 
+std::uint16_t choose_control(const Choice& ramped, std::uint16_t current, std::span<const SessionReads> sessions) {
+  if (ramped.percent == 0 || ramped.threshold == threshold_all) return threshold_all;
+  // The same choice from the other end: ranks are turned round.
+  const auto turned = [](std::uint16_t rank) { return static_cast<std::uint16_t>(threshold_all - 1 - rank); };
+  std::vector<SessionReads> others;
+  for (const SessionReads& session : sessions) {
+    if (!is_ramped(session.hash, ramped.threshold)) others.push_back({turned(session.hash), session.reads});
+  }
+  if (others.empty()) return ramped.threshold;
+  const auto all = static_cast<double>(sum_reads(sessions)), rest = static_cast<double>(sum_reads(others));
+  const double wanted = rest > 0 ? std::min(100.0, ramped.percent * all / rest) : ramped.percent;
+  const auto percent = static_cast<std::uint8_t>(wanted);
+  const bool has_group = current != threshold_all && current >= ramped.threshold;
+  const Choice before{percent, static_cast<std::uint16_t>(has_group ? threshold_all - current : 0)};
+  const Choice chosen = choose_threshold(has_group ? before : Choice{}, std::max<std::uint8_t>(percent, 1), others);
+  return std::max(ramped.threshold, static_cast<std::uint16_t>(threshold_all - chosen.threshold));
+}
+
 bool may_read_on_green(conf::TokenPolicy policy, std::uint64_t required_sample, std::uint64_t proven_sample) {
   switch (policy) {
     case conf::TokenPolicy::session:
@@ -119,21 +137,6 @@ bool ReadSet::add(const LagSample& sample) {
     good_in_a_row_ = 0;
   }
   return evicted_;
-}
-
-std::optional<StepBack> find_step_back(std::span<const ShapeErrors> errors) {
-  const auto class_of = [](const ShapeErrors& e) { return std::string_view(e.sqlstate).substr(0, 2); };
-  for (const ShapeErrors& seen : errors) {
-    if (seen.green == 0) continue;
-    const bool also_on_blue = std::ranges::any_of(errors, [&](const ShapeErrors& other) {
-      return other.shape == seen.shape && other.blue > 0 && class_of(other) == class_of(seen);
-    });
-    if (also_on_blue) continue;
-    return StepBack{seen.shape, seen.sqlstate,
-                    "error class " + std::string(class_of(seen)) + " (" + seen.sqlstate + ") " +
-                        std::to_string(seen.green) + " times on green, never on blue for this shape"};
-  }
-  return std::nullopt;
 }
 
 }  // namespace turnout::router

@@ -1,12 +1,10 @@
-// The read ramp as pure decisions: which sessions read on green, what they may see there, when green leaves the read
-// set and when a ramp steps back. Numbers in, numbers out; the caller samples and publishes.
+// The read ramp as pure decisions: which sessions read on green and which are their control group, what they may see
+// there, when green leaves the read set. Numbers in, numbers out; the caller samples and publishes. When a ramp steps
+// back is in analysis.h, how it climbs in ladder.h.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
-#include <string>
-#include <string_view>
 
 #include "conf/config.h"
 
@@ -18,6 +16,9 @@ inline constexpr std::uint16_t threshold_all = 65535;
 [[nodiscard]] std::uint16_t hash16(std::uint64_t session_id, std::uint64_t seed);
 [[nodiscard]] constexpr bool is_ramped(std::uint16_t hash, std::uint16_t threshold) {
   return hash < threshold;
+}
+[[nodiscard]] constexpr bool is_control(std::uint16_t hash, std::uint16_t control_from) {
+  return hash >= control_from;
 }
 
 // ---- who goes to green
@@ -43,6 +44,12 @@ struct Choice {
 // Per cent of all proven reads that are made by sessions below the threshold; 0 where there are no reads.
 [[nodiscard]] double share_percent(std::uint16_t threshold, std::span<const SessionReads> sessions);
 [[nodiscard]] double share_slack(std::uint8_t percent);
+
+// The control group: sessions of the highest ranks, until their share of the reads is as great as the ramped one; never
+// a ramped session. Returns the lowest rank of the group, threshold_all = nobody is left. Kept while its share is
+// within the slack.
+[[nodiscard]] std::uint16_t choose_control(const Choice& ramped, std::uint16_t current,
+                                           std::span<const SessionReads> sessions);
 
 // ---- what a read may see
 
@@ -83,25 +90,5 @@ class ReadSet {
   std::uint32_t evictions_ = 0;
   bool evicted_ = false;
 };
-
-// ---- step back
-
-// How often a shape ended in an error of one SQLSTATE class on each side; blue's are the control group.
-struct ShapeErrors {
-  std::uint64_t shape = 0;
-  std::string sqlstate;  // five characters; the first two are the class
-  std::uint64_t blue = 0;
-  std::uint64_t green = 0;
-};
-
-struct StepBack {
-  std::uint64_t shape = 0;
-  std::string sqlstate;
-  std::string why;
-};
-
-// The first shape that meets, on green, a class of error that it did not meet on blue: one is enough. Order of the
-// observations decides between several.
-[[nodiscard]] std::optional<StepBack> find_step_back(std::span<const ShapeErrors> errors);
 
 }  // namespace turnout::router

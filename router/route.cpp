@@ -32,13 +32,16 @@ const char* reason_against_ramp(const RoutingTable& table, const Unit& unit, std
   if (ramp.side == table.writer) return "the ramp's side is the writer";
   if (unit.verdict == Verdict::write) return "not proven to be a read";
   if (unit.verdict == Verdict::read_writer) return "a read whose answer belongs to the writer";
-  if (!is_ramped(unit.session_hash, ramp.threshold)) return "the session is not in the ramp's share";
+  if (!is_ramped(unit.session_hash, ramp.threshold) && !is_control(unit.session_hash, ramp.control_from))
+    return "the session is not in the ramp's share";
   if (!unit.session_known_state) return "the session's state is not fully known";
   if (!unit.session_may_ramp) return "the session listens, is serializable or asked to stay";
   if (ramp.evicted) return "green is too far behind";
   if (!table.sides[index(ramp.side)].may_read) return "green takes no reads";
-  if (ramp.policy == conf::TokenPolicy::strict) return "policy strict: green gets no live reads";
-  if (!may_read_on_green(ramp.policy, unit.required_sample, proven_sample)) {
+  const conf::TokenPolicy policy = unit.policy.value_or(ramp.policy);
+  if (policy == conf::TokenPolicy::strict) return "policy strict: green gets no live reads";
+  if (policy == conf::TokenPolicy::bounded && ramp.late) return "policy bounded: green is older than its bound";
+  if (!may_read_on_green(policy, unit.required_sample, proven_sample)) {
     return "green does not yet show what this session must see";
   }
   return nullptr;
@@ -59,6 +62,11 @@ Route route(const RoutingTable& table, const Unit& unit, std::uint64_t proven_sa
       break;
   }
   if (const char* reason = reason_against_ramp(table, unit, proven_sample)) return to_writer(table, reason);
+  if (!is_ramped(unit.session_hash, table.ramp.threshold)) {
+    Route route = to_writer(table, "the session is in the control group");
+    route.control = true;
+    return route;
+  }
   return {.side = table.ramp.side, .access = Access::read, .ramped = true, .why = "ramped read"};
 }
 

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 #include "router/catalog.h"
 #include "router/classify.h"
@@ -25,6 +27,7 @@ struct Unit {
   std::uint16_t session_hash = 0;     // hash16() of ramp.h
   std::uint64_t required_sample = 0;  // token: the session's under policy `session`, the whole proxy's under `global`;
                                       // 0 = nothing written that must be seen
+  std::optional<conf::TokenPolicy> policy = {};  // of the session's user or database; else the table's
 };
 
 struct Route {
@@ -32,6 +35,7 @@ struct Route {
   Access access = Access::write;
   bool held = false;     // wait for the next table, then ask again; side and access mean nothing
   bool ramped = false;   // a read sent to green by weight: an error before its first byte is re-run on the writer
+  bool control = false;  // a read of the control group: would be ramped but for its session's rank
   const char* why = "";  // static text for explain-route and traces
 };
 

@@ -45,11 +45,14 @@ struct SideOrders {
 };
 
 struct RampOrders {
-  Side side = Side::green;      // gets ramped reads
-  std::uint8_t percent = 0;     // 0 = no routing by text at all
-  std::uint16_t threshold = 0;  // sessions with hash16 < threshold are ramped; 0 none, 65535 all
+  Side side = Side::green;             // gets ramped reads
+  std::uint8_t percent = 0;            // 0 = no routing by text at all
+  std::uint16_t threshold = 0;         // sessions with hash16 < threshold are ramped; 0 none, 65535 all
+  std::uint16_t control_from = 65535;  // sessions with hash16 >= control_from are the control group: their reads are
+                                       // measured on the writer; 65535 = nobody
   conf::TokenPolicy policy = conf::TokenPolicy::session;
   bool evicted = false;  // green is behind: ramped reads go to the writer for now
+  bool late = false;     // beyond ramp.bounded: those of policy `bounded` do
 };
 
 struct RoutingTable {

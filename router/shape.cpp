@@ -73,12 +73,16 @@ class Packer {
 
 class Lexer {
  public:
-  Lexer(std::string_view sql, const ShapeHash& start)
+  // `shown`: where the tokens are written down as well, or null.
+  Lexer(std::string_view sql, const ShapeHash& start, std::string* shown = nullptr)
       // NOLINTNEXTLINE: bytes are bytes
-      : at_(reinterpret_cast<const Byte*>(sql.data())), end_(at_ + sql.size()), hash_(start) {}
+      : at_(reinterpret_cast<const Byte*>(sql.data())), end_(at_ + sql.size()), hash_(start), shown_(shown) {}
 
-  Shape run() {
-    while (kind_ != ShapeKind::malformed && at_ != end_) step();
+  Shape run(std::size_t shown_max = 0) {
+    while (kind_ != ShapeKind::malformed && at_ != end_) {
+      step();
+      if (shown_ != nullptr && shown_->size() > shown_max) break;
+    }
     leave_list();
     return {kind_, hash_.low(), hash_.high(), tokens_};
   }
@@ -108,15 +112,29 @@ class Lexer {
     ++tokens_;
   }
   void leave_list() {
-    if (list_ == List::comma) hash_.mix(packed(Tag::mark, ',', 1));
+    if (list_ == List::comma) {
+      hash_.mix(packed(Tag::mark, ',', 1));
+      if (shown_ != nullptr) show(",");
+    }
     list_ = List::none;
+  }
+  // A gap in the text is one space between two tokens.
+  void show(std::string_view token) {
+    if (gap_ && !shown_->empty()) *shown_ += ' ';
+    gap_ = false;
+    *shown_ += token;
   }
   void literal(Tag tag);
   void mark(Byte c);
+  static std::string_view raw(const Byte* begin, const Byte* end) {
+    return {reinterpret_cast<const char*>(begin), static_cast<std::size_t>(end - begin)};
+  }
 
   const Byte* at_;
   const Byte* end_;
   ShapeHash hash_;
+  std::string* shown_;
+  bool gap_ = false;
   std::uint32_t tokens_ = 0;
   List list_ = List::none;
   ShapeKind kind_ = ShapeKind::known;
@@ -125,11 +143,13 @@ class Lexer {
 void Lexer::literal(Tag tag) {
   if (list_ == List::comma) {
     list_ = List::element;  // neither the comma nor this element shows
+    gap_ = false;
     return;
   }
   const bool starts_list = list_ == List::open;
   if (!starts_list) leave_list();
   hash_.mix(packed(tag, 0, 0));
+  if (shown_ != nullptr) show(tag == Tag::param ? "$?" : "?");
   if (starts_list) list_ = List::element;
 }
 
@@ -146,6 +166,7 @@ void Lexer::mark(Byte c) {
     if (opens) list_ = List::open;
   }
   hash_.mix(packed(Tag::mark, c, 1));
+  if (shown_ != nullptr) show(std::string_view(reinterpret_cast<const char*>(&c), 1));
 }
 
 void Lexer::step() {
@@ -153,6 +174,7 @@ void Lexer::step() {
   switch (class_of(c)) {
     case Char::space:
       ++at_;
+      gap_ = true;
       return;
     case Char::word:
       if (!take_prefixed_literal()) take_word();
@@ -196,6 +218,10 @@ void Lexer::take_word() {
     packer.add(c);
   }
   packer.finish(Tag::word);
+  if (shown_ != nullptr) {
+    show("");
+    for (const Byte* c = start; c != at_; ++c) *shown_ += static_cast<char>(folded[*c]);
+  }
   if (at_ - start == 2 && packer.tail() == ('i' | 'n' << 8)) list_ = List::after_in;
 }
 
@@ -285,6 +311,7 @@ void Lexer::take_quoted_name() {
   Packer packer(hash_);
   for (const Byte* c = start; c != at_ - 1; ++c) packer.add(*c);
   packer.finish(Tag::quoted);
+  if (shown_ != nullptr) show(raw(start - 1, at_));
 }
 
 // $1, $$…$$, $tag$…$tag$
@@ -322,6 +349,7 @@ void Lexer::take_dollar() {
 void Lexer::take_operator() {
   const auto begins_comment = [&] { return (*at_ == '-' && peek(1) == '-') || (*at_ == '/' && peek(1) == '*'); };
   if (begins_comment()) {
+    gap_ = true;
     if (*at_ == '/') return take_block_comment();
     while (at_ != end_ && *at_ != '\n' && *at_ != '\r') {
       if (*at_++ == 0) kind_ = ShapeKind::malformed;
@@ -334,9 +362,11 @@ void Lexer::take_operator() {
     return;
   }
   begin_token();
+  const Byte* const start = at_;
   Packer packer(hash_);
   for (; at_ != end_ && class_of(*at_) == Char::op && !begins_comment(); ++at_) packer.add(*at_);
   packer.finish(Tag::op);
+  if (shown_ != nullptr) show(raw(start, at_));
 }
 
 // Comments nest.
@@ -382,6 +412,17 @@ void ShapeHash::mix_text(std::string_view text) {
 
 Shape shape_of(std::string_view sql, const ShapeHash& start) {
   return Lexer(sql, start).run();
+}
+
+std::string shape_text(std::string_view sql, std::size_t bytes_max) {
+  std::string text;
+  Lexer(sql, ShapeHash(0), &text).run(bytes_max);
+  if (text.size() > bytes_max) {
+    text.resize(bytes_max);
+    while (!text.empty() && (static_cast<Byte>(text.back()) & 0x80U) != 0) text.pop_back();  // no half of a letter
+    text += "…";
+  }
+  return text;
 }
 
 }  // namespace turnout::router

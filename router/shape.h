@@ -6,7 +6,9 @@
 // on.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace turnout::router {
@@ -54,5 +56,9 @@ struct Shape {
 };
 
 [[nodiscard]] Shape shape_of(std::string_view sql, const ShapeHash& start);
+
+// The shape as people read it: literals are ?, comments are gone, unquoted words are folded; at most `bytes_max`, then
+// "…". Holds nothing that came from a literal, so it may be shown and logged. Allocates: not for the path.
+[[nodiscard]] std::string shape_text(std::string_view sql, std::size_t bytes_max);
 
 }  // namespace turnout::router

@@ -53,6 +53,7 @@ struct VerdictCache::Impl {
   std::size_t set_count;
   std::vector<Entry> entries;
   std::uint32_t clock = 0;
+  std::uint64_t last_shape = 0;
   Counters counters;
 };
 
@@ -63,21 +64,24 @@ VerdictCache& VerdictCache::operator=(VerdictCache&&) noexcept = default;
 
 Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, std::string_view database,
                               std::string_view search_path, bool trusted_text) {
+  impl_->last_shape = 0;
   if (!trusted_text || sql.size() > classified_bytes_max) return Verdict::write;
   const CatalogPtr nothing_known = catalog ? CatalogPtr() : empty_catalog();
   const Catalog& known = catalog ? *catalog : *nothing_known;
   Impl& impl = *impl_;
   ShapeHash context = impl.start;
-  context.mix(known.identity());
   context.mix_text(database);
   context.mix_text(search_path);
-  const Shape shape = shape_of(sql, context);
+  Shape shape = shape_of(sql, context);
   if (shape.kind == ShapeKind::malformed) return Verdict::write;
   if (shape.kind == ShapeKind::own) {
     ++impl.counters.misses;
     return classify(sql, known, database, search_path).verdict;
   }
 
+  impl.last_shape = shape.low | 1;  // never the 0 that says there is none
+  shape.low ^= known.identity();    // another catalog forgets everything; the shape stays the same
+  shape.high += known.identity();
   const std::span<Entry> set = impl.set_of(shape.low);
   const std::uint32_t now = ++impl.clock;
   Entry* oldest = &set.front();
@@ -103,6 +107,10 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
   if (same == set.end() && slot.kept != Kept::nothing) ++impl.counters.evictions;
   slot = {shape.low, shape.high, now, kept(classified)};
   return classified.verdict;
+}
+
+std::uint64_t VerdictCache::last_shape() const {
+  return impl_->last_shape;
 }
 
 const VerdictCache::Counters& VerdictCache::counters() const {

@@ -26,6 +26,10 @@ class VerdictCache {
   [[nodiscard]] Verdict verdict(std::string_view sql, const CatalogPtr& catalog, std::string_view database,
                                 std::string_view search_path, bool trusted_text);
 
+  // Of the latest call: what stands for the text's shape, its database and search_path, the same on every worker with
+  // this seed. 0: the text has none.
+  [[nodiscard]] std::uint64_t last_shape() const;
+
   struct Counters {
     std::uint64_t hits = 0, misses = 0, evictions = 0;
   };

@@ -176,6 +176,8 @@ TEST(Api, CallsReachTheBackendWithTheirArguments) {
     EXPECT_EQ(api.handle(request("POST", "/v1/deployments/app" + path, body)).status, 200) << path;
   };
   post("/shift", R"({"percent":50})");
+  post("/ramp", R"({"action":"pause"})");
+  EXPECT_EQ(api.handle(request("GET", "/v1/deployments/app/ramp")).status, 200);
   post("/cutover", R"({"rehearse":true,"timeout_ms":5000,"waive":["types.oids","version"]})");
   post("/rollback", "");
   post("/explain-route", R"({"sql":"SELECT 1","database":"app"})");
@@ -183,7 +185,7 @@ TEST(Api, CallsReachTheBackendWithTheirArguments) {
   EXPECT_EQ(api.handle(request("GET", "/v1/deployments/a%20b/preflight?rollback=true")).status, 200);
   EXPECT_EQ(api.handle(request("GET", "/v1/audit?lines=5")).status, 200);
   EXPECT_THAT(backend.asked(),
-              ElementsAre("shift app 50 by local", "cutover app rehearse 5000ms -types.oids -version by local",
+              ElementsAre("shift app 50 by local", "ramp pause app by local", "ramp app", "cutover app rehearse 5000ms -types.oids -version by local",
                           "rollback app by local", "explain app/app: SELECT 1", "preflight app rollback",
                           "preflight a b rollback", "audit 5"));
 }

@@ -108,6 +108,8 @@ TEST_F(CommandLineTest, EveryVerbReachesItsRoute) {
                         {{"preflight", "app", "--rollback"}, "preflight app rollback"},
                         {{"prepare", "app"}, "prepare app" + by},
                         {{"shift", "app", "50"}, "shift app 50" + by},
+                        {{"ramp", "start", "app"}, "ramp start app" + by},
+                        {{"ramp", "show", "app"}, "ramp app"},
                         {{"cutover", "app", "--dry-run"}, "cutover app dry_run" + by},
                         {{"cutover", "app", "--rehearse", "--timeout", "5s", "--waive", "a", "--waive", "b"},
                          "cutover app rehearse 5000ms -a -b" + by},

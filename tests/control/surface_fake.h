@@ -50,6 +50,10 @@ class FakeBackend : public Backend {
   [[nodiscard]] Answer shift(const std::string& d, int percent, const std::string& who) override {
     return note("shift " + d + " " + std::to_string(percent) + " by " + who);
   }
+  [[nodiscard]] Answer ramp(const std::string& d, const std::string& action, const std::string& who) override {
+    return note("ramp " + action + " " + d + " by " + who);
+  }
+  [[nodiscard]] Answer ramp(const std::string& d) const override { return note("ramp " + d); }
   [[nodiscard]] Answer cutover(const std::string& d, const CutoverOptions& o) override {
     std::string text = (o.rollback ? "rollback " : "cutover ") + d;
     if (o.dry_run) text += " dry_run";

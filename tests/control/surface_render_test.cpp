@@ -128,6 +128,18 @@ TEST(Render, EveryTableFitsTheScreen) {
             screen_columns);
 }
 
+TEST(Render, RampSaysWhatItWaitsForAndWhyItSteppedBack) {
+  const std::string text = render_ramp(parse(R"({"phase":"stepped_back","percent":0,"actual_percent":0.5,
+      "ladder":[1,100],"waiting_for":"reads","last_step_back":{"percent":25,"at":"2026-11-21","why":"error class 42",
+      "shape":"select ? from t"},"shapes":[{"shape":"select a_very_long_list_of_columns from somewhere where id = ?",
+      "green":{"reads":1234567,"p95_ms":12.345,"errors":3},"control":{"reads":7654321,"p95_ms":1.5,"errors":0}}]})"));
+  for (const char* part : {"stepped_back", "waits: reads", "error class 42", "select ? from t", "1234567", "12.345"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  }
+  EXPECT_LE(widest_line(text), screen_columns);
+  EXPECT_NE(render_ramp(parse("{}")), "") << "missing keys never matter";
+}
+
 TEST(Render, CutsAtCharactersNotBytes) {
   EXPECT_EQ(shortened("äöüß", 4), "äöüß");
   EXPECT_EQ(shortened("äöüß", 3), "äö…");

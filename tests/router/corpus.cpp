@@ -36,11 +36,13 @@ std::vector<CorpusRow> read_corpus() {
       throw std::runtime_error("corpus.tsv: no two tabs in line " + std::to_string(line));
     const std::string verdict = text.substr(0, first);
     const std::string path = text.substr(first + 1, second - first - 1);
-    CorpusRow row{line, Verdict::write, path == "-" ? "" : path, unescaped(text.substr(second + 1))};
+    CorpusRow row{line, Verdict::write, false, path == "-" ? "" : path, unescaped(text.substr(second + 1))};
     if (verdict == "read") {
       row.verdict = Verdict::read;
     } else if (verdict == "read_writer") {
       row.verdict = Verdict::read_writer;
+    } else if (verdict == "missed") {
+      row.is_missed = true;
     } else if (verdict != "write") {
       throw std::runtime_error("corpus.tsv: unknown verdict in line " + std::to_string(line));
     }

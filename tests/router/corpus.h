@@ -11,6 +11,7 @@ namespace turnout::router::test {
 struct CorpusRow {
   int line = 0;
   Verdict verdict = Verdict::write;
+  bool is_missed = false;  // a plain read by its meaning, which the rules do not prove: any verdict but `read` is right
   std::string search_path;
   std::string sql;
 };

@@ -201,18 +201,44 @@ TEST(read_set, a_bound_of_zero_is_not_looked_at) {
   EXPECT_TRUE(set.add(silent));
 }
 
-TEST(step_back, a_class_that_blue_does_not_know) {
-  EXPECT_FALSE(find_step_back({}).has_value());
-  const std::vector<ShapeErrors> same = {
-      {1, "22012", 3, 9}, {2, "23505", 0, 0}, {3, "22003", 1, 0}, {3, "22012", 0, 4}};
-  EXPECT_FALSE(find_step_back(same).has_value());
+TEST(control_group, rows) {
+  struct Row {
+    const char* what;
+    Choice ramped;
+    std::uint16_t current;
+    Sessions sessions;
+    std::uint16_t from;
+  };
+  const Sessions five = {{100, 10}, {200, 10}, {300, 10}, {400, 10}, {500, 10}};
+  const Row rows[] = {
+      {"no ramp, no control", {0, 0}, threshold_all, five, threshold_all},
+      {"everybody is ramped", {100, threshold_all}, threshold_all, five, threshold_all},
+      {"one of five against one", {20, 101}, threshold_all, five, 500},
+      {"two against two", {40, 201}, threshold_all, five, 400},
+      {"never a ramped one", {80, 401}, threshold_all, five, 401},
+      {"nobody is there yet: all that stay", {20, 13107}, threshold_all, {}, 13107},
+      {"only ramped ones are there", {20, 600}, threshold_all, five, 600},
+      {"kept while it is about right", {20, 101}, 500, five, 500},
+      {"a quiet last one takes the next", {20, 101}, threshold_all, {{100, 20}, {200, 60}, {300, 19}, {400, 1}}, 300},
+  };
+  for (const Row& row : rows) {
+    EXPECT_EQ(choose_control(row.ramped, row.current, row.sessions), row.from) << row.what;
+  }
+}
 
-  const std::vector<ShapeErrors> other_shape = {{1, "42P01", 5, 0}, {2, "42P01", 0, 1}};
-  const auto found = find_step_back(other_shape);
-  ASSERT_TRUE(found.has_value());
-  EXPECT_EQ(found->shape, 2U);
-  EXPECT_EQ(found->sqlstate, "42P01");
-  EXPECT_EQ(found->why, "error class 42 (42P01) 1 times on green, never on blue for this shape");
+TEST(control_group, is_about_as_large_as_the_ramped_one_and_apart_from_it) {
+  const Sessions sessions = equal_sessions(500, 10);
+  for (const std::uint8_t percent : std::initializer_list<std::uint8_t>{1, 5, 10, 25, 50}) {
+    const Choice ramped = choose_threshold({}, percent, sessions);
+    const std::uint16_t from = choose_control(ramped, threshold_all, sessions);
+    std::uint64_t control = 0;
+    for (const SessionReads& s : sessions) {
+      if (!is_control(s.hash, from)) continue;
+      ASSERT_FALSE(is_ramped(s.hash, ramped.threshold));
+      control += s.reads;
+    }
+    EXPECT_NEAR(100.0 * static_cast<double>(control) / 5000.0, percent, 1.5);
+  }
 }
 
 }  // namespace

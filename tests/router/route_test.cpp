@@ -118,6 +118,16 @@ TEST(route, ramp) {
       {"bounded needs none", with(half, [](RampOrders& r) { r.policy = TokenPolicy::bounded; }),
        with(read, [](Unit& u) { u.required_sample = 8; }), 0, "green read ramped"},
       {"strict", with(all, [](RampOrders& r) { r.policy = TokenPolicy::strict; }), read, 9, "blue write"},
+      {"bounded and late", with(half, [](RampOrders& r) { r.policy = TokenPolicy::bounded, r.late = true; }), read, 0,
+       "blue write"},
+      {"late does not matter to others", with(half, [](RampOrders& r) { r.late = true; }), read, 0,
+       "green read ramped"},
+      {"the session's own policy counts", half, with(read, [](Unit& u) { u.policy = TokenPolicy::strict; }), 9,
+       "blue write"},
+      {"in both directions", with(half, [](RampOrders& r) { r.policy = TokenPolicy::strict; }),
+       with(read, [](Unit& u) { u.policy = TokenPolicy::session; }), 9, "green read ramped"},
+      {"bounded for this one", with(half, [](RampOrders& r) { r.late = true; }),
+       with(read, [](Unit& u) { u.policy = TokenPolicy::bounded; }), 9, "blue write"},
       {"the ramp's side writes", with(half, [](RampOrders& r) { r.side = Side::blue; }), read, 0, "blue write"},
   };
   for (const RampRow& row : rows) {
@@ -126,6 +136,31 @@ TEST(route, ramp) {
     const Route route = router::route(table, row.unit, row.proven);
     EXPECT_EQ(outcome(route), row.outcome) << row.what << ": " << route.why;
   }
+}
+
+// What is compared must be alike: a read of the control group is one that would be ramped if its session were.
+TEST(route, the_control_group_is_what_would_be_ramped) {
+  RoutingTable table;
+  table.ramp = {.percent = 10, .threshold = 100, .control_from = 60'000};
+  const Unit read{.verdict = rd, .session_known_state = true, .session_hash = 60'000};
+  Route route = router::route(table, read, 0);
+  EXPECT_TRUE(route.control);
+  EXPECT_EQ(outcome(route), "blue write");
+  const auto is_control = [&](auto change) {
+    Unit unit = read;
+    change(unit);
+    return router::route(table, unit, 3).control;
+  };
+  EXPECT_TRUE(is_control([](Unit&) {}));
+  EXPECT_FALSE(is_control([](Unit& u) { u.session_hash = 59'999; }));
+  EXPECT_FALSE(is_control([](Unit& u) { u.session_hash = 99; })) << "it is ramped";
+  EXPECT_FALSE(is_control([](Unit& u) { u.verdict = wr; }));
+  EXPECT_FALSE(is_control([](Unit& u) { u.verdict = rw; }));
+  EXPECT_FALSE(is_control([](Unit& u) { u.required_sample = 4; }));
+  EXPECT_FALSE(is_control([](Unit& u) { u.session_known_state = false; }));
+  EXPECT_FALSE(is_control([](Unit& u) { u.in_transaction = true; }));
+  table.ramp.evicted = true;
+  EXPECT_FALSE(is_control([](Unit&) {}));
 }
 
 TEST(route, green_that_takes_no_reads_gets_none) {

@@ -33,7 +33,8 @@ CatalogPtr sample_catalog(std::uint64_t generation, std::string_view deployment)
                 "pg_size_pretty",
                 "round",
                 "length",
-                "like_escape"});
+                "like_escape",
+                "similar_to_escape"});
   builtin('s', {"now", "to_char", "version", "current_setting", "pg_backend_pid", "has_table_privilege",
                 "current_database", "inet_server_addr", "table_to_xml", "to_regclass", "txid_current", "concat",
                 "json_agg", "row_to_json", "generate_series", "pg_get_viewdef", "obj_description"});

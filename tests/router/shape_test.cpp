@@ -163,5 +163,24 @@ TEST(shape, tokens_are_counted_without_literals_and_commas) {
   EXPECT_EQ(shape_of("SELECT ((((1))))", start).tokens, 9U);
 }
 
+TEST(shape_text, rows) {
+  const struct {
+    const char* sql;
+    const char* text;
+  } rows[] = {
+      {"SELECT  *\n FROM t /* who = 'me' */ WHERE a = 12 AND b='x''y' -- z", "select * from t where a = ? and b=?"},
+      {"select count(*) from \"Mixed Case\" where id in (1, 2, -3)",
+       "select count(*) from \"Mixed Case\" where id in (?)"},
+      {"SELECT E'\\'; secret', $$secret$$, $a$ secret $a$, U&'secret', 1.5e3", "select ?, ?, ?, ?, ?"},
+      {"SELECT $1::int, a.b FROM x", "select $?::int, a.b from x"},
+      {"SELECT 'unterminated secret", "select ?"},
+      {"SELECT \"unterminated", "select"},
+      {"", ""},
+  };
+  for (const auto& row : rows) EXPECT_EQ(shape_text(row.sql, 1000), row.text) << row.sql;
+  EXPECT_EQ(shape_text("SELECT abcdef FROM t", 10), "select abc…");
+  EXPECT_EQ(shape_text("SELECT äöü FROM t", 8), "select …");
+}
+
 }  // namespace
 }  // namespace turnout::router
