@@ -8,7 +8,7 @@
 
 namespace turnout::conf {
 
-inline constexpr std::array<std::string_view, 43> check_names = {
+inline constexpr auto check_names = std::to_array<std::string_view>({
     "replication.active",
     "replication.lag",
     "replication.errors",
@@ -52,7 +52,7 @@ inline constexpr std::array<std::string_view, 43> check_names = {
     "replication_clients",
     "rehearsal.recent",
     "cdc.anchors",
-};
+});
 
 [[nodiscard]] bool is_check_name(std::string_view name);
 // What is wrong with a waiver of a check that does not exist, and what was probably meant.
