@@ -147,10 +147,10 @@ void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
   Family ramp("turnout_ramp_ratio", "Share of reads that green shall serve", gauge);
   Family actual("turnout_ramp_actual_ratio", "Share of reads that green served of late", gauge);
   Family step_backs("turnout_ramp_step_backs_total", "Ramps that stepped back by themselves", MetricType::Counter);
-  Family worst("turnout_ramp_worst_p95_ratio", "Worst p95 of a shape, green to its control group", gauge);
+  Family worst("turnout_ramp_worst_latency_ratio", "Worst p95 of a shape, green to its control group", gauge);
   Family compared("turnout_ramp_compared_reads", "Reads measured in this step, by group", gauge);
   Family failed("turnout_ramp_failed_reads", "Of these, those that failed", gauge);
-  Family p95("turnout_ramp_p95_seconds", "p95 of the reads measured in this step, by group", gauge);
+  Family p95("turnout_ramp_latency_seconds", "p95 of the reads measured in this step, by group", gauge);
   Family writer("turnout_writer", "1 on the side that owns writes; 0 on both = held", gauge);
   Family phase("turnout_cutover_phase", "1 for the phase the deployment is in", gauge);
   Family epoch("turnout_cutover_epoch", "Number of the latest cutover attempt", gauge);

@@ -198,7 +198,9 @@ void collect_keys(const TreeNode& node, const std::string& path, std::set<std::s
   for (const auto& entry : node.entries) {
     const bool is_name = path == "deployments";
     const std::string below = (path.empty() ? "" : path + ".") + (is_name ? "D" : entry.key);
-    if (entry.value.kind == TreeNode::Kind::map) {
+    // What stands in these two are names of users and databases, not keys.
+    const bool is_key = below == "deployments.D.ramp.users" || below == "deployments.D.ramp.databases";
+    if (entry.value.kind == TreeNode::Kind::map && !is_key) {
       collect_keys(entry.value, below, keys);
     } else {
       keys.insert(below);
