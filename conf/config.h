@@ -150,10 +150,19 @@ struct Control {
   std::string state_dir = "/var/lib/turnout";
 };
 
+// Host names of the databases (proxy/resolver.h).
+struct Dns {
+  std::uint32_t ttl_ms_min = 1'000;   // an answer is asked for again no sooner, whatever its TTL
+  std::uint32_t ttl_ms_max = 60'000;  // and no later
+  std::uint32_t timeout_ms = 2'000;   // of one question, all tries and name servers together
+  std::vector<Address> servers;       // numeric; empty = /etc/resolv.conf
+};
+
 struct Config {
   std::string file;
   std::vector<Deployment> deployments;
   Control control;
+  Dns dns;
   std::uint32_t workers = 0;       // 0 = one a core
   std::string log_level = "info";  // trace debug info warn error
 };

@@ -192,6 +192,20 @@ void check_control(const Control& control, Walker& walker) {
   }
 }
 
+// A name server that has a name would need a name server.
+void check_dns(const Dns& dns, Walker& walker) {
+  if (dns.ttl_ms_min > dns.ttl_ms_max) {
+    walker.add_at_key(walker.was_written("dns.ttl_min") ? "dns.ttl_min" : "dns.ttl_max",
+                      "ttl_min (" + duration_text(dns.ttl_ms_min) + ") must not be longer than ttl_max (" +
+                          duration_text(dns.ttl_ms_max) + ")");
+  }
+  for (std::size_t i = 0; i < dns.servers.size(); ++i) {
+    if (!is_set(dns.servers[i]) || is_numeric(dns.servers[i])) continue;
+    walker.add_at_key("dns.servers." + std::to_string(i),
+                      "\"" + dns.servers[i].text() + "\" is not a name server; write its number and port, 10.0.0.2:53");
+  }
+}
+
 }  // namespace
 
 void check_relations(const Config& config, Walker& walker) {
@@ -208,6 +222,7 @@ void check_relations(const Config& config, Walker& walker) {
     check_databases(deployment, walker);
   }
   check_control(config.control, walker);
+  check_dns(config.dns, walker);
 }
 
 }  // namespace turnout::conf

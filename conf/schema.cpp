@@ -229,6 +229,14 @@ void read_control(Section section, Control& control) {
   section.finish();
 }
 
+void read_dns(Section section, Dns& dns) {
+  section.duration("ttl_min", dns.ttl_ms_min, {100, 3600 * second_ms});
+  section.duration("ttl_max", dns.ttl_ms_max, {100, day_ms});
+  section.duration("timeout", dns.timeout_ms, {100, 60 * second_ms});
+  section.addresses("servers", dns.servers);
+  section.finish();
+}
+
 void read_deployments(const TreeNode& node, Walker& walker, std::vector<Deployment>& deployments) {
   const Section shape(walker, node, "deployments");  // says so when it is not a mapping
   if (node.kind == TreeNode::Kind::map && node.entries.empty()) {
@@ -256,6 +264,7 @@ Config read_config(const TreeNode& root, Walker& walker) {
   const TreeNode& deployments = section.inside("deployments");
   if (has_deployments) read_deployments(deployments, walker, config.deployments);
   read_control(section.section("control"), config.control);
+  read_dns(section.section("dns"), config.dns);
   section.count("workers", config.workers, {0, 256});
   std::string_view log_level = config.log_level;
   section.choice("log_level", log_level, all(log_levels));

@@ -52,7 +52,7 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
       name_(config.name),
       shared_(shared),
       config_(config),
-      shelf_(config),
+      shelf_(config, [this](router::Side side) { return shared_.proxy.addresses(index_, side); }),
       routes_([this](router::RoutingTablePtr table) { shared_.proxy.publish(index_, std::move(table)); }),
       steps_(StepContext{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, shared.store, routes_,
                          [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); },

@@ -102,7 +102,7 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
   MetricFamily durations{"turnout_query_duration_seconds", "From a query to its answer", MetricType::Histogram, {}};
   const auto bounds_us = backend.histogram_bounds_us();
 
-  for (const auto& [name, counters, levels] : backend.traffic()) {
+  for (const auto& [name, counters, levels, names] : backend.traffic()) {
     // Three gauges sampled one after the other may not add up: never let a difference wrap.
     const auto blocked = std::min(counters.clients, counters.clients_waiting + counters.clients_held);
     clients.add({{"deployment", name}, {"state", "waiting"}}, counters.clients_waiting);
@@ -140,6 +140,29 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
   }
   all.push_back(std::move(waits));
   all.push_back(std::move(durations));
+}
+
+void collect_names(const Backend& backend, std::vector<MetricFamily>& all) {
+  Family addresses("turnout_name_addresses", "Addresses behind the host name of a side; refused: another server",
+                   MetricType::Gauge);
+  Family age("turnout_name_answer_age_seconds", "Age of the last good answer for the host name of a side",
+             MetricType::Gauge);
+  Family questions("turnout_name_questions_total", "Questions asked about the host name of a side",
+                   MetricType::Counter);
+  Family failures("turnout_name_failures_total", "Questions that had no good answer", MetricType::Counter);
+  for (const auto& numbers : backend.traffic()) {
+    for (const auto& name : numbers.names) {
+      const std::string side = router::name(name.side);
+      const auto count = [](const proxy::Hosts& hosts) { return static_cast<std::uint64_t>(hosts.size()); };
+      addresses.add({{"deployment", numbers.deployment}, {"side", side}, {"state", "in_use"}}, count(name.addresses));
+      addresses.add({{"deployment", numbers.deployment}, {"side", side}, {"state", "refused"}}, count(name.refused));
+      age.add({{"deployment", numbers.deployment}, {"side", side}}, name.answer_age_s);
+      questions.add({{"deployment", numbers.deployment}, {"side", side}}, name.questions);
+      failures.add({{"deployment", numbers.deployment}, {"side", side}}, name.failures);
+    }
+  }
+  for (auto* family : {&addresses, &age, &questions, &failures})
+    if (!family->family.metric.empty()) all.push_back(std::move(family->family));
 }
 
 void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
@@ -204,6 +227,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
   ready.add({}, backend_.ready() ? 1.0 : 0.0);
   all.push_back(std::move(ready.family));
   collect_traffic(backend_, all);
+  collect_names(backend_, all);
   collect_gauges(backend_, all);
   return all;
 }

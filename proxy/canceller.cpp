@@ -13,12 +13,12 @@ namespace {
 class Canceller final : public Handler {
  public:
   Canceller(Shard& shard, Pool& pool, const ServerConnection& connection)
-      : shard_(shard), pool_(pool), connection_id_(connection.id()) {
+      : shard_(shard), pool_(pool), connection_id_(connection.id()), address_(connection.address()) {
     protocol::pg::put_cancel_request(request_, connection.backend_pid(), connection.cancel_key());
   }
 
   bool open(std::unique_ptr<Canceller>& self) {
-    const int fd = Transport::connect_to(shard_.settings->address[router::index(pool_.side())]);
+    const int fd = Transport::connect_to(address_);
     if (fd < 0) return false;
     transport_ = Transport(fd);
     shard_.worker.loop.add(fd, EPOLLOUT, *this);
@@ -45,6 +45,7 @@ class Canceller final : public Handler {
   Shard& shard_;
   Pool& pool_;
   const std::uint64_t connection_id_;
+  const conf::Address address_;  // of this very server, whatever the name says by now
   std::string request_;
   Transport transport_;
   bool sent_ = false;

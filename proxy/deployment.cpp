@@ -1,7 +1,5 @@
 #include "proxy/deployment.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
@@ -67,23 +65,6 @@ bool SharedAccount::is_accepted(std::uint32_t statement) const {
 
 namespace {
 
-conf::Address resolve(const conf::Address& address) {
-  if (address.is_unix()) return address;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int failure = ::getaddrinfo(address.host.c_str(), nullptr, &hints, &found);
-  if (failure != 0) throw std::runtime_error(address.host + ": " + ::gai_strerror(failure));
-  conf::Address numeric = address;
-  std::array<char, NI_MAXHOST> text{};
-  const int named =
-      ::getnameinfo(found->ai_addr, found->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST);
-  ::freeaddrinfo(found);
-  if (named != 0) throw std::runtime_error(address.host + ": " + ::gai_strerror(named));
-  numeric.host = text.data();
-  return numeric;
-}
-
 Users read_users(const std::string& file) {
   Users users;
   if (file.empty()) return users;
@@ -113,9 +94,7 @@ std::string random_text(std::size_t bytes) {
 SettingsPtr make_settings(const conf::Deployment& conf) {
   auto made = std::make_shared<Settings>();
   made->conf = conf;
-  made->address[0] = resolve(conf.blue);
   made->has_green = conf.green.has_value();
-  if (conf.green) made->address[1] = resolve(*conf.green);
   made->users = read_users(conf.users_file);
   if (conf.client_tls.mode != conf::TlsMode::disable) made->client_tls = make_client_side_context(conf.client_tls);
   if (conf.server_tls.mode != conf::TlsMode::disable) made->server_tls = make_server_side_context(conf.server_tls);
@@ -128,7 +107,19 @@ Deployment::Deployment(DeploymentIndex index_, SettingsPtr settings, std::size_t
       numbers(workers),
       seed(random_u64()),
       mock_key(random_text(32)),
-      settings_(std::move(settings)) {}
+      settings_(std::move(settings)) {
+  addresses_.fill(std::make_shared<const std::vector<conf::Address>>());
+}
+
+AddressesPtr Deployment::addresses(router::Side side) const {
+  const std::lock_guard lock(mutex_);
+  return addresses_[router::index(side)];
+}
+
+void Deployment::set_addresses(router::Side side, AddressesPtr addresses) {
+  const std::lock_guard lock(mutex_);
+  addresses_[router::index(side)] = std::move(addresses);
+}
 
 SettingsPtr Deployment::settings() const {
   const std::lock_guard lock(mutex_);

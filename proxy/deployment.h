@@ -73,15 +73,17 @@ using Users = std::map<std::string, protocol::pg::Secret, std::less<>>;
 // One generation of the configuration, resolved and loaded; swapped whole by reload.
 struct Settings {
   conf::Deployment conf;
-  std::array<conf::Address, 2> address;  // numeric; [green] only when there is one
   bool has_green = false;
   Users users;
   TlsContext client_tls;  // null: we offer no TLS
   TlsContext server_tls;  // null: sslmode disable
 };
 using SettingsPtr = std::shared_ptr<const Settings>;
-// Throws std::runtime_error: a name that does not resolve, a users file or certificate that cannot be used.
+// Throws std::runtime_error: a users file or certificate that cannot be used.
 [[nodiscard]] SettingsPtr make_settings(const conf::Deployment& conf);
+
+// Where a side is: numbers, or one socket, in the order to try. Never null; empty: not known yet.
+using AddressesPtr = std::shared_ptr<const std::vector<conf::Address>>;
 
 class Deployment {
  public:
@@ -97,6 +99,8 @@ class Deployment {
 
   [[nodiscard]] SettingsPtr settings() const;
   void set_settings(SettingsPtr settings);
+  [[nodiscard]] AddressesPtr addresses(router::Side side) const;
+  void set_addresses(router::Side side, AddressesPtr addresses);
   [[nodiscard]] router::RoutingTablePtr table() const;
   void set_table(router::RoutingTablePtr table);
   [[nodiscard]] router::CatalogPtr catalog() const;
@@ -122,6 +126,7 @@ class Deployment {
  private:
   mutable std::mutex mutex_;
   SettingsPtr settings_;
+  std::array<AddressesPtr, 2> addresses_;
   router::RoutingTablePtr table_;
   router::CatalogPtr catalog_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedAccount>> accounts_;

@@ -99,6 +99,7 @@ void Pool::open_for_waiters() {
   while (on_their_way < waiters_.size() && quota().try_take(size_max())) {
     ++on_their_way;
     start_one();
+    if (shard().worker.loop.now_ms() < retry_at_ms_) return;  // it failed at once
   }
 }
 
@@ -166,6 +167,7 @@ void Pool::adopt(std::unique_ptr<ServerConnection> connection) {
   ServerConnection& adopted = *connection;
   connections_.push_back(std::move(connection));
   adopted.attach_to_pool(*this);
+  adopted.is_retired = is_retired(adopted);
   publish_numbers();
   make_idle(adopted);
 }
@@ -204,7 +206,7 @@ void Pool::pass_on(ServerConnection& connection) {
 }
 
 void Pool::make_idle(ServerConnection& connection) {
-  if (!is_allowed()) {
+  if (!is_allowed() || connection.is_retired) {
     remove(connection);
     return;
   }
@@ -317,6 +319,19 @@ void Pool::apply_orders() {
   publish_numbers();
 }
 
+bool Pool::is_retired(const ServerConnection& connection) const {
+  const auto& addresses = *shard().addresses[router::index(side_)];
+  return std::find(addresses.begin(), addresses.end(), connection.address()) == addresses.end();
+}
+
+void Pool::addresses_changed() {
+  for (const auto& connection : connections_) connection->is_retired = is_retired(*connection);
+  if (shard().table().hold != router::Hold::nothing) return;  // the sweep does it when the hold is over
+  const std::vector<ServerConnection*> idle = idle_;
+  for (ServerConnection* connection : idle)
+    if (connection->is_retired) remove(*connection);
+}
+
 // A backend that exits costs its server some milliseconds of CPU, and a window closes a whole pool of them. So they
 // stay open, with nothing owed on them and nothing ever sent, until the hold is over; then they go one by one.
 void Pool::seal_idle() {
@@ -381,10 +396,15 @@ void Pool::sweep() {
       login_failed(connection, {"08001", "the server did not complete a login within pool.connect_timeout", {}});
       continue;
     }
+    if (is_opening) {
+      connection.hurry(now_ms, limits.connect_ms_max);
+      if (i >= connections_.size() || connections_[i].get() != &connection) continue;
+    }
+    const bool is_misplaced = connection.is_retired && shard().table().hold == router::Hold::nothing;
     const bool too_old = limits.lifetime_ms_max != 0 && now_ms - connection.opened_ms() > limits.lifetime_ms_max;
     const bool too_idle = limits.idle_ms_max != 0 && now_ms - connection.idle_since_ms() > limits.idle_ms_max;
     const bool is_idle = std::find(idle_.begin(), idle_.end(), &connection) != idle_.end();
-    if (is_idle && warm_target_ == 0 && (too_old || too_idle)) {
+    if (is_idle && (is_misplaced || (warm_target_ == 0 && (too_old || too_idle)))) {
       remove(connection);
       continue;
     }

@@ -54,8 +54,9 @@ class Pool {
   void cleaned(ServerConnection& connection);
   void cancel_finished(std::uint64_t connection_id);
 
-  void apply_orders();  // after a new table: close, warm, prove
-  void sweep();         // about every 50 ms while busy, every second otherwise: timeouts, ages, retries
+  void addresses_changed();  // of the side: what is connected elsewhere goes when nobody has it
+  void apply_orders();       // after a new table: close, warm, prove
+  void sweep();              // about every 50 ms while busy, every second otherwise: timeouts, ages, retries
   [[nodiscard]] bool needs_tick_soon() const;
   [[nodiscard]] bool is_proving() const { return prove_since_version_ != 0 && published_unproven_ != 0; }
 
@@ -75,6 +76,7 @@ class Pool {
   [[nodiscard]] bool may_work(const ServerConnection& connection) const;  // proven, where proof is asked for
   [[nodiscard]] std::uint32_t size_max() const;
   [[nodiscard]] Quota& quota() const;
+  [[nodiscard]] bool is_retired(const ServerConnection& connection) const;
   void start_one();
   void open_for_waiters();
   void pass_on(ServerConnection& connection);  // to whoever has waited longest, or to the idle ones

@@ -8,9 +8,11 @@
 #include <mutex>
 #include <thread>
 
+#include "conf/address.h"
 #include "proxy/deployment.h"
 #include "proxy/listener.h"
 #include "proxy/login_trial.h"
+#include "proxy/resolver.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -27,6 +29,9 @@ struct Proxy::Impl {
   std::vector<std::unique_ptr<Worker>> workers;
   std::vector<std::unique_ptr<Listener>> listeners;
   bool is_running = false;
+  IdentityCheck identity_check;
+  conf::Dns dns;
+  std::unique_ptr<Resolver> resolver;  // last: its thread uses what stands above
   std::mutex listening_mutex;
   bool is_listening = false;
 
@@ -38,6 +43,32 @@ struct Proxy::Impl {
     if (!ready || is_listening) return;
     is_listening = true;
     for (const auto& listener : listeners) workers.front()->loop.post([target = listener.get()] { target->begin(); });
+  }
+
+  void publish_addresses(DeploymentIndex index, router::Side side, std::vector<conf::Address> numeric) {
+    auto addresses = std::make_shared<const std::vector<conf::Address>>(std::move(numeric));
+    if (*deployments[index]->addresses(side) == *addresses) return;
+    deployments[index]->set_addresses(side, addresses);
+    for (const auto& worker : workers)
+      worker->loop.post(
+          [target = worker.get(), index, side, addresses] { target->shard(index).apply_addresses(side, addresses); });
+  }
+
+  // What is a number or a socket is where it is; what is a name is looked for.
+  void find_places() {
+    std::vector<Place> places;
+    for (const auto& deployment : deployments) {
+      const conf::Deployment& conf = deployment->settings()->conf;
+      const auto find = [&](router::Side side, const conf::Address& address) {
+        if (address.is_unix() || conf::is_numeric(address))
+          publish_addresses(deployment->index, side, {address});
+        else
+          places.push_back({deployment->index, side, address});
+      };
+      find(router::Side::blue, conf.blue);
+      if (conf.green) find(router::Side::green, *conf.green);
+    }
+    resolver->watch(dns, places);
   }
 
   // Runs `ask` on every worker's thread and gathers what it returns. A worker that does not answer within a second is
@@ -75,6 +106,7 @@ void raise_descriptor_limit() {
 
 Proxy::Proxy(const conf::Config& config) : impl_(std::make_unique<Impl>()) {
   raise_descriptor_limit();
+  impl_->dns = config.dns;
   const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
   const std::size_t workers = std::min<std::size_t>(config.workers != 0 ? config.workers : cores, workers_max);
   for (const conf::Deployment& deployment : config.deployments)
@@ -90,10 +122,29 @@ Proxy::Proxy(const conf::Config& config) : impl_(std::make_unique<Impl>()) {
 }
 
 Proxy::~Proxy() {
+  stop_resolving();
   for (const auto& worker : impl_->workers) worker->stop();
 }
 
+void Proxy::set_identity_check(IdentityCheck check) {
+  impl_->identity_check = std::move(check);
+}
+
+void Proxy::stop_resolving() {
+  if (impl_->resolver) impl_->resolver->stop();
+}
+
 void Proxy::start() {
+  impl_->resolver = std::make_unique<Resolver>(Resolver::Hooks{
+      [this](const Place& place, const conf::Address& numeric) {
+        return impl_->identity_check ? impl_->identity_check(place.deployment, place.side, numeric) : Identity::same;
+      },
+      [this](const Place& place, const std::vector<conf::Address>& numeric) {
+        impl_->publish_addresses(place.deployment, place.side, numeric);
+      }});
+  impl_->find_places();
+  // The only time that anybody waits for a name server: so that the first clients find a database.
+  impl_->resolver->await_first(impl_->dns.timeout_ms);
   for (const auto& worker : impl_->workers) worker->start();
   impl_->is_running = true;
   for (const auto& deployment : impl_->deployments)
@@ -102,6 +153,7 @@ void Proxy::start() {
 }
 
 void Proxy::stop(std::uint32_t grace_ms) {
+  stop_resolving();
   if (!impl_->is_running) return;
   Worker& first = *impl_->workers.front();
   for (const auto& listener : impl_->listeners) first.loop.post([target = listener.get()] { target->close(); });
@@ -124,6 +176,7 @@ void Proxy::reload(const conf::Config& config) {
   for (const conf::Deployment& conf : config.deployments)
     for (const auto& deployment : impl_->deployments)
       if (deployment->name == conf.name) loaded.emplace_back(deployment.get(), make_settings(conf));
+  impl_->dns = config.dns;
   for (const auto& [deployment, settings] : loaded) {
     deployment->set_settings(settings);
     for (const auto& worker : impl_->workers)
@@ -131,6 +184,15 @@ void Proxy::reload(const conf::Config& config) {
         target->shard(index).apply_settings(settings);
       });
   }
+  if (impl_->resolver) impl_->find_places();
+}
+
+std::vector<conf::Address> Proxy::addresses(DeploymentIndex index, router::Side side) const {
+  return *impl_->deployments[index]->addresses(side);
+}
+
+std::vector<NameInfo> Proxy::names() const {
+  return impl_->resolver ? impl_->resolver->infos() : std::vector<NameInfo>{};
 }
 
 void Proxy::publish(DeploymentIndex index, router::RoutingTablePtr table) {
@@ -301,8 +363,13 @@ std::vector<Proxy::Account> Proxy::accounts(DeploymentIndex index) const {
 
 std::string Proxy::try_login(DeploymentIndex index, router::Side side, const Account& account) const {
   const Deployment& deployment = *impl_->deployments[index];
-  return login_trial(*deployment.settings(), side, account.database, account.user,
-                     deployment.server_secret(account.user));
+  std::string trouble = std::string(router::name(side)) + " has no address";
+  for (const conf::Address& address : *deployment.addresses(side)) {
+    trouble = login_trial(*deployment.settings(), side, address, account.database, account.user,
+                          deployment.server_secret(account.user));
+    if (trouble.empty()) break;
+  }
+  return trouble;
 }
 
 std::vector<Proxy::SessionReads> Proxy::session_reads(DeploymentIndex index) const {

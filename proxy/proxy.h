@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "conf/config.h"
+#include "proxy/names.h"
 #include "router/analysis.h"
 #include "router/classify.h"
 #include "router/routing_table.h"
@@ -69,6 +70,18 @@ struct PoolInfo {
   double longest_wait_s = 0;
 };
 
+// A host name of the configuration and where it leads. One row a side of a deployment; a side that is named by a number
+// or a socket has none.
+struct NameInfo {
+  DeploymentIndex deployment = 0;
+  router::Side side = router::Side::blue;
+  std::string name;
+  Hosts addresses, refused;  // in use; another server than this side has been
+  std::string failure;       // of the latest question, "" = answered
+  double answer_age_s = 0;
+  std::uint64_t questions = 0, failures = 0;
+};
+
 struct Counters {
   std::uint64_t transactions[2] = {0, 0}, queries[2] = {0, 0};
   std::uint64_t bytes_from_clients = 0, bytes_to_clients = 0;
@@ -103,9 +116,18 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
+  // Asked about the server behind an address that is new (proxy/names.h), on a thread of the resolver. Before start().
+  using IdentityCheck = std::function<Identity(DeploymentIndex, router::Side, const conf::Address& numeric)>;
+  void set_identity_check(IdentityCheck check);
+
+  void stop_resolving();  // after it the check is not called any more, and addresses stay as they are
+
   void start();                       // threads; accepts only once every deployment has a table published
   void stop(std::uint32_t grace_ms);  // no new clients; sessions end at safe points; the rest is cut after grace_ms
   void reload(const conf::Config& config);  // same deployments; users, limits, pool sizes, certificates
+  // Where a side is now, as numbers or the socket; empty while its name has not been found. Never waits for DNS.
+  [[nodiscard]] std::vector<conf::Address> addresses(DeploymentIndex, router::Side) const;
+  [[nodiscard]] std::vector<NameInfo> names() const;
 
   void publish(DeploymentIndex, router::RoutingTablePtr);
   [[nodiscard]] router::RoutingTablePtr table(DeploymentIndex) const;

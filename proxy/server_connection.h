@@ -50,6 +50,9 @@ class ServerConnection final : public Handler {
   [[nodiscard]] Session* session() const { return session_; }
   [[nodiscard]] Pool& pool() const { return *pool_; }
   [[nodiscard]] std::uint64_t opened_ms() const { return opened_ms_; }
+  [[nodiscard]] const conf::Address& address() const { return address_; }
+  // Opening: gives this address up when its share of `ms_max` is over, and tries the next one.
+  void hurry(std::uint64_t now_ms, std::uint32_t ms_max);
   [[nodiscard]] std::uint64_t idle_since_ms() const { return idle_since_ms_; }
   [[nodiscard]] const Welcome& reported() const { return reported_; }
 
@@ -64,6 +67,7 @@ class ServerConnection final : public Handler {
   protocol::pg::Exchange exchange;
   Parameters parameters;            // what we, or the session, set on it since login
   std::uint64_t last_session = 0;   // whose state it may carry when `suspect`
+  bool is_retired = false;          // at an address that the side no longer has: closed as soon as nobody has it
   bool suspect = false;             // may carry state that we did not see: DISCARD ALL before anybody else uses it
   void forget_state();              // of the four above and the statements: DISCARD ALL is being sent
   std::uint32_t unnamed_owner = 0;  // session whose unnamed statement it has
@@ -93,6 +97,7 @@ class ServerConnection final : public Handler {
   void attach_to_pool(Pool& pool);
 
  private:
+  void connect_next(std::string why);
   void begin_login();
   void open_again();  // the server refuses protocol 3.2
   [[nodiscard]] std::atomic<bool>& is_classic() const;
@@ -127,6 +132,10 @@ class ServerConnection final : public Handler {
   std::uint64_t statement_clock_ = 0;
   std::uint32_t statement_generation_ = 0;
   std::uint64_t opened_ms_ = 0;
+  conf::Address address_;
+  AddressesPtr to_try_;  // while opening
+  std::size_t first_ = 0, tried_ = 0;
+  std::uint64_t tries_since_ms_ = 0;
   std::uint64_t idle_since_ms_ = 0;
 };
 

@@ -33,6 +33,7 @@ Shard::Shard(Worker& its_worker, Deployment& its_deployment)
       deployment(its_deployment),
       numbers(its_deployment.numbers[its_worker.index]),
       settings(its_deployment.settings()),
+      addresses{its_deployment.addresses(router::Side::blue), its_deployment.addresses(router::Side::green)},
       catalog(its_deployment.catalog()),
       verdicts(its_deployment.seed),
       table_(its_deployment.table()) {}
@@ -78,6 +79,13 @@ void Shard::apply_settings(SettingsPtr new_settings) {
   settings = std::move(new_settings);
   for (const auto& [shared, account] : accounts_)
     account->ramp_policy = settings->conf.ramp.own_policy(shared->database, shared->user);
+}
+
+void Shard::apply_addresses(router::Side side, AddressesPtr new_addresses) {
+  addresses[router::index(side)] = std::move(new_addresses);
+  first_address[router::index(side)] = 0;
+  for (const auto& [shared, account] : accounts_)
+    for (const auto& pool : account->pools()[router::index(side)]) pool->addresses_changed();
 }
 
 // ---- the hold

@@ -55,6 +55,8 @@ class Shard {
   Deployment& deployment;
   WorkerNumbers& numbers;
   SettingsPtr settings;
+  std::array<AddressesPtr, 2> addresses;       // of the sides
+  std::array<std::size_t, 2> first_address{};  // of them: tried first, it worked last time
   router::CatalogPtr catalog;
   router::VerdictCache verdicts;
   ReadMeter reads;
@@ -65,6 +67,7 @@ class Shard {
 
   void apply_table(router::RoutingTablePtr table);
   void apply_settings(SettingsPtr settings);
+  void apply_addresses(router::Side side, AddressesPtr addresses);
   std::uint32_t tick();   // returns when it wants the next one, in milliseconds
   void drain_for_stop();  // ends what is at a safe point, now and at every next one
   [[nodiscard]] bool is_stopping() const { return stopping_; }

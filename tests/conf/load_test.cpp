@@ -101,6 +101,10 @@ TEST_F(Load, EveryKeyArrivesInItsField) {
   EXPECT_EQ(config.control.listen.text(), "0.0.0.0:6481");
   EXPECT_EQ(config.control.token, "a-long-random-token");
   EXPECT_EQ(config.control.state_dir, "files");
+  EXPECT_EQ(config.dns.ttl_ms_min, 2'000U);
+  EXPECT_EQ(config.dns.ttl_ms_max, 30'000U);
+  EXPECT_EQ(config.dns.timeout_ms, 700U);
+  EXPECT_THAT(config.dns.servers, ElementsAre(Address{"127.0.0.1", 5353, {}}, Address{"::1", 53, {}}));
   const auto& d = config.deployments.at(0);
   EXPECT_EQ(d.name, "app-1_x");
   EXPECT_THAT(d.listen, ElementsAre(Address{"127.0.0.1", 6432, {}}, Address{"::1", 6432, {}},
@@ -193,9 +197,9 @@ std::vector<Documented> documented() {
     std::vector<std::string> cells;
     std::istringstream parts(line);
     for (std::string cell; std::getline(parts, cell, '|');) cells.push_back(cell);
-    const bool is_row =
-        cells.size() >= 4 && (cells[1].starts_with(" `deployments.") || cells[1].starts_with(" `control.") ||
-                              cells[1] == " `workers` " || cells[1] == " `log_level` ");
+    const bool is_row = cells.size() >= 4 &&
+                        (cells[1].starts_with(" `deployments.") || cells[1].starts_with(" `control.") ||
+                         cells[1].starts_with(" `dns.") || cells[1] == " `workers` " || cells[1] == " `log_level` ");
     if (is_row) rows.push_back({cells[1].substr(2, cells[1].size() - 4), cells[2].substr(1, cells[2].size() - 2)});
   }
   return rows;
