@@ -114,6 +114,11 @@ void check_limits(const Deployment& deployment, Walker& walker) {
                       "a pool of " + std::to_string(deployment.pool.size) + " is larger than limits.clients (" +
                           std::to_string(limits.clients_max) + "); more connections than clients are never used");
   }
+  if (deployment.pool.size_min > deployment.pool.size) {
+    walker.add_at_key(key_of(deployment, "pool.size_min"), "size_min (" + std::to_string(deployment.pool.size_min) +
+                                                               ") must not be larger than size (" +
+                                                               std::to_string(deployment.pool.size) + ")");
+  }
   if (limits.buffered_message_bytes_max > limits.message_bytes_max) {
     const auto buffered = key_of(deployment, "limits.buffered_message_size");
     walker.add_at_key(walker.was_written(buffered) ? buffered : key_of(deployment, "limits.message_size"),

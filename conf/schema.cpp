@@ -60,9 +60,14 @@ void read_tls(Section section, Tls& tls) {
 void read_pool(Section section, Pool& pool) {
   section.choice("mode", pool.mode, all(pool_modes));
   section.count("size", pool.size, {1, 10'000});
+  section.count("size_min", pool.size_min, {0, 10'000});
+  section.count("reserve", pool.reserve, {0, 10'000});
+  section.duration("reserve_after", pool.reserve_after_ms, {0, 3600 * second_ms});
+  section.count("opening", pool.opening_max, {1, 10'000});
   section.duration("wait_timeout", pool.wait_ms_max, {1, day_ms});
   section.duration("idle_timeout", pool.idle_ms_max, {0, 7 * day_ms});
   section.duration("lifetime", pool.lifetime_ms_max, {0, 30 * day_ms});
+  section.count("lifetime_jitter", pool.lifetime_jitter_percent, {0, 90});
   section.duration("connect_timeout", pool.connect_ms_max, {1, 600 * second_ms});
   section.count("prepared_statements", pool.prepared_statements_max, {1, 100'000});
   section.finish();
@@ -70,6 +75,11 @@ void read_pool(Section section, Pool& pool) {
 
 void read_limits(Section section, Limits& limits) {
   section.count("clients", limits.clients_max, {1, 1'000'000});
+  section.count("server_connections", limits.server_connections_max, {0, 1'000'000});
+  section.count("server_connections_per_user", limits.server_connections_per_user_max, {0, 1'000'000});
+  section.count("server_connections_per_database", limits.server_connections_per_database_max, {0, 1'000'000});
+  section.count("cancels", limits.cancels_max, {1, 100'000});
+  section.count("cancels_per_second", limits.cancels_per_second_max, {1, 1'000'000});
   section.duration("login_timeout", limits.login_ms_max, {1, 3600 * second_ms});
   section.duration("idle_in_transaction_timeout", limits.idle_in_transaction_ms_max, {0, 7 * day_ms});
   section.duration("client_idle_timeout", limits.client_idle_ms_max, {0, 30 * day_ms});

@@ -160,7 +160,9 @@ Answer Operations::pools() const {
                                          {"servers_active", pool.servers_active},
                                          {"servers_idle", pool.servers_idle},
                                          {"servers_opening", pool.servers_opening},
-                                         {"longest_wait_s", pool.longest_wait_s}});
+                                         {"servers_closing", pool.servers_closing},
+                                         {"longest_wait_s", pool.longest_wait_s},
+                                         {"waits_for", pool.waits_for}});
     }
   }
   return {200, 0, boost::json::object{{"pools", std::move(list)}}};

@@ -41,6 +41,29 @@ bool Quota::oldest_elsewhere(std::size_t except, std::size_t& worker, std::uint6
   return since_us != 0;
 }
 
+bool ConnectionCount::try_take(std::uint32_t max) {
+  std::uint32_t open = open_.load(std::memory_order_relaxed);
+  while (max == 0 || open < max)
+    if (open_.compare_exchange_weak(open, open + 1, std::memory_order_acq_rel)) return true;
+  return false;
+}
+
+SharedLimit SharedAccount::take_shared(router::Side side, const conf::Limits& limits) {
+  const std::array<std::uint32_t, 3> max = {limits.server_connections_max, limits.server_connections_per_user_max,
+                                            limits.server_connections_per_database_max};
+  const std::array<SharedLimit, 3> names = {SharedLimit::side, SharedLimit::user, SharedLimit::database};
+  for (std::size_t i = 0; i < counts_.size(); ++i) {
+    if ((*counts_[i])[router::index(side)].try_take(max[i])) continue;
+    for (std::size_t taken = 0; taken < i; ++taken) (*counts_[taken])[router::index(side)].give();
+    return names[i];
+  }
+  return SharedLimit::none;
+}
+
+void SharedAccount::give_shared(router::Side side) {
+  for (SideCounts* counts : counts_) (*counts)[router::index(side)].give();
+}
+
 WelcomePtr SharedAccount::welcome(router::Side side) const {
   const std::lock_guard lock(mutex_);
   return welcome_[router::index(side)];
@@ -174,7 +197,8 @@ void Deployment::set_catalog(router::CatalogPtr catalog) {
 SharedAccount& Deployment::account(const std::string& database, const std::string& user) {
   const std::lock_guard lock(mutex_);
   auto& account = accounts_[{database, user}];
-  if (!account) account = std::make_unique<SharedAccount>(database, user);
+  if (!account)
+    account = std::make_unique<SharedAccount>(database, user, counts_, user_counts_[user], database_counts_[database]);
   return *account;
 }
 
@@ -199,6 +223,11 @@ protocol::pg::Secret Deployment::server_secret(const std::string& user) const {
   if (is_listed && listed->second.kind != protocol::pg::Secret::Kind::scram_verifier) return listed->second;
   if (const auto known = learned_.find(user); known != learned_.end()) return known->second;
   return is_listed ? listed->second : protocol::pg::Secret{};
+}
+
+bool Deployment::may_cancel(const std::string& host, std::uint64_t now_us, std::uint32_t per_second) {
+  const std::lock_guard lock(mutex_);
+  return cancel_rates_.allows(host, now_us, per_second);
 }
 
 void Deployment::record_hold(std::uint64_t us) {

@@ -17,7 +17,9 @@
 #include "conf/config.h"
 #include "protocol/pg/login.h"
 #include "proxy/counters.h"
+#include "proxy/pool_rules.h"
 #include "proxy/proxy.h"
+#include "proxy/rate_limit.h"
 #include "proxy/transport.h"
 #include "router/routing_table.h"
 
@@ -43,16 +45,33 @@ class Quota {
   std::array<std::atomic<std::uint64_t>, workers_max> oldest_us_{};
 };
 
+// Connections that count together over all workers and pools.
+class ConnectionCount {
+ public:
+  [[nodiscard]] bool try_take(std::uint32_t max);  // 0 = no limit
+  void give() { open_.fetch_sub(1, std::memory_order_acq_rel); }
+  [[nodiscard]] std::uint32_t open() const { return open_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<std::uint32_t> open_{0};
+};
+using SideCounts = std::array<ConnectionCount, 2>;  // by side
+
 // What a server told at login, to be told to clients: ParameterStatus values.
 using Welcome = std::vector<std::pair<std::string, std::string>>;
 using WelcomePtr = std::shared_ptr<const Welcome>;
 
 struct SharedAccount {
-  SharedAccount(std::string database_name, std::string user_name)
-      : database(std::move(database_name)), user(std::move(user_name)) {}
+  SharedAccount(std::string database_name, std::string user_name, SideCounts& all, SideCounts& of_user,
+                SideCounts& of_database)
+      : database(std::move(database_name)), user(std::move(user_name)), counts_{&all, &of_user, &of_database} {}
   const std::string database;
   const std::string user;
   std::array<std::array<Quota, 2>, 2> quota;  // [side][access]
+
+  // A unit of every limit that pools share, or of none: then the one that was hit.
+  [[nodiscard]] SharedLimit take_shared(router::Side side, const conf::Limits& limits);
+  void give_shared(router::Side side);
 
   [[nodiscard]] WelcomePtr welcome(router::Side side) const;
   void set_welcome(router::Side side, WelcomePtr welcome);
@@ -63,6 +82,7 @@ struct SharedAccount {
   [[nodiscard]] bool is_accepted(std::uint32_t statement) const;
 
  private:
+  const std::array<SideCounts*, 3> counts_;  // of the side, the user, the database
   mutable std::mutex mutex_;
   std::unordered_set<std::uint32_t> accepted_;
   std::array<WelcomePtr, 2> welcome_;
@@ -92,7 +112,8 @@ class Deployment {
   const DeploymentIndex index;
   const std::string name;
   TokenBoard tokens;
-  std::vector<WorkerNumbers> numbers;     // one a worker
+  std::vector<WorkerNumbers> numbers;  // one a worker
+  std::atomic<std::uint32_t> cancels_in_flight{0};
   std::atomic<std::uint32_t> clients{0};  // sessions and logins, all workers
   const std::uint64_t seed;               // of session hashes and verdict caches
   const std::string mock_key;             // of mock SCRAM salts and long cancel keys
@@ -120,6 +141,9 @@ class Deployment {
   // A side whose server has refused to speak of protocol 3.2 at all (no server since 2018 does, some proxies do).
   std::array<std::atomic<bool>, 2> is_classic{};
 
+  // One more cancel request of that client address, within its rate?
+  [[nodiscard]] bool may_cancel(const std::string& host, std::uint64_t now_us, std::uint32_t per_second);
+
   void record_hold(std::uint64_t us);  // how long one released session waited; a new hold forgets the one before
   [[nodiscard]] HoldTimes hold_times() const;
 
@@ -129,10 +153,13 @@ class Deployment {
   std::array<AddressesPtr, 2> addresses_;
   router::RoutingTablePtr table_;
   router::CatalogPtr catalog_;
+  SideCounts counts_;
+  std::map<std::string, SideCounts> user_counts_, database_counts_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedAccount>> accounts_;
   std::map<std::string, protocol::pg::Secret> learned_;
   std::map<std::string, protocol::pg::Secret> verifiers_;  // made of plain secrets; a reload forgets them
   std::vector<std::uint32_t> hold_us_;
+  RateLimit cancel_rates_;
 };
 
 }  // namespace turnout::proxy

@@ -1,5 +1,6 @@
 #include "proxy/proxy.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -94,18 +95,24 @@ struct Proxy::Impl {
 
 namespace {
 
-// Every client and every server connection is a descriptor: take what the hard limit allows.
-void raise_descriptor_limit() {
+// Every client and every server connection is a descriptor: take what the hard limit allows, and say when it is not
+// enough for the clients that the configuration allows.
+void raise_descriptor_limit(const conf::Config& config) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+  std::uint64_t clients = 0;
+  for (const conf::Deployment& deployment : config.deployments) clients += deployment.limits.clients_max;
+  if (clients >= limit.rlim_cur)
+    spdlog::warn("limits.clients adds up to {}, but this process may open {} files (ulimit -Hn): raise that limit",
+                 clients, limit.rlim_cur);
 }
 
 }  // namespace
 
 Proxy::Proxy(const conf::Config& config) : impl_(std::make_unique<Impl>()) {
-  raise_descriptor_limit();
+  raise_descriptor_limit(config);
   impl_->dns = config.dns;
   const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
   const std::size_t workers = std::min<std::size_t>(config.workers != 0 ? config.workers : cores, workers_max);
@@ -266,6 +273,14 @@ Counters Proxy::counters(DeploymentIndex index) const {
     sum.commit_unknown += numbers.commit_unknown.get();
     sum.protocol_errors += numbers.protocol_errors.get();
     sum.clients += numbers.clients.get();
+    sum.server_logins += numbers.server_logins.get();
+    sum.server_login_failures += numbers.server_login_failures.get();
+    sum.server_evictions += numbers.server_evictions.get();
+    sum.cancels_sent += numbers.cancels_sent.get();
+    sum.cancels_answered += numbers.cancels_answered.get();
+    sum.cancels_idle += numbers.cancels_idle.get();
+    sum.cancels_unknown += numbers.cancels_unknown.get();
+    sum.cancels_limited += numbers.cancels_limited.get();
     sum.clients_waiting += numbers.waiting.get();
     sum.clients_held += numbers.held_sessions.get();
     for (std::size_t i = 0; i < sum.wait_us_buckets.size(); ++i) {
@@ -302,6 +317,8 @@ std::vector<PoolInfo> Proxy::pools(DeploymentIndex index) const {
           info.clients_waiting = static_cast<std::uint32_t>(pool->waiters().size());
           info.servers_opening = pool->opening();
           info.servers_idle = static_cast<std::uint32_t>(pool->idle());
+          info.servers_closing = pool->closing();
+          info.waits_for = pool->waits_for();
           for (const auto& connection : pool->connections())
             if (connection->session() != nullptr) ++info.servers_active;
           info.clients_active = info.servers_active;
@@ -330,6 +347,8 @@ std::vector<PoolInfo> Proxy::pools(DeploymentIndex index) const {
     same->servers_active += part.servers_active;
     same->servers_idle += part.servers_idle;
     same->servers_opening += part.servers_opening;
+    same->servers_closing += part.servers_closing;
+    if (part.longest_wait_s >= same->longest_wait_s && !part.waits_for.empty()) same->waits_for = part.waits_for;
     same->longest_wait_s = std::max(same->longest_wait_s, part.longest_wait_s);
   }
   return rows;

@@ -67,7 +67,9 @@ struct PoolInfo {
   conf::PoolMode mode = conf::PoolMode::transaction;
   std::uint32_t clients_active = 0, clients_waiting = 0;
   std::uint32_t servers_active = 0, servers_idle = 0, servers_opening = 0;
+  std::uint32_t servers_closing = 0;  // told goodbye, and still there as far as we know
   double longest_wait_s = 0;
+  std::string waits_for;  // what those who wait for: pool.size, a limit, the server's refusal; "" = nobody waits
 };
 
 // A host name of the configuration and where it leads. One row a side of a deployment; a side that is named by a number
@@ -89,6 +91,11 @@ struct Counters {
   std::uint64_t detours = 0;               // ramped reads run again on the writer
   std::uint64_t logins = 0, login_failures = 0, client_errors = 0, commit_unknown = 0, protocol_errors = 0;
   std::uint64_t clients = 0, clients_waiting = 0, clients_held = 0;
+  std::uint64_t server_logins = 0, server_login_failures = 0;
+  std::uint64_t server_evictions = 0;  // idle connections closed for another pool, within a limit that both share
+  // Cancel requests: carried to a server; answered for work that waited here; for nobody's work; with a key that no
+  // session has; beyond limits.cancels or limits.cancels_per_second.
+  std::uint64_t cancels_sent = 0, cancels_answered = 0, cancels_idle = 0, cancels_unknown = 0, cancels_limited = 0;
   std::vector<std::uint64_t> wait_us_buckets, query_us_buckets;  // bounds in histogram_bounds_us()
   double wait_s_sum = 0, query_s_sum = 0;
 };

@@ -204,6 +204,7 @@ void ServerConnection::lease_to(Session& session) {
 
 void ServerConnection::end_lease() {
   session_ = nullptr;
+  cancel_waiting.reset();
   state_ = State::idle;
   idle_since_ms_ = worker().loop.now_ms();
   pause_reading(false);
@@ -428,18 +429,25 @@ void ServerConnection::lost(const std::string& why, std::string raw_error) {
   if (state_ != State::closed) pool_->remove(*this);
 }
 
-void ServerConnection::close() {
-  if (state_ == State::closed) return;
+Transport ServerConnection::take_leave() {
+  if (state_ == State::closed) return {};
   // A server that is told goodbye frees its slot at once instead of at its next write.
-  if (state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning) {
+  const bool is_logged_in =
+      state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning;
+  if (is_logged_in && output_.empty()) {
     std::string goodbye;
     pg::put_empty_message(goodbye, 'X');
-    if (output_.empty()) [[maybe_unused]]
-      const IoResult ignored = transport_.write(goodbye);
+    [[maybe_unused]] const IoResult ignored = transport_.write(goodbye);
   }
+  const bool may_have_backend = state_ != State::connecting && transport_.is_open();
   state_ = State::closed;
   session_ = nullptr;
-  transport_.close();
+  if (!may_have_backend) {
+    transport_.close();
+    return {};
+  }
+  worker().loop.remove(transport_.fd(), *this);
+  return std::move(transport_);
 }
 
 void ServerConnection::detach_from_loop() {

@@ -12,6 +12,7 @@
 
 #include "protocol/pg/exchange.h"
 #include "protocol/pg/login.h"
+#include "proxy/canceller.h"
 #include "proxy/deployment.h"
 #include "proxy/event_loop.h"
 #include "proxy/parameters.h"
@@ -67,13 +68,14 @@ class ServerConnection final : public Handler {
   protocol::pg::Exchange exchange;
   Parameters parameters;            // what we, or the session, set on it since login
   std::uint64_t last_session = 0;   // whose state it may carry when `suspect`
-  bool is_retired = false;          // at an address that the side no longer has: closed as soon as nobody has it
+  bool is_retired = false;          // at an address that the side no longer has, or not to be trusted: closed when idle
   bool suspect = false;             // may carry state that we did not see: DISCARD ALL before anybody else uses it
   void forget_state();              // of the four above and the statements: DISCARD ALL is being sent
   std::uint32_t unnamed_owner = 0;  // session whose unnamed statement it has
   std::uint64_t body_left = 0;      // of a message to the client that is being streamed
   bool forward_body = false;
   std::uint32_t cancels_in_flight = 0;
+  CancelTicket cancel_waiting;       // for what Turnout itself has sent to be done: see canceller.h
   std::uint64_t proven_version = 0;  // of the routing table it was proven writable for
   bool reports_writable = false;     // default_transaction_read_only was reported off at the last report
 
@@ -90,7 +92,9 @@ class ServerConnection final : public Handler {
   [[nodiscard]] std::uint32_t statement_generation() const { return statement_generation_; }
 
   void parameter_reported(std::string_view name, std::string_view value);
-  void close();  // silently; the pool has already let go of it
+  // The end: says goodbye and hands over the socket, open while the server may still have a backend behind it. The pool
+  // has already let go of it.
+  [[nodiscard]] Transport take_leave();
 
   // ---- moving to another worker: only while idle
   void detach_from_loop();

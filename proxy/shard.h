@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "proxy/canceller.h"
 #include "proxy/deployment.h"
+#include "proxy/farewell.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "proxy/read_meter.h"
@@ -72,6 +74,18 @@ class Shard {
   void drain_for_stop();  // ends what is at a safe point, now and at every next one
   [[nodiscard]] bool is_stopping() const { return stopping_; }
 
+  // ---- connections that pools share a limit of
+  void make_room(const RoomClaim& claim);  // one idle connection gives way now, or the next that gets free
+  [[nodiscard]] bool must_give_way(const Pool& pool) const;
+  void room_was_made() { claim_.limit = SharedLimit::none; }
+  void add_farewell(std::unique_ptr<Farewell> farewell);
+  void remove_farewell(Farewell& farewell);  // buries it
+
+  // ---- cancels on their way to a server
+  void add_canceller(std::unique_ptr<Canceller> canceller);
+  void remove_canceller(Canceller& canceller);  // buries it
+  [[nodiscard]] Canceller* find_canceller(std::uint64_t connection_id) const;
+
   // ---- logins and sessions
   void add_greeting(std::unique_ptr<Greeting> greeting);
   void remove_greeting(Greeting& greeting);  // buries it
@@ -98,6 +112,9 @@ class Shard {
   std::map<std::uint32_t, std::unique_ptr<Session>> sessions_;
   std::list<std::unique_ptr<Greeting>> greetings_;
   std::deque<Session*> held_;
+  std::list<std::unique_ptr<Farewell>> farewells_;    // oldest first
+  std::list<std::unique_ptr<Canceller>> cancellers_;  // oldest first
+  RoomClaim claim_;
   std::uint64_t swept_ms_ = 0;
   bool stopping_ = false;
 };

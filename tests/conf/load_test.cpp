@@ -131,12 +131,22 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   const auto& d = config.deployments.at(0);
   EXPECT_EQ(d.pool.mode, PoolMode::session);
   EXPECT_EQ(d.pool.size, 7U);
+  EXPECT_EQ(d.pool.size_min, 3U);
+  EXPECT_EQ(d.pool.reserve, 4U);
+  EXPECT_EQ(d.pool.reserve_after_ms, 6'000U);
+  EXPECT_EQ(d.pool.opening_max, 5U);
+  EXPECT_EQ(d.pool.lifetime_jitter_percent, 14U);
   EXPECT_EQ(d.pool.wait_ms_max, 11'000U);
   EXPECT_EQ(d.pool.idle_ms_max, 12'000U);
   EXPECT_EQ(d.pool.lifetime_ms_max, 780'000U);
   EXPECT_EQ(d.pool.connect_ms_max, 1'400U);
   EXPECT_EQ(d.pool.prepared_statements_max, 15U);
   EXPECT_EQ(d.limits.clients_max, 101U);
+  EXPECT_EQ(d.limits.server_connections_max, 103U);
+  EXPECT_EQ(d.limits.server_connections_per_user_max, 104U);
+  EXPECT_EQ(d.limits.server_connections_per_database_max, 105U);
+  EXPECT_EQ(d.limits.cancels_max, 106U);
+  EXPECT_EQ(d.limits.cancels_per_second_max, 107U);
   EXPECT_EQ(d.limits.login_ms_max, 2'000U);
   EXPECT_EQ(d.limits.idle_in_transaction_ms_max, 180'000U);
   EXPECT_EQ(d.limits.client_idle_ms_max, 14'400'000U);
@@ -253,14 +263,22 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
     EXPECT_TRUE(a.pool.size == b.pool.size && a.pool.wait_ms_max == b.pool.wait_ms_max && a.pool.mode == b.pool.mode &&
                 a.pool.idle_ms_max == b.pool.idle_ms_max && a.pool.lifetime_ms_max == b.pool.lifetime_ms_max &&
                 a.pool.connect_ms_max == b.pool.connect_ms_max &&
-                a.pool.prepared_statements_max == b.pool.prepared_statements_max)
+                a.pool.prepared_statements_max == b.pool.prepared_statements_max &&
+                a.pool.size_min == b.pool.size_min && a.pool.reserve == b.pool.reserve &&
+                a.pool.reserve_after_ms == b.pool.reserve_after_ms && a.pool.opening_max == b.pool.opening_max &&
+                a.pool.lifetime_jitter_percent == b.pool.lifetime_jitter_percent)
         << row.key;
     EXPECT_TRUE(a.limits.clients_max == b.limits.clients_max && a.limits.login_ms_max == b.limits.login_ms_max &&
                 a.limits.idle_in_transaction_ms_max == b.limits.idle_in_transaction_ms_max &&
                 a.limits.client_idle_ms_max == b.limits.client_idle_ms_max &&
                 a.limits.message_bytes_max == b.limits.message_bytes_max &&
                 a.limits.startup_bytes_max == b.limits.startup_bytes_max &&
-                a.limits.buffered_message_bytes_max == b.limits.buffered_message_bytes_max)
+                a.limits.buffered_message_bytes_max == b.limits.buffered_message_bytes_max &&
+                a.limits.server_connections_max == b.limits.server_connections_max &&
+                a.limits.server_connections_per_user_max == b.limits.server_connections_per_user_max &&
+                a.limits.server_connections_per_database_max == b.limits.server_connections_per_database_max &&
+                a.limits.cancels_max == b.limits.cancels_max &&
+                a.limits.cancels_per_second_max == b.limits.cancels_per_second_max)
         << row.key;
     EXPECT_TRUE(a.hold.sessions_max == b.hold.sessions_max && a.hold.bytes_max == b.hold.bytes_max &&
                 a.hold.release_per_ms == b.hold.release_per_ms)
@@ -279,7 +297,7 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
         << row.key;
     ++checked;
   }
-  EXPECT_GE(checked, 33);
+  EXPECT_GE(checked, 43);
 }
 
 TEST_F(Load, WhatCannotBeReadIsNamed) {

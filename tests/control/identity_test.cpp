@@ -33,7 +33,8 @@ TEST(IdentityTest, TheLatestBindingCountsUntilItsStoryIsOver) {
   EXPECT_EQ(bound_identity({pair}, router::Side::blue), "1");
   EXPECT_EQ(bound_identity({pair}, router::Side::green), "2");
   EXPECT_EQ(bound_identity({pair, binding({{"blue", "3"}, {"green", "4"}})}, router::Side::blue), "3");
-  EXPECT_EQ(bound_identity({pair, binding({{"blue", "1"}, {"green", "2"}, {"finished", "yes"}})}, router::Side::blue), "");
+  EXPECT_EQ(bound_identity({pair, binding({{"blue", "1"}, {"green", "2"}, {"finished", "yes"}})}, router::Side::blue),
+            "");
   EXPECT_EQ(bound_identity({pair, binding({{"writer", "blue"}})}, router::Side::blue), "");
 }
 

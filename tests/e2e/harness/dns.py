@@ -44,6 +44,8 @@ class NameServer:
                 question, client = self._socket.recvfrom(4096)
             except OSError:
                 return
+            if len(question) < 17:  # no header and no question: what a socket says that is being closed
+                continue
             self.asked += 1
             if not self._is_dead:
                 self._socket.sendto(self._answer(question), client)
