@@ -110,6 +110,21 @@ bool is_local(const Address& address) {
   return host == "::1" || (is_numeric && host.starts_with("127."));
 }
 
+bool is_numeric(const Address& address) {
+  if (address.is_unix()) return false;
+  if (address.host.find(':') != std::string::npos) return is_ipv6(address.host);
+  std::size_t parts = 0;
+  std::string_view rest = address.host;
+  while (true) {
+    const auto dot = rest.find('.');
+    const auto number = parse_count(rest.substr(0, dot));
+    if (!number.is_ok() || number.value > 255) return false;
+    ++parts;
+    if (dot == std::string_view::npos) return parts == 4;
+    rest = rest.substr(dot + 1);
+  }
+}
+
 bool overlaps(const Address& a, const Address& b) {
   if (a.is_unix() || b.is_unix()) return a.unix_path == b.unix_path;
   if (a.port != b.port) return false;

@@ -14,6 +14,9 @@ namespace turnout::conf {
 // 127.0.0.0/8, ::1, localhost or a unix socket: nobody outside this machine can reach it.
 [[nodiscard]] bool is_local(const Address& address);
 
+// A host that is written as a number: nobody has to be asked where it is.
+[[nodiscard]] bool is_numeric(const Address& address);
+
 // Would a second listener on `b` fail, or steal from, the one on `a`? A wildcard host covers every host of its port.
 [[nodiscard]] bool overlaps(const Address& a, const Address& b);
 

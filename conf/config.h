@@ -64,16 +64,26 @@ struct AuthQuery {
 
 struct Pool {
   PoolMode mode = PoolMode::transaction;
-  std::uint32_t size = 20;                      // server connections of one (side, database, user, access), all workers
+  std::uint32_t size = 20;     // server connections of one (side, database, user, access), all workers
+  std::uint32_t size_min = 0;  // kept open on the writer while a client of that user and database is there
+  std::uint32_t reserve = 0;   // more than `size`, when somebody has waited for reserve_after_ms
+  std::uint32_t reserve_after_ms = 5'000;
+  std::uint32_t opening_max = 16;               // of one pool opened at the same time, over all workers
   std::uint32_t wait_ms_max = 120'000;          // a session waits this long for a server connection
   std::uint32_t idle_ms_max = 600'000;          // an idle server connection older than this is closed; 0 = never
   std::uint32_t lifetime_ms_max = 3'600'000;    // closed when idle after this age; 0 = never
+  std::uint32_t lifetime_jitter_percent = 10;   // a connection's own lifetime is shorter by up to this much
   std::uint32_t connect_ms_max = 10'000;        // TCP + TLS + login of one server connection
   std::uint32_t prepared_statements_max = 500;  // kept prepared on one server connection; least recently used closed
 };
 
 struct Limits {
-  std::uint32_t clients_max = 10'000;                           // of the deployment; one more gets 53300
+  std::uint32_t clients_max = 10'000;        // of the deployment; one more gets 53300
+  std::uint32_t server_connections_max = 0;  // of one side, all pools together; 0 = only each pool's own size
+  std::uint32_t server_connections_per_user_max = 0;
+  std::uint32_t server_connections_per_database_max = 0;
+  std::uint32_t cancels_max = 100;                              // on their way to the servers at the same time
+  std::uint32_t cancels_per_second_max = 100;                   // of one client address
   std::uint32_t login_ms_max = 15'000;                          // from accept to ReadyForQuery's predecessor, absolute
   std::uint32_t idle_in_transaction_ms_max = 0;                 // 0 = off
   std::uint32_t client_idle_ms_max = 0;                         // 0 = off
@@ -166,10 +176,19 @@ struct Control {
   std::string state_dir = "/var/lib/turnout";
 };
 
+// Host names of the databases (proxy/resolver.h).
+struct Dns {
+  std::uint32_t ttl_ms_min = 1'000;   // an answer is asked for again no sooner, whatever its TTL
+  std::uint32_t ttl_ms_max = 60'000;  // and no later
+  std::uint32_t timeout_ms = 2'000;   // of one question, all tries and name servers together
+  std::vector<Address> servers;       // numeric; empty = /etc/resolv.conf
+};
+
 struct Config {
   std::string file;
   std::vector<Deployment> deployments;
   Control control;
+  Dns dns;
   std::uint32_t workers = 0;       // 0 = one a core
   std::string log_level = "info";  // trace debug info warn error
 };

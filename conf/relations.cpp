@@ -147,6 +147,11 @@ void check_limits(const Deployment& deployment, Walker& walker) {
                       "a pool of " + std::to_string(deployment.pool.size) + " is larger than limits.clients (" +
                           std::to_string(limits.clients_max) + "); more connections than clients are never used");
   }
+  if (deployment.pool.size_min > deployment.pool.size) {
+    walker.add_at_key(key_of(deployment, "pool.size_min"), "size_min (" + std::to_string(deployment.pool.size_min) +
+                                                               ") must not be larger than size (" +
+                                                               std::to_string(deployment.pool.size) + ")");
+  }
   if (limits.buffered_message_bytes_max > limits.message_bytes_max) {
     const auto buffered = key_of(deployment, "limits.buffered_message_size");
     walker.add_at_key(walker.was_written(buffered) ? buffered : key_of(deployment, "limits.message_size"),
@@ -225,6 +230,20 @@ void check_control(const Control& control, Walker& walker) {
   }
 }
 
+// A name server that has a name would need a name server.
+void check_dns(const Dns& dns, Walker& walker) {
+  if (dns.ttl_ms_min > dns.ttl_ms_max) {
+    walker.add_at_key(walker.was_written("dns.ttl_min") ? "dns.ttl_min" : "dns.ttl_max",
+                      "ttl_min (" + duration_text(dns.ttl_ms_min) + ") must not be longer than ttl_max (" +
+                          duration_text(dns.ttl_ms_max) + ")");
+  }
+  for (std::size_t i = 0; i < dns.servers.size(); ++i) {
+    if (!is_set(dns.servers[i]) || is_numeric(dns.servers[i])) continue;
+    walker.add_at_key("dns.servers." + std::to_string(i),
+                      "\"" + dns.servers[i].text() + "\" is not a name server; write its number and port, 10.0.0.2:53");
+  }
+}
+
 }  // namespace
 
 void check_relations(const Config& config, Walker& walker) {
@@ -243,6 +262,7 @@ void check_relations(const Config& config, Walker& walker) {
     check_databases(deployment, walker);
   }
   check_control(config.control, walker);
+  check_dns(config.dns, walker);
 }
 
 }  // namespace turnout::conf

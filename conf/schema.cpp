@@ -64,9 +64,14 @@ void read_tls(Section section, Tls& tls, bool is_towards_clients) {
 void read_pool(Section section, Pool& pool) {
   section.choice("mode", pool.mode, all(pool_modes));
   section.count("size", pool.size, {1, 10'000});
+  section.count("size_min", pool.size_min, {0, 10'000});
+  section.count("reserve", pool.reserve, {0, 10'000});
+  section.duration("reserve_after", pool.reserve_after_ms, {0, 3600 * second_ms});
+  section.count("opening", pool.opening_max, {1, 10'000});
   section.duration("wait_timeout", pool.wait_ms_max, {1, day_ms});
   section.duration("idle_timeout", pool.idle_ms_max, {0, 7 * day_ms});
   section.duration("lifetime", pool.lifetime_ms_max, {0, 30 * day_ms});
+  section.count("lifetime_jitter", pool.lifetime_jitter_percent, {0, 90});
   section.duration("connect_timeout", pool.connect_ms_max, {1, 600 * second_ms});
   section.count("prepared_statements", pool.prepared_statements_max, {1, 100'000});
   section.finish();
@@ -74,6 +79,11 @@ void read_pool(Section section, Pool& pool) {
 
 void read_limits(Section section, Limits& limits) {
   section.count("clients", limits.clients_max, {1, 1'000'000});
+  section.count("server_connections", limits.server_connections_max, {0, 1'000'000});
+  section.count("server_connections_per_user", limits.server_connections_per_user_max, {0, 1'000'000});
+  section.count("server_connections_per_database", limits.server_connections_per_database_max, {0, 1'000'000});
+  section.count("cancels", limits.cancels_max, {1, 100'000});
+  section.count("cancels_per_second", limits.cancels_per_second_max, {1, 1'000'000});
   section.duration("login_timeout", limits.login_ms_max, {1, 3600 * second_ms});
   section.duration("idle_in_transaction_timeout", limits.idle_in_transaction_ms_max, {0, 7 * day_ms});
   section.duration("client_idle_timeout", limits.client_idle_ms_max, {0, 30 * day_ms});
@@ -255,6 +265,14 @@ void read_control(Section section, Control& control) {
   section.finish();
 }
 
+void read_dns(Section section, Dns& dns) {
+  section.duration("ttl_min", dns.ttl_ms_min, {100, 3600 * second_ms});
+  section.duration("ttl_max", dns.ttl_ms_max, {100, day_ms});
+  section.duration("timeout", dns.timeout_ms, {100, 60 * second_ms});
+  section.addresses("servers", dns.servers);
+  section.finish();
+}
+
 void read_deployments(const TreeNode& node, Walker& walker, std::vector<Deployment>& deployments) {
   const Section shape(walker, node, "deployments");  // says so when it is not a mapping
   if (node.kind == TreeNode::Kind::map && node.entries.empty()) {
@@ -282,6 +300,7 @@ Config read_config(const TreeNode& root, Walker& walker) {
   const TreeNode& deployments = section.inside("deployments");
   if (has_deployments) read_deployments(deployments, walker, config.deployments);
   read_control(section.section("control"), config.control);
+  read_dns(section.section("dns"), config.dns);
   section.count("workers", config.workers, {0, 256});
   std::string_view log_level = config.log_level;
   section.choice("log_level", log_level, all(log_levels));

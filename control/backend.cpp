@@ -82,8 +82,9 @@ std::vector<TrafficNumbers> OperationsBackend::traffic() const {
   std::vector<TrafficNumbers> all;
   all.reserve(names_.size());
   for (std::size_t index = 0; index < names_.size(); ++index) {
-    all.push_back({names_[index], proxy_.counters(index), proxy_.levels(index)});
+    all.push_back({names_[index], proxy_.counters(index), proxy_.levels(index), {}});
   }
+  for (proxy::NameInfo& info : proxy_.names()) all[info.deployment].names.push_back(std::move(info));
   return all;
 }
 

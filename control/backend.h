@@ -21,6 +21,7 @@ struct TrafficNumbers {
   std::string deployment;
   proxy::Counters counters;
   proxy::Levels levels;
+  std::vector<proxy::NameInfo> names;  // of its sides
 };
 
 class Backend {

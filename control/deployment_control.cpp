@@ -52,7 +52,7 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
       name_(config.name),
       shared_(shared),
       config_(config),
-      shelf_(config),
+      shelf_(config, [this](router::Side side) { return shared_.proxy.addresses(index_, side); }),
       types_(shelf_, shared.state_dir / (name_ + ".types.json"),
              [this](proxy::TypeMapsPtr types) { shared_.proxy.publish_types(index_, std::move(types)); }),
       routes_([this](router::RoutingTablePtr table) { shared_.proxy.publish(index_, std::move(table)); }),

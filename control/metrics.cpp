@@ -95,6 +95,9 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
   Family errors("turnout_client_errors_total", "Errors that Turnout itself made for clients", counter);
   Family protocol("turnout_protocol_errors_total", "Sessions ended for malformed bytes", counter);
   Family unknown("turnout_commit_unknown_total", "COMMITs whose outcome could not be told", counter);
+  Family server_logins("turnout_server_logins_total", "Logins of server connections by outcome", counter);
+  Family evictions("turnout_server_evictions_total", "Idle server connections closed for another pool's sake", counter);
+  Family cancels("turnout_cancel_requests_total", "Cancel requests by what became of them", counter);
   Family held("turnout_held_sessions", "Sessions whose work waits in a hold", gauge);
   Family held_bytes("turnout_held_bytes", "Bytes that wait in a hold", gauge);
   Family version("turnout_routing_version", "Routing table that every worker has reached", gauge);
@@ -102,7 +105,7 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
   MetricFamily durations{"turnout_query_duration_seconds", "From a query to its answer", MetricType::Histogram, {}};
   const auto bounds_us = backend.histogram_bounds_us();
 
-  for (const auto& [name, counters, levels] : backend.traffic()) {
+  for (const auto& [name, counters, levels, names] : backend.traffic()) {
     // Three gauges sampled one after the other may not add up: never let a difference wrap.
     const auto blocked = std::min(counters.clients, counters.clients_waiting + counters.clients_held);
     clients.add({{"deployment", name}, {"state", "waiting"}}, counters.clients_waiting);
@@ -128,18 +131,50 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
     errors.add({{"deployment", name}}, counters.client_errors);
     protocol.add({{"deployment", name}}, counters.protocol_errors);
     unknown.add({{"deployment", name}}, counters.commit_unknown);
+    server_logins.add({{"deployment", name}, {"outcome", "accepted"}}, counters.server_logins);
+    server_logins.add({{"deployment", name}, {"outcome", "failed"}}, counters.server_login_failures);
+    evictions.add({{"deployment", name}}, counters.server_evictions);
+    cancels.add({{"deployment", name}, {"outcome", "sent"}}, counters.cancels_sent);
+    cancels.add({{"deployment", name}, {"outcome", "answered"}}, counters.cancels_answered);
+    cancels.add({{"deployment", name}, {"outcome", "idle"}}, counters.cancels_idle);
+    cancels.add({{"deployment", name}, {"outcome", "unknown"}}, counters.cancels_unknown);
+    cancels.add({{"deployment", name}, {"outcome", "limited"}}, counters.cancels_limited);
     held.add({{"deployment", name}}, levels.held_sessions);
     held_bytes.add({{"deployment", name}}, levels.held_bytes);
     version.add({{"deployment", name}}, levels.version);
     waits.metric.push_back(histogram(name, counters.wait_us_buckets, bounds_us, counters.wait_s_sum));
     durations.metric.push_back(histogram(name, counters.query_us_buckets, bounds_us, counters.query_s_sum));
   }
-  for (auto* family : {&clients, &servers, &transactions, &queries, &reads, &from_clients, &to_clients, &detours,
-                       &logins, &errors, &protocol, &unknown, &held, &held_bytes, &version}) {
+  for (auto* family :
+       {&clients, &servers, &transactions, &queries, &reads, &from_clients, &to_clients, &detours, &logins, &errors,
+        &protocol, &unknown, &server_logins, &evictions, &cancels, &held, &held_bytes, &version}) {
     all.push_back(std::move(family->family));
   }
   all.push_back(std::move(waits));
   all.push_back(std::move(durations));
+}
+
+void collect_names(const Backend& backend, std::vector<MetricFamily>& all) {
+  Family addresses("turnout_name_addresses", "Addresses behind the host name of a side; refused: another server",
+                   MetricType::Gauge);
+  Family age("turnout_name_answer_age_seconds", "Age of the last good answer for the host name of a side",
+             MetricType::Gauge);
+  Family questions("turnout_name_questions_total", "Questions asked about the host name of a side",
+                   MetricType::Counter);
+  Family failures("turnout_name_failures_total", "Questions that had no good answer", MetricType::Counter);
+  for (const auto& numbers : backend.traffic()) {
+    for (const auto& name : numbers.names) {
+      const std::string side = router::name(name.side);
+      const auto count = [](const proxy::Hosts& hosts) { return static_cast<std::uint64_t>(hosts.size()); };
+      addresses.add({{"deployment", numbers.deployment}, {"side", side}, {"state", "in_use"}}, count(name.addresses));
+      addresses.add({{"deployment", numbers.deployment}, {"side", side}, {"state", "refused"}}, count(name.refused));
+      age.add({{"deployment", numbers.deployment}, {"side", side}}, name.answer_age_s);
+      questions.add({{"deployment", numbers.deployment}, {"side", side}}, name.questions);
+      failures.add({{"deployment", numbers.deployment}, {"side", side}}, name.failures);
+    }
+  }
+  for (auto* family : {&addresses, &age, &questions, &failures})
+    if (!family->family.metric.empty()) all.push_back(std::move(family->family));
 }
 
 void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
@@ -204,6 +239,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
   ready.add({}, backend_.ready() ? 1.0 : 0.0);
   all.push_back(std::move(ready.family));
   collect_traffic(backend_, all);
+  collect_names(backend_, all);
   collect_gauges(backend_, all);
   return all;
 }

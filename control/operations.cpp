@@ -2,25 +2,30 @@
 
 #include <spdlog/spdlog.h>
 
+#include <mutex>
 #include <utility>
 
 #include "control/access.h"
 #include "control/deployment_control.h"
+#include "control/identity.h"
 #include "control/local_store.h"
 
 namespace turnout::control {
 
 struct Operations::Impl {
-  Impl(const conf::Config& first, proxy::Proxy& the_proxy) : config(first), proxy(the_proxy) {}
+  Impl(const conf::Config& first, proxy::Proxy& the_proxy) : config(first), latest(first), proxy(the_proxy) {}
 
   // Deployments come to be in start(): before it nothing of ours may touch a server or state_dir. They stay the same
   // while the process lives; a reload changes what is in them.
   const conf::Config config;
+  conf::Config latest;  // reloads included; with the store behind `mutex`, for identify()
   proxy::Proxy& proxy;
   EventLog events;
   std::unique_ptr<LocalStore> store;
   std::unique_ptr<AuditLog> audit;
   std::vector<std::unique_ptr<DeploymentControl>> deployments;
+  Identities identities;
+  std::mutex mutex;
 
   [[nodiscard]] DeploymentControl* find(const std::string& name) const {
     for (const auto& one : deployments) {
@@ -53,7 +58,11 @@ Operations::~Operations() {
 
 void Operations::start() {
   const std::filesystem::path state_dir = impl_->config.control.state_dir;
-  impl_->store = std::make_unique<LocalStore>(state_dir);
+  {
+    auto store = std::make_unique<LocalStore>(state_dir);
+    const std::lock_guard guard(impl_->mutex);
+    impl_->store = std::move(store);
+  }
   impl_->audit = std::make_unique<AuditLog>(state_dir);
   const Shared shared{impl_->proxy, *impl_->store, *impl_->audit, impl_->events, state_dir};
   for (std::size_t index = 0; index < impl_->config.deployments.size(); ++index) {
@@ -68,9 +77,31 @@ void Operations::stop() {
 }
 
 void Operations::reload(const conf::Config& config) {
+  {
+    const std::lock_guard guard(impl_->mutex);
+    impl_->latest = config;
+  }
   for (std::size_t index = 0; index < impl_->deployments.size() && index < config.deployments.size(); ++index) {
     impl_->deployments[index]->reload(config.deployments[index]);
   }
+}
+
+proxy::Identity Operations::identify(proxy::DeploymentIndex index, router::Side side,
+                                     const conf::Address& numeric) const {
+  conf::Deployment deployment;
+  std::string bound;
+  std::uint32_t ms_max = 0;
+  {
+    const std::lock_guard guard(impl_->mutex);
+    deployment = impl_->latest.deployments[index];
+    ms_max = impl_->latest.dns.timeout_ms;
+    if (impl_->store) bound = bound_identity(impl_->store->records(deployment.name), side);
+  }
+  const auto address = side == router::Side::blue ? deployment.blue : deployment.green.value_or(conf::Address{});
+  const auto database = deployment.databases.empty() ? "postgres" : deployment.databases.front();
+  PgTarget target{side, address, deployment.admin, deployment.server_tls, database, "turnout"};
+  target.numeric = {numeric};
+  return impl_->identities.check(deployment.name, target, bound, ms_max);
 }
 
 bool Operations::ready() const {
@@ -129,7 +160,9 @@ Answer Operations::pools() const {
                                          {"servers_active", pool.servers_active},
                                          {"servers_idle", pool.servers_idle},
                                          {"servers_opening", pool.servers_opening},
-                                         {"longest_wait_s", pool.longest_wait_s}});
+                                         {"servers_closing", pool.servers_closing},
+                                         {"longest_wait_s", pool.longest_wait_s},
+                                         {"waits_for", pool.waits_for}});
     }
   }
   return {200, 0, boost::json::object{{"pools", std::move(list)}}};

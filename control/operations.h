@@ -52,6 +52,9 @@ class Operations {
   void start();
   void stop();
   void reload(const conf::Config& config);
+  // Of the server behind an address of a side; may block for dns.timeout. Also before start().
+  [[nodiscard]] proxy::Identity identify(proxy::DeploymentIndex index, router::Side side,
+                                         const conf::Address& numeric) const;
   [[nodiscard]] bool ready() const;  // every deployment has a table and is not holding for want of a decision
 
   [[nodiscard]] Answer status() const;  // {deployments: {name: {writer, ramp_percent, …}}}

@@ -87,14 +87,21 @@ std::string quote_conninfo(std::string_view text) {
 }
 
 std::string conninfo(const conf::Address& address, const conf::Login& login, conf::TlsMode mode,
-                     const std::string& database) {
+                     const std::string& database, const std::vector<conf::Address>& numeric) {
   std::string out;
   if (address.is_unix()) {
     const auto parts = split_unix(address.unix_path);
     out = "host=" + quote_conninfo(parts ? parts->directory : address.unix_path);
     if (parts) out += " port=" + quote_conninfo(parts->port);
   } else {
-    out = "host=" + quote_conninfo(address.host) + " port=" + std::to_string(address.port);
+    std::string hosts = address.host;
+    std::string numbers;
+    for (const conf::Address& one : numeric) {
+      if (!numbers.empty()) hosts += "," + address.host;
+      numbers += (numbers.empty() ? "" : ",") + one.host;
+    }
+    out = "host=" + quote_conninfo(hosts) + " port=" + std::to_string(address.port);
+    if (!numbers.empty()) out += " hostaddr=" + quote_conninfo(numbers);
     out += std::string(" sslmode=") + sslmode_name(mode);
   }
   out += " user=" + quote_conninfo(login.user) + " dbname=" + quote_conninfo(database);
@@ -136,7 +143,7 @@ bool PgRows::boolean(int row, int column) const {
 
 PgOutcome<PgClient> PgClient::connect(const PgTarget& target, std::uint32_t ms_max) {
   const auto deadline = Clock::now() + std::chrono::milliseconds(ms_max);
-  std::string info = conninfo(target.address, target.login, target.tls.mode, target.database);
+  std::string info = conninfo(target.address, target.login, target.tls.mode, target.database, target.numeric);
   info += " application_name=" + quote_conninfo(target.application) + " options=" + quote_conninfo(session_options);
   // Never ~/.pgpass: what we log in with is what the configuration says.
   info += " passfile=/dev/null/none client_encoding=UTF8";

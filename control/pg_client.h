@@ -30,6 +30,8 @@ struct PgTarget {
   conf::Tls tls;
   std::string database;
   std::string application = "turnout";
+  // Where `address` is now, tried in turn; empty = libpq asks the name servers itself, and blocks while it does.
+  std::vector<conf::Address> numeric = {};
 
   [[nodiscard]] std::string text() const;  // "blue 127.0.0.1:5431/app"
 };
@@ -117,9 +119,10 @@ class PgClient {
 [[nodiscard]] std::string quote_literal(std::string_view text);
 // A conninfo value: 'it''s' with backslashes escaped as libpq wants it.
 [[nodiscard]] std::string quote_conninfo(std::string_view text);
-// "host=… port=… user=… dbname=… sslmode=…", without the application name.
+// "host=… port=… user=… dbname=… sslmode=…", without the application name. With `numeric`, the host's name is only what
+// TLS checks.
 [[nodiscard]] std::string conninfo(const conf::Address& address, const conf::Login& login, conf::TlsMode mode,
-                                   const std::string& database);
+                                   const std::string& database, const std::vector<conf::Address>& numeric = {});
 [[nodiscard]] const char* sslmode_name(conf::TlsMode mode);
 
 }  // namespace turnout::control

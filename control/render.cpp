@@ -262,7 +262,9 @@ std::string render_pools(const json::value& body) {
                      {"servers_active", "SV", right},
                      {"servers_idle", "IDLE", right},
                      {"servers_opening", "OPEN", right},
-                     {"longest_wait_s", "MAX S", right}},
+                     {"servers_closing", "CLOSE", right},
+                     {"longest_wait_s", "MAX S", right},
+                     {"waits_for", "WAITS FOR"}},
                     "no pools");
 }
 

@@ -73,7 +73,16 @@ class Process {
         proxy_(config_),
         operations_(config_, proxy_),
         backend_(operations_, proxy_, names_of(config_), [this](const std::string& who) { return reload(who); }),
-        server_(config_.control, backend_) {}
+        server_(config_.control, backend_) {
+    proxy_.set_identity_check([this](proxy::DeploymentIndex index, router::Side side, const conf::Address& numeric) {
+      return operations_.identify(index, side, numeric);
+    });
+  }
+
+  // The resolver asks operations_, which ends before proxy_ does.
+  ~Process() { proxy_.stop_resolving(); }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
 
   void start() {
     proxy_.start();

@@ -20,7 +20,9 @@ void Shelf::Loan::give_back() {
 PgTarget Shelf::target(router::Side side, const std::string& database) const {
   const std::lock_guard guard(mutex_);
   const auto address = side == router::Side::blue ? deployment_.blue : deployment_.green.value_or(conf::Address{});
-  return {side, address, deployment_.admin, deployment_.server_tls, database, "turnout"};
+  PgTarget target{side, address, deployment_.admin, deployment_.server_tls, database, "turnout"};
+  if (where_ && !address.is_unix()) target.numeric = where_(side);
+  return target;
 }
 
 PgOutcome<PgClient> Shelf::fresh(router::Side side, const std::string& database, std::uint32_t ms_max) const {
@@ -38,7 +40,7 @@ PgOutcome<Shelf::Loan> Shelf::take(router::Side side, const std::string& databas
     while (!idle.empty()) {
       auto client = std::move(idle.back());
       idle.pop_back();
-      if (!client.is_alive()) continue;
+      if (!client.is_alive() || (where_ && client.target().numeric != where_(side))) continue;
       lent_[side].push_back(client.pid());
       return Loan(*this, std::move(client));
     }
@@ -53,6 +55,7 @@ PgOutcome<Shelf::Loan> Shelf::take(router::Side side, const std::string& databas
 void Shelf::put(PgClient client, bool keep) {
   const std::lock_guard guard(mutex_);
   const auto side = client.target().side;
+  if (where_ && client.target().numeric != where_(side)) keep = false;  // its name leads elsewhere now
   remove_one(lent_[side], client.pid());
   if (!client.is_usable()) {
     lost_[side].push_back(client.pid());

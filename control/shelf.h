@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -41,7 +42,10 @@ class Shelf {
   };
 
   // `deployment`'s addresses and login; the application name marks our backends in pg_stat_activity.
-  explicit Shelf(const conf::Deployment& deployment) : deployment_(deployment) {}
+  // `where`: the present addresses of a side, so that nothing here waits for a name server.
+  using Where = std::function<std::vector<conf::Address>(router::Side)>;
+  explicit Shelf(const conf::Deployment& deployment, Where where = {})
+      : where_(std::move(where)), deployment_(deployment) {}
 
   [[nodiscard]] PgOutcome<Loan> take(router::Side side, const std::string& database, std::uint32_t ms_max);
   // Never one from the shelf: what a new session is told by the server.
@@ -63,6 +67,7 @@ class Shelf {
   using Key = std::pair<router::Side, std::string>;
   void put(PgClient client, bool keep);
 
+  const Where where_;
   mutable std::mutex mutex_;
   conf::Deployment deployment_;
   std::map<Key, std::vector<PgClient>> idle_;

@@ -1,73 +1,121 @@
 #include "proxy/canceller.h"
 
-#include <memory>
-#include <string>
+#include <utility>
 
+#include "proxy/replication.h"
+#include "proxy/session.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
 
-namespace {
-
-// Owns itself: lives until the server closes the socket.
-class Canceller final : public Handler {
- public:
-  Canceller(Shard& shard, const ServerConnection& connection)
-      : shard_(shard), pool_(&connection.pool()), connection_id_(connection.id()), side_(connection.pool().side()) {
-    protocol::pg::put_cancel_request(request_, connection.backend_pid(), connection.cancel_key());
-  }
-  Canceller(Shard& shard, router::Side side, std::uint32_t backend_pid, const std::string& key)
-      : shard_(shard), side_(side) {
-    protocol::pg::put_cancel_request(request_, backend_pid, key);
-  }
-
-  bool open(std::unique_ptr<Canceller>& self) {
-    const int fd = Transport::connect_to(shard_.settings->address[router::index(side_)]);
-    if (fd < 0) return false;
-    transport_ = Transport(fd);
-    shard_.worker.loop.add(fd, EPOLLOUT, *this);
-    self_ = std::move(self);
-    return true;
-  }
-
-  void on_events(std::uint32_t) override {
-    if (!sent_) {
-      sent_ = true;
-      const bool went =
-          Transport::socket_error(transport_.fd()) == 0 && transport_.write(request_).bytes == request_.size();
-      if (went) {
-        shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
-        return;
-      }
-    }
-    transport_.close();
-    if (pool_ != nullptr) pool_->cancel_finished(connection_id_);
-    shard_.worker.loop.bury(std::move(self_));
-  }
-
- private:
-  Shard& shard_;
-  Pool* const pool_ = nullptr;
-  const std::uint64_t connection_id_ = 0;
-  const router::Side side_;
-  std::string request_;
-  Transport transport_;
-  bool sent_ = false;
-  std::unique_ptr<Canceller> self_;
-};
-
-}  // namespace
-
-void send_cancel(Shard& shard, ServerConnection& connection) {
-  auto canceller = std::make_unique<Canceller>(shard, connection);
-  Canceller& opened = *canceller;
-  if (opened.open(canceller)) ++connection.cancels_in_flight;
+Canceller::Canceller(Shard& shard, const ServerConnection& connection, CancelTicket ticket)
+    : shard_(shard),
+      pool_(&connection.pool()),
+      connection_id_(connection.id()),
+      address_(connection.address()),
+      until_ms_(shard.worker.loop.now_ms() + shard.settings->conf.pool.connect_ms_max) {
+  protocol::pg::put_cancel_request(request_, connection.backend_pid(), connection.cancel_key());
+  tickets_.push_back(std::move(ticket));
+  shard_.deployment.cancels_in_flight.fetch_add(1, std::memory_order_relaxed);
 }
 
-void send_cancel(Shard& shard, router::Side side, std::uint32_t backend_pid, const std::string& key) {
-  auto canceller = std::make_unique<Canceller>(shard, side, backend_pid, key);
-  Canceller& opened = *canceller;
-  static_cast<void>(opened.open(canceller));
+Canceller::Canceller(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
+                     CancelTicket ticket)
+    : shard_(shard), address_(address), until_ms_(shard.worker.loop.now_ms() + shard.settings->conf.pool.connect_ms_max) {
+  protocol::pg::put_cancel_request(request_, backend_pid, key);
+  tickets_.push_back(std::move(ticket));
+  shard_.deployment.cancels_in_flight.fetch_add(1, std::memory_order_relaxed);
+}
+
+Canceller::~Canceller() {
+  shard_.deployment.cancels_in_flight.fetch_sub(1, std::memory_order_relaxed);
+}
+
+bool Canceller::open() {
+  const int fd = Transport::connect_to(address_);
+  if (fd < 0) return false;
+  transport_ = Transport(fd);
+  shard_.worker.loop.add(fd, EPOLLOUT, *this);
+  return true;
+}
+
+void Canceller::on_events(std::uint32_t) {
+  if (sent_) {
+    finish(true);  // the server has closed it: the signal has been given
+    return;
+  }
+  if (Transport::socket_error(transport_.fd()) != 0) {
+    finish(true);  // nothing was sent
+    return;
+  }
+  sent_ = true;
+  if (transport_.write(request_).bytes == request_.size())
+    shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
+  else
+    finish(false);
+}
+
+void Canceller::time_out() {
+  finish(!sent_);
+}
+
+void Canceller::finish(bool is_certain) {
+  transport_.close();
+  shard_.remove_canceller(*this);  // first: whoever gets the connection now may ask for a cancel of his own
+  if (pool_ != nullptr) pool_->cancel_finished(connection_id_, is_certain);
+}
+
+bool send_cancel(Shard& shard, ServerConnection& connection, CancelTicket ticket) {
+  if (Canceller* const running = shard.find_canceller(connection.id())) {
+    running->join(std::move(ticket));
+    return true;
+  }
+  const bool is_asked_for = ticket != nullptr;
+  const std::uint32_t in_flight = shard.deployment.cancels_in_flight.load(std::memory_order_relaxed);
+  if (is_asked_for && in_flight >= shard.settings->conf.limits.cancels_max) return false;
+  auto canceller = std::make_unique<Canceller>(shard, connection, std::move(ticket));
+  if (!canceller->open()) return true;
+  ++connection.cancels_in_flight;
+  shard.add_canceller(std::move(canceller));
+  return true;
+}
+
+void relay_cancel(Shard& shard, const std::string& client_address, std::uint32_t session_number, std::string key,
+                  Transport client) {
+  const std::uint32_t per_second = shard.settings->conf.limits.cancels_per_second_max;
+  const std::string host = client_address.substr(0, client_address.rfind(':'));
+  if (!shard.deployment.may_cancel(host, shard.worker.loop.now_us(), per_second)) {
+    shard.numbers.cancels_limited.add();
+    return;
+  }
+  const std::size_t worker = Worker::worker_of(session_number);
+  if (worker >= shard.worker.peers()) {
+    shard.numbers.cancels_unknown.add();
+    return;
+  }
+  Worker& peer = shard.worker.peer(worker);
+  const DeploymentIndex deployment = shard.deployment.index;
+  auto ticket = std::make_shared<Transport>(std::move(client));
+  peer.loop.post([&peer, deployment, session_number, key = std::move(key), ticket = std::move(ticket)] {
+    Shard& its_shard = peer.shard(deployment);
+    Session* const session = its_shard.find_session(session_number);
+    Replication* const replication = its_shard.find_replication(session_number);
+    if (session != nullptr && session->secret_matches(key))
+      session->cancel(ticket);
+    else if (replication != nullptr && replication->secret_matches(key))
+      replication->cancel(ticket);
+    else
+      its_shard.numbers.cancels_unknown.add();
+  });
+}
+
+bool send_cancel(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
+                 CancelTicket ticket) {
+  const std::uint32_t in_flight = shard.deployment.cancels_in_flight.load(std::memory_order_relaxed);
+  if (in_flight >= shard.settings->conf.limits.cancels_max) return false;
+  auto canceller = std::make_unique<Canceller>(shard, address, backend_pid, key, std::move(ticket));
+  if (canceller->open()) shard.add_canceller(std::move(canceller));
+  return true;
 }
 
 }  // namespace turnout::proxy

@@ -1,22 +1,71 @@
-// Carries one CancelRequest to the server, on a connection of its own, to the very connection that runs the statement.
+// Cancel requests: one of a client, on its way to the session it names, and from there to the server connection that
+// runs the session's statement.
 //
-// The server connection is not handed to another session until every cancel for it has been answered by the server's
-// closing of its socket: a late cancel never hits somebody else's statement.
+// Always true:
+//  - the server connection is not handed to another session until the cancel has been answered by the server's closing
+//    of its socket, and is closed when that answer does not come: a late cancel never hits somebody else's statement;
+//  - what Turnout itself has sent on the connection (SET, DISCARD ALL) is not cancelled: the request waits for the
+//    client's own statement;
+//  - the client's socket is closed when its request has had all the effect it will have, as the server does it, so a
+//    client that waits for that can send its next statement without fear.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
-#include "router/routing_table.h"
+#include "conf/config.h"
+#include "proxy/event_loop.h"
+#include "proxy/transport.h"
 
 namespace turnout::proxy {
 
+class Pool;
 class ServerConnection;
 class Shard;
 
-// Starts it; nothing to wait for.
-void send_cancel(Shard& shard, ServerConnection& connection);
-// For a connection that nobody else ever gets: nothing has to be kept away from it.
-void send_cancel(Shard& shard, router::Side side, std::uint32_t backend_pid, const std::string& key);
+// The socket of whoever asked; closed when nobody holds it any more.
+using CancelTicket = std::shared_ptr<Transport>;
+
+// Carries one request to the server, on a connection of its own. Owned by the shard.
+class Canceller final : public Handler {
+ public:
+  Canceller(Shard& shard, const ServerConnection& connection, CancelTicket ticket);
+  // For a connection that nobody else ever gets: nothing has to be kept away from it.
+  Canceller(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
+            CancelTicket ticket);
+  ~Canceller() override;
+
+  [[nodiscard]] bool open();  // false: it cannot even begin
+  void on_events(std::uint32_t events) override;
+  void join(CancelTicket ticket) { tickets_.push_back(std::move(ticket)); }  // the same statement, asked for again
+  void time_out();
+  [[nodiscard]] std::uint64_t until_ms() const { return until_ms_; }
+  [[nodiscard]] std::uint64_t connection_id() const { return connection_id_; }
+
+ private:
+  void finish(bool is_certain);
+
+  Shard& shard_;
+  Pool* const pool_ = nullptr;  // null: of a connection outside the pools
+  const std::uint64_t connection_id_ = 0;
+  const conf::Address address_;  // of this very server, whatever its name leads to by now
+  const std::uint64_t until_ms_;
+  std::string request_;
+  Transport transport_;
+  bool sent_ = false;
+  std::vector<CancelTicket> tickets_;
+};
+
+// False: limits.cancels are on their way already. Ours, for a client that is gone, always goes.
+bool send_cancel(Shard& shard, ServerConnection& connection, CancelTicket ticket = {});
+bool send_cancel(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
+                 CancelTicket ticket);
+
+// From a start-up packet on any worker to the worker that has the session.
+void relay_cancel(Shard& shard, const std::string& client_address, std::uint32_t session_number, std::string key,
+                  Transport client);
 
 }  // namespace turnout::proxy

@@ -52,6 +52,8 @@ struct alignas(64) WorkerNumbers {
   Number green_failures;  // reads that failed on green and not, or otherwise, on the writer
   Number detours, logins, login_failures, client_errors, commit_unknown, protocol_errors;
   Number clients, waiting;
+  Number server_logins, server_login_failures, server_evictions;
+  Number cancels_sent, cancels_answered, cancels_idle, cancels_unknown, cancels_limited;
   Histogram wait, query;
   // Reached table version: stored last with release, so that whoever reads it sees levels at least as new.
   std::atomic<std::uint64_t> version{0};

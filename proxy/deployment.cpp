@@ -1,7 +1,5 @@
 #include "proxy/deployment.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
@@ -41,6 +39,29 @@ bool Quota::oldest_elsewhere(std::size_t except, std::size_t& worker, std::uint6
   return since_us != 0;
 }
 
+bool ConnectionCount::try_take(std::uint32_t max) {
+  std::uint32_t open = open_.load(std::memory_order_relaxed);
+  while (max == 0 || open < max)
+    if (open_.compare_exchange_weak(open, open + 1, std::memory_order_acq_rel)) return true;
+  return false;
+}
+
+SharedLimit SharedAccount::take_shared(router::Side side, const conf::Limits& limits) {
+  const std::array<std::uint32_t, 3> max = {limits.server_connections_max, limits.server_connections_per_user_max,
+                                            limits.server_connections_per_database_max};
+  const std::array<SharedLimit, 3> names = {SharedLimit::side, SharedLimit::user, SharedLimit::database};
+  for (std::size_t i = 0; i < counts_.size(); ++i) {
+    if ((*counts_[i])[router::index(side)].try_take(max[i])) continue;
+    for (std::size_t taken = 0; taken < i; ++taken) (*counts_[taken])[router::index(side)].give();
+    return names[i];
+  }
+  return SharedLimit::none;
+}
+
+void SharedAccount::give_shared(router::Side side) {
+  for (SideCounts* counts : counts_) (*counts)[router::index(side)].give();
+}
+
 WelcomePtr SharedAccount::welcome(router::Side side) const {
   const std::lock_guard lock(mutex_);
   return welcome_[router::index(side)];
@@ -65,23 +86,6 @@ bool SharedAccount::is_accepted(std::uint32_t statement) const {
 
 namespace {
 
-conf::Address resolve(const conf::Address& address) {
-  if (address.is_unix()) return address;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int failure = ::getaddrinfo(address.host.c_str(), nullptr, &hints, &found);
-  if (failure != 0) throw std::runtime_error(address.host + ": " + ::gai_strerror(failure));
-  conf::Address numeric = address;
-  std::array<char, NI_MAXHOST> text{};
-  const int named =
-      ::getnameinfo(found->ai_addr, found->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST);
-  ::freeaddrinfo(found);
-  if (named != 0) throw std::runtime_error(address.host + ": " + ::gai_strerror(named));
-  numeric.host = text.data();
-  return numeric;
-}
-
 void refuse(const std::vector<conf::Mistake>& mistakes) {
   std::string all;
   for (const conf::Mistake& mistake : mistakes) all += (all.empty() ? "" : "\n") + mistake.message();
@@ -105,9 +109,7 @@ std::string random_text(std::size_t bytes) {
 SettingsPtr make_settings(const conf::Deployment& conf) {
   auto made = std::make_shared<Settings>();
   made->conf = conf;
-  made->address[0] = resolve(conf.blue);
   made->has_green = conf.green.has_value();
-  if (conf.green) made->address[1] = resolve(*conf.green);
   Access access = read_access(conf);
   if (!access.mistakes.empty()) refuse(access.mistakes);
   made->users = std::move(access.users);
@@ -123,7 +125,19 @@ Deployment::Deployment(DeploymentIndex index_, SettingsPtr settings, std::size_t
       numbers(workers),
       seed(random_u64()),
       mock_key(random_text(32)),
-      settings_(std::move(settings)) {}
+      settings_(std::move(settings)) {
+  addresses_.fill(std::make_shared<const std::vector<conf::Address>>());
+}
+
+AddressesPtr Deployment::addresses(router::Side side) const {
+  const std::lock_guard lock(mutex_);
+  return addresses_[router::index(side)];
+}
+
+void Deployment::set_addresses(router::Side side, AddressesPtr addresses) {
+  const std::lock_guard lock(mutex_);
+  addresses_[router::index(side)] = std::move(addresses);
+}
 
 SettingsPtr Deployment::settings() const {
   const std::lock_guard lock(mutex_);
@@ -189,7 +203,8 @@ void Deployment::set_types(TypeMapsPtr types) {
 SharedAccount& Deployment::account(const std::string& database, const std::string& user) {
   const std::lock_guard lock(mutex_);
   auto& account = accounts_[{database, user}];
-  if (!account) account = std::make_unique<SharedAccount>(database, user);
+  if (!account)
+    account = std::make_unique<SharedAccount>(database, user, counts_, user_counts_[user], database_counts_[database]);
   return *account;
 }
 
@@ -214,6 +229,11 @@ protocol::pg::Secret Deployment::server_secret(const std::string& user) const {
   if (is_listed && listed->second.kind != protocol::pg::Secret::Kind::scram_verifier) return listed->second;
   if (const auto known = learned_.find(user); known != learned_.end()) return known->second;
   return is_listed ? listed->second : protocol::pg::Secret{};
+}
+
+bool Deployment::may_cancel(const std::string& host, std::uint64_t now_us, std::uint32_t per_second) {
+  const std::lock_guard lock(mutex_);
+  return cancel_rates_.allows(host, now_us, per_second);
 }
 
 void Deployment::record_hold(std::uint64_t us) {

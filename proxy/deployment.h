@@ -19,7 +19,9 @@
 #include "proxy/access.h"
 #include "proxy/counters.h"
 #include "proxy/fetched_secrets.h"
+#include "proxy/pool_rules.h"
 #include "proxy/proxy.h"
+#include "proxy/rate_limit.h"
 #include "proxy/transport.h"
 #include "router/routing_table.h"
 
@@ -45,16 +47,33 @@ class Quota {
   std::array<std::atomic<std::uint64_t>, workers_max> oldest_us_{};
 };
 
+// Connections that count together over all workers and pools.
+class ConnectionCount {
+ public:
+  [[nodiscard]] bool try_take(std::uint32_t max);  // 0 = no limit
+  void give() { open_.fetch_sub(1, std::memory_order_acq_rel); }
+  [[nodiscard]] std::uint32_t open() const { return open_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<std::uint32_t> open_{0};
+};
+using SideCounts = std::array<ConnectionCount, 2>;  // by side
+
 // What a server told at login, to be told to clients: ParameterStatus values.
 using Welcome = std::vector<std::pair<std::string, std::string>>;
 using WelcomePtr = std::shared_ptr<const Welcome>;
 
 struct SharedAccount {
-  SharedAccount(std::string database_name, std::string user_name)
-      : database(std::move(database_name)), user(std::move(user_name)) {}
+  SharedAccount(std::string database_name, std::string user_name, SideCounts& all, SideCounts& of_user,
+                SideCounts& of_database)
+      : database(std::move(database_name)), user(std::move(user_name)), counts_{&all, &of_user, &of_database} {}
   const std::string database;
   const std::string user;
   std::array<std::array<Quota, 2>, 2> quota;  // [side][access]
+
+  // A unit of every limit that pools share, or of none: then the one that was hit.
+  [[nodiscard]] SharedLimit take_shared(router::Side side, const conf::Limits& limits);
+  void give_shared(router::Side side);
 
   [[nodiscard]] WelcomePtr welcome(router::Side side) const;
   void set_welcome(router::Side side, WelcomePtr welcome);
@@ -65,6 +84,7 @@ struct SharedAccount {
   [[nodiscard]] bool is_accepted(std::uint32_t statement) const;
 
  private:
+  const std::array<SideCounts*, 3> counts_;  // of the side, the user, the database
   mutable std::mutex mutex_;
   std::unordered_set<std::uint32_t> accepted_;
   std::array<WelcomePtr, 2> welcome_;
@@ -73,7 +93,6 @@ struct SharedAccount {
 // One generation of the configuration, resolved and loaded; swapped whole by reload.
 struct Settings {
   conf::Deployment conf;
-  std::array<conf::Address, 2> address;  // numeric; [green] only when there is one
   bool has_green = false;
   Users users;
   std::vector<protocol::pg::HbaRule> rules;  // of auth: hba
@@ -81,8 +100,11 @@ struct Settings {
   TlsContext server_tls;                     // null: sslmode disable
 };
 using SettingsPtr = std::shared_ptr<const Settings>;
-// Throws std::runtime_error: a name that does not resolve, a users file, rules or a certificate that cannot be used.
+// Throws std::runtime_error: a users file, rules or a certificate that cannot be used.
 [[nodiscard]] SettingsPtr make_settings(const conf::Deployment& conf);
+
+// Where a side is: numbers, or one socket, in the order to try. Never null; empty: not known yet.
+using AddressesPtr = std::shared_ptr<const std::vector<conf::Address>>;
 
 class Deployment {
  public:
@@ -91,7 +113,8 @@ class Deployment {
   const DeploymentIndex index;
   const std::string name;
   TokenBoard tokens;
-  std::vector<WorkerNumbers> numbers;     // one a worker
+  std::vector<WorkerNumbers> numbers;  // one a worker
+  std::atomic<std::uint32_t> cancels_in_flight{0};
   std::atomic<std::uint32_t> clients{0};  // sessions and logins, all workers
   std::atomic<std::uint32_t> replications{0};  // of them: those that speak the replication protocol
   const std::uint64_t seed;               // of session hashes and verdict caches
@@ -99,6 +122,8 @@ class Deployment {
 
   [[nodiscard]] SettingsPtr settings() const;
   void set_settings(SettingsPtr settings);
+  [[nodiscard]] AddressesPtr addresses(router::Side side) const;
+  void set_addresses(router::Side side, AddressesPtr addresses);
   [[nodiscard]] router::RoutingTablePtr table() const;
   void set_table(router::RoutingTablePtr table);
   [[nodiscard]] router::CatalogPtr catalog() const;
@@ -122,20 +147,27 @@ class Deployment {
   // A side whose server has refused to speak of protocol 3.2 at all (no server since 2018 does, some proxies do).
   std::array<std::atomic<bool>, 2> is_classic{};
 
+  // One more cancel request of that client address, within its rate?
+  [[nodiscard]] bool may_cancel(const std::string& host, std::uint64_t now_us, std::uint32_t per_second);
+
   void record_hold(std::uint64_t us);  // how long one released session waited; a new hold forgets the one before
   [[nodiscard]] HoldTimes hold_times() const;
 
  private:
   mutable std::mutex mutex_;
   SettingsPtr settings_;
+  std::array<AddressesPtr, 2> addresses_;
   router::RoutingTablePtr table_;
   router::CatalogPtr catalog_;
   TypeMapsPtr types_ = std::make_shared<const TypeMaps>();
+  SideCounts counts_;
+  std::map<std::string, SideCounts> user_counts_, database_counts_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedAccount>> accounts_;
   std::map<std::string, protocol::pg::Secret> learned_;
   std::map<std::string, protocol::pg::Secret> verifiers_;  // made of plain secrets; a reload forgets them
   std::vector<std::uint32_t> hold_us_;
   FetchedSecrets fetched_;  // has a lock of its own
+  RateLimit cancel_rates_;
 };
 
 }  // namespace turnout::proxy

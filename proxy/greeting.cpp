@@ -187,17 +187,8 @@ void Greeting::continue_handshake() {
 }
 
 void Greeting::relay_cancel(const pg::StartupPacket& packet) {
-  const std::size_t worker = Worker::worker_of(packet.cancel_pid);
-  if (worker < shard_.worker.peers()) {
-    Worker& peer = shard_.worker.peer(worker);
-    const DeploymentIndex deployment = shard_.deployment.index;
-    peer.loop.post([&peer, deployment, number = packet.cancel_pid, key = packet.cancel_key] {
-      Session* const session = peer.shard(deployment).find_session(number);
-      if (session != nullptr && session->secret_matches(key)) session->cancel();
-      Replication* const replication = peer.shard(deployment).find_replication(number);
-      if (replication != nullptr && replication->secret_matches(key)) replication->cancel();
-    });
-  }
+  shard_.worker.loop.remove(transport_.fd(), *this);
+  proxy::relay_cancel(shard_, address_, packet.cancel_pid, packet.cancel_key, std::move(transport_));
   end("cancel request");
 }
 

@@ -16,19 +16,19 @@ namespace {
 
 class Trial {
  public:
-  Trial(const Settings& settings, router::Side side) : settings_(settings), side_(side) {
+  Trial(const Settings& settings, router::Side side, const conf::Address& address)
+      : settings_(settings), side_(side), address_(address) {
     deadline_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(settings.conf.pool.connect_ms_max);
   }
 
   std::string run(pg::ServerLogin::Input input) {
-    const conf::Address& address = settings_.address[router::index(side_)];
-    const int fd = Transport::connect_to(address);
-    if (fd < 0) return "cannot connect to " + address.text() + ": " + std::strerror(errno);
+    const int fd = Transport::connect_to(address_);
+    if (fd < 0) return "cannot connect to " + address_.text() + ": " + std::strerror(errno);
     transport_ = Transport(fd);
-    if (!wait(POLLOUT)) return "no connection to " + address.text() + " in time";
+    if (!wait(POLLOUT)) return "no connection to " + address_.text() + " in time";
     if (const int error = Transport::socket_error(fd); error != 0)
-      return "cannot connect to " + address.text() + ": " + std::strerror(error);
-    if (settings_.server_tls && !address.is_unix())
+      return "cannot connect to " + address_.text() + ": " + std::strerror(error);
+    if (settings_.server_tls && !address_.is_unix())
       if (const std::string trouble = negotiate_tls(); !trouble.empty()) return trouble;
     const conf::ChannelBinding binding = settings_.conf.server_tls.channel_binding;
     if (binding != conf::ChannelBinding::disable) input.channel_binding_data = transport_.channel_binding(false);
@@ -93,21 +93,21 @@ class Trial {
 
   const Settings& settings_;
   const router::Side side_;
+  const conf::Address& address_;
   Transport transport_;
   std::chrono::steady_clock::time_point deadline_;
 };
 
 }  // namespace
 
-std::string login_trial(const Settings& settings, router::Side side, const std::string& database,
-                        const std::string& user, const pg::Secret& secret) {
-  if (side == router::Side::green && !settings.has_green) return "there is no green";
+std::string login_trial(const Settings& settings, router::Side side, const conf::Address& address,
+                        const std::string& database, const std::string& user, const pg::Secret& secret) {
   pg::ServerLogin::Input input;
   input.user = user;
   input.database = database;
   input.secret = secret;
   RAND_bytes(input.nonce.data(), static_cast<int>(input.nonce.size()));
-  return Trial(settings, side).run(std::move(input));
+  return Trial(settings, side, address).run(std::move(input));
 }
 
 }  // namespace turnout::proxy

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "proxy/greeting.h"
 #include "proxy/session.h"
 #include "proxy/shard.h"
 #include "proxy/worker.h"
@@ -11,18 +10,22 @@ namespace turnout::proxy {
 
 namespace {
 
-constexpr std::uint64_t retry_ms = 200;
-constexpr std::uint64_t sweep_ms = 50;      // between sweeps while somebody waits
-constexpr std::uint64_t sealed_ms = 1'000;  // longer than the held work needs to be done
+constexpr std::uint64_t sweep_ms = 50;        // between sweeps while somebody waits
+constexpr std::uint64_t farewell_ms = 2'000;  // most that a closed connection counts; a server that is there needs one
+constexpr std::uint64_t recent_ms = 1'000;    // a refused login is tried again well within this
+constexpr std::uint64_t sealed_ms = 1'000;    // longer than the held work needs to be done
 // A waiter of our own goes first unless somebody on another worker has waited longer by this much: handing a connection
 // over costs two system calls and a wake-up.
 constexpr std::uint64_t fairness_us = 2'000;
 
-}  // namespace
-
-bool LoginFailure::is_transient() const {
-  return sqlstate.starts_with("08") || sqlstate == "57P03" || sqlstate == "53300" || sqlstate == "57P01";
+// Asked when a session gives it back: under load that never ends no connection would be idle at its end. A new one
+// serves at least once, however short the lifetime.
+bool is_too_old(const conf::Pool& limits, const ServerConnection& connection, std::uint64_t now_ms) {
+  const std::uint64_t lifetime_ms = own_lifetime_ms(limits, connection.id());
+  return lifetime_ms != 0 && now_ms > connection.opened_ms() + lifetime_ms;
 }
+
+}  // namespace
 
 Pool::Pool(Account& account, router::Side side, router::Access access)
     : account_(account), side_(side), access_(access) {}
@@ -35,10 +38,6 @@ Shard& Pool::shard() const {
 
 Quota& Pool::quota() const {
   return account_.shared.quota[router::index(side_)][router::index(access_)];
-}
-
-std::uint32_t Pool::size_max() const {
-  return shard().settings->conf.pool.size;
 }
 
 bool Pool::is_allowed() const {
@@ -93,27 +92,6 @@ std::deque<Session*> Pool::take_waiters() {
   return waiters;
 }
 
-void Pool::open_for_waiters() {
-  if (!is_allowed() || shard().worker.loop.now_ms() < retry_at_ms_) return;
-  std::uint32_t on_their_way = opening();
-  while (on_their_way < waiters_.size() && quota().try_take(size_max())) {
-    ++on_their_way;
-    start_one();
-  }
-}
-
-void Pool::open_one_if_allowed() {
-  if (!is_allowed() || opening() != 0 || !quota().try_take(size_max())) return;
-  start_one();
-}
-
-void Pool::start_one() {
-  connections_.push_back(std::make_unique<ServerConnection>(*this, shard().worker.next_connection_id()));
-  ServerConnection& connection = *connections_.back();
-  publish_numbers();
-  connection.open();
-}
-
 void Pool::publish_waiting() {
   const std::uint64_t since = waiters_.empty() ? 0 : waiters_.front()->waiting_since_us();
   const std::size_t self = shard().worker.index;
@@ -166,6 +144,7 @@ void Pool::adopt(std::unique_ptr<ServerConnection> connection) {
   ServerConnection& adopted = *connection;
   connections_.push_back(std::move(connection));
   adopted.attach_to_pool(*this);
+  adopted.is_retired = is_retired(adopted);
   publish_numbers();
   make_idle(adopted);
 }
@@ -191,9 +170,14 @@ void Pool::cleaned(ServerConnection& connection) {
 }
 
 void Pool::pass_on(ServerConnection& connection) {
+  const bool may_end = warm_target_ == 0 && shard().table().hold == router::Hold::nothing;
+  if (may_end && is_too_old(shard().settings->conf.pool, connection, shard().worker.loop.now_ms())) {
+    remove(connection);
+    return;
+  }
   std::size_t worker = 0;
   std::uint64_t since_us = 0;
-  if (is_allowed() && quota().oldest_elsewhere(shard().worker.index, worker, since_us)) {
+  if (is_allowed() && !connection.is_retired && quota().oldest_elsewhere(shard().worker.index, worker, since_us)) {
     const bool ours_first = !waiters_.empty() && waiters_.front()->waiting_since_us() <= since_us + fairness_us;
     if (!ours_first) {
       migrate(connection, worker);
@@ -204,7 +188,7 @@ void Pool::pass_on(ServerConnection& connection) {
 }
 
 void Pool::make_idle(ServerConnection& connection) {
-  if (!is_allowed()) {
+  if (!is_allowed() || connection.is_retired) {
     remove(connection);
     return;
   }
@@ -212,6 +196,11 @@ void Pool::make_idle(ServerConnection& connection) {
   if (!may_work(connection)) {
     connection.prove();
     publish_numbers();
+    return;
+  }
+  if (shard().must_give_way(*this)) {
+    give_way(connection);
+    shard().room_was_made();
     return;
   }
   idle_.push_back(&connection);
@@ -235,46 +224,26 @@ void Pool::serve_waiters() {
 
 void Pool::remove(ServerConnection& connection) {
   std::unique_ptr<ServerConnection> owned = release(connection);
-  quota().give();
-  owned->close();
+  Transport leaving = owned->take_leave();
+  // At an address that the side has left there is another server, or none: it does not count here any more.
+  if (leaving.is_open() && !owned->is_retired) {
+    ++closing_;
+    shard().add_farewell(
+        std::make_unique<Farewell>(*this, std::move(leaving), shard().worker.loop.now_ms() + farewell_ms));
+  } else {
+    give_unit();
+  }
   shard().worker.loop.bury(std::move(owned));
   if (!waiters_.empty()) open_for_waiters();
 }
 
+void Pool::farewell_over() {
+  --closing_;
+  give_unit();
+  if (!waiters_.empty()) open_for_waiters();
+}
+
 // ---- heard from connections ----------------------------------------------------------------------------------------
-
-void Pool::logged_in(ServerConnection& connection) {
-  retry_at_ms_ = 0;
-  // A fresh backend read the configuration as it is now, and says so (PostgreSQL 14 and later).
-  if (connection.reports_writable) connection.proven_version = shard().table().version;
-  account_.shared.set_welcome(side_, std::make_shared<const Welcome>(connection.reported()));
-  publish_numbers();
-  std::vector<Greeting*> greetings;
-  greetings.swap(account_.greetings);
-  make_idle(connection);
-  for (Greeting* greeting : greetings) greeting->welcome_known();
-}
-
-void Pool::login_failed(ServerConnection& connection, const LoginFailure& failure) {
-  last_failure_ = failure;
-  retry_at_ms_ = shard().worker.loop.now_ms() + retry_ms;
-  remove(connection);
-  std::vector<Greeting*> greetings;
-  greetings.swap(account_.greetings);
-  for (Greeting* greeting : greetings) greeting->welcome_failed(failure);
-  if (access_ == router::Access::read) {
-    // Inside a window CONNECT is revoked: the connections that are there serve, no more come. Without any, the read is
-    // the writer's to answer, or to hold.
-    const bool has_some = std::any_of(connections_.begin(), connections_.end(), [](const auto& other) {
-      return other->state() >= ServerConnection::State::proving;
-    });
-    if (has_some) return;
-    for (Session* session : take_waiters()) session->read_elsewhere();
-    return;
-  }
-  if (failure.is_transient() || shard().table().hold != router::Hold::nothing) return;
-  for (Session* session : take_waiters()) session->wait_failed(failure);
-}
 
 void Pool::proof_answered(ServerConnection& connection, bool writable) {
   if (writable) {
@@ -288,15 +257,16 @@ void Pool::proof_answered(ServerConnection& connection, bool writable) {
   publish_numbers();
 }
 
-void Pool::cancel_finished(std::uint64_t connection_id) {
+void Pool::cancel_finished(std::uint64_t connection_id, bool is_certain) {
   ServerConnection* const connection = find(connection_id);
   if (connection == nullptr || connection->cancels_in_flight == 0) return;
   --connection->cancels_in_flight;
+  if (!is_certain) connection->is_retired = true;
   if (connection->cancels_in_flight != 0 || connection->state() != ServerConnection::State::idle) return;
-  if (connection->suspect && connection->last_session == 0)
+  if (connection->suspect && connection->last_session == 0 && !connection->is_retired)
     connection->clean();
   else
-    make_idle(*connection);
+    pass_on(*connection);
 }
 
 // ---- orders and time -----------------------------------------------------------------------------------------------
@@ -315,6 +285,19 @@ void Pool::apply_orders() {
   warm();
   prove_idle();
   publish_numbers();
+}
+
+bool Pool::is_retired(const ServerConnection& connection) const {
+  const auto& addresses = *shard().addresses[router::index(side_)];
+  return std::find(addresses.begin(), addresses.end(), connection.address()) == addresses.end();
+}
+
+void Pool::addresses_changed() {
+  for (const auto& connection : connections_) connection->is_retired = is_retired(*connection);
+  if (shard().table().hold != router::Hold::nothing) return;  // the sweep does it when the hold is over
+  const std::vector<ServerConnection*> idle = idle_;
+  for (ServerConnection* connection : idle)
+    if (connection->is_retired) remove(*connection);
 }
 
 // A backend that exits costs its server some milliseconds of CPU, and a window closes a whole pool of them. So they
@@ -347,7 +330,7 @@ void Pool::warm() {
   warm_target_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(needed, 1, fair_share));
   if (shard().worker.loop.now_ms() < retry_at_ms_) return;
   while (connections_.size() < warm_target_) {
-    if (!quota().try_take(size_max())) {
+    if (!take_unit(size_max())) {
       // The other workers have them all, and lend them: no more will come.
       warm_target_ = static_cast<std::uint32_t>(connections_.size());
       break;
@@ -381,32 +364,48 @@ void Pool::sweep() {
       login_failed(connection, {"08001", "the server did not complete a login within pool.connect_timeout", {}});
       continue;
     }
-    const bool too_old = limits.lifetime_ms_max != 0 && now_ms - connection.opened_ms() > limits.lifetime_ms_max;
-    const bool too_idle = limits.idle_ms_max != 0 && now_ms - connection.idle_since_ms() > limits.idle_ms_max;
+    if (is_opening) {
+      connection.hurry(now_ms, limits.connect_ms_max);
+      if (i >= connections_.size() || connections_[i].get() != &connection) continue;
+    }
     const bool is_idle = std::find(idle_.begin(), idle_.end(), &connection) != idle_.end();
-    if (is_idle && warm_target_ == 0 && (too_old || too_idle)) {
+    if (is_idle && is_done_with(connection, now_ms)) {
       remove(connection);
       continue;
     }
     ++i;
   }
-  for (Session* session : std::vector<Session*>(waiters_.begin(), waiters_.end())) {
-    const std::uint64_t waited_ms = now_ms - session->waiting_since_us() / 1000;
-    const bool failing = retry_at_ms_ != 0 && !last_failure_.sqlstate.empty() && waited_ms > limits.connect_ms_max;
-    if (!failing && waited_ms <= limits.wait_ms_max) continue;
-    forget(*session);
-    session->wait_failed(failing
-                             ? last_failure_
-                             : LoginFailure{"53300", "no server connection became free within pool.wait_timeout", {}});
-  }
-  open_for_waiters();
+  sweep_waiters(now_ms);
+  open_what_is_wanted();
   if (warm_target_ != 0) warm();
   prove_idle();
   publish_numbers();
 }
 
+bool Pool::is_done_with(const ServerConnection& connection, std::uint64_t now_ms) const {
+  if (connection.is_retired) return shard().table().hold == router::Hold::nothing;
+  const auto since = [now_ms](std::uint64_t then_ms) { return now_ms - std::min(now_ms, then_ms); };
+  return should_close(shard().settings->conf.pool,
+                      {connection.id(), since(connection.opened_ms()), since(connection.idle_since_ms()),
+                       quota().open(), keep_min(), warm_target_ != 0});
+}
+
+// Whoever waited in vain hears why: the server's own error when that is what kept them waiting.
+void Pool::sweep_waiters(std::uint64_t now_ms) {
+  for (Session* session : std::vector<Session*>(waiters_.begin(), waiters_.end())) {
+    const std::uint64_t waited_ms = now_ms - session->waiting_since_us() / 1000;
+    if (waited_ms <= shard().settings->conf.pool.wait_ms_max) continue;
+    forget(*session);
+    const bool was_just_refused = opening() != 0 || now_ms < retry_at_ms_ + recent_ms;
+    const bool is_failing = was_just_refused && !last_failure_.sqlstate.empty();
+    session->wait_failed(is_failing
+                             ? last_failure_
+                             : LoginFailure{"53300", "no server connection became free within pool.wait_timeout", {}});
+  }
+}
+
 bool Pool::needs_tick_soon() const {
-  return !waiters_.empty() || opening() != 0 || warm_target_ > connections_.size() || is_proving();
+  return !waiters_.empty() || opening() != 0 || warm_target_ > connections_.size() || is_proving() || wants_more();
 }
 
 void Pool::publish_numbers() {

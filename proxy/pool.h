@@ -1,8 +1,10 @@
 // The server connections of one (side, access, database, user) on one worker, and the sessions that wait for one.
 //
-// The limit is the deployment's: every connection holds a unit of the shared Quota. First come first served among the
-// worker's own sessions; a connection that becomes free goes to another worker when somebody there has waited longer by
-// more than a moment, or when nobody waits here. So a session never waits while a connection it could use idles.
+// The limits are the deployment's: every connection holds a unit of the shared Quota, and of what pools share (limits
+// of the side, the user, the database), until the server has closed it (proxy/farewell.h). First come first served
+// among the worker's own sessions; a connection that becomes free goes to another worker when somebody there has waited
+// longer by more than a moment, or when nobody waits here. So a session never waits while a connection it could use
+// idles.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "proxy/deployment.h"
+#include "proxy/pool_rules.h"
 #include "proxy/server_connection.h"
 
 namespace turnout::proxy {
@@ -44,18 +47,22 @@ class Pool {
   void give_back(ServerConnection& connection);              // at a safe point
   void remove(ServerConnection& connection);                 // any state; closes it and gives its quota back
   void adopt(std::unique_ptr<ServerConnection> connection);  // from another worker, quota included
-  void lend_to_peer(std::size_t worker);  // gives one idle connection to that worker, if there is one
-  void open_one_if_allowed();             // for somebody who waits for the welcome
+  void lend_to_peer(std::size_t worker);        // gives one idle connection to that worker, if there is one
+  void open_one_if_allowed();                   // for somebody who waits for the welcome
+  void give_way(ServerConnection& connection);  // to another pool, within a limit that they share
+  void farewell_over();                         // one of the removed is gone for good
 
   // ---- heard from connections
   void logged_in(ServerConnection& connection);
   void login_failed(ServerConnection& connection, const LoginFailure& failure);
   void proof_answered(ServerConnection& connection, bool writable);
   void cleaned(ServerConnection& connection);
-  void cancel_finished(std::uint64_t connection_id);
+  // False: whether the server will still carry it out is not known; then the connection is nobody's any more.
+  void cancel_finished(std::uint64_t connection_id, bool is_certain);
 
-  void apply_orders();  // after a new table: close, warm, prove
-  void sweep();         // about every 50 ms while busy, every second otherwise: timeouts, ages, retries
+  void addresses_changed();  // of the side: what is connected elsewhere goes when nobody has it
+  void apply_orders();       // after a new table: close, warm, prove
+  void sweep();              // about every 50 ms while busy, every second otherwise: timeouts, ages, retries
   [[nodiscard]] bool needs_tick_soon() const;
   [[nodiscard]] bool is_proving() const { return prove_since_version_ != 0 && published_unproven_ != 0; }
 
@@ -68,6 +75,10 @@ class Pool {
   [[nodiscard]] std::size_t idle() const { return idle_.size(); }
   [[nodiscard]] const std::deque<Session*>& waiters() const { return waiters_; }
   [[nodiscard]] std::uint32_t opening() const;
+  [[nodiscard]] std::uint32_t closing() const { return closing_; }
+  [[nodiscard]] std::string waits_for() const;  // what the waiters wait for, "" = nobody waits
+  [[nodiscard]] ServerConnection* longest_idle() const;
+  [[nodiscard]] bool wants_more() const;  // although nobody waits
   [[nodiscard]] ServerConnection* find(std::uint64_t id) const;
 
  private:
@@ -75,8 +86,18 @@ class Pool {
   [[nodiscard]] bool may_work(const ServerConnection& connection) const;  // proven, where proof is asked for
   [[nodiscard]] std::uint32_t size_max() const;
   [[nodiscard]] Quota& quota() const;
+  [[nodiscard]] bool is_retired(const ServerConnection& connection) const;
+  [[nodiscard]] bool is_done_with(const ServerConnection& connection, std::uint64_t now_ms) const;
+  [[nodiscard]] bool may_open_one_more() const;
+  [[nodiscard]] bool is_backing_off() const;  // the server has just refused one
+  [[nodiscard]] std::uint32_t keep_min() const;
+  [[nodiscard]] bool take_unit(std::uint32_t size);  // of this pool's size and of every limit; false: hit_ says which
+  void give_unit();
+  void ask_for_room();
   void start_one();
   void open_for_waiters();
+  void open_what_is_wanted();
+  void sweep_waiters(std::uint64_t now_ms);
   void pass_on(ServerConnection& connection);  // to whoever has waited longest, or to the idle ones
   void make_idle(ServerConnection& connection);
   void serve_waiters();
@@ -102,6 +123,10 @@ class Pool {
   std::uint64_t prove_again_ms_ = 0;
   std::uint64_t prove_since_version_ = 0;  // of the table that began to ask for proof; 0 = none asked
   LoginFailure last_failure_;
+  SharedLimit hit_ = SharedLimit::none;  // by the latest attempt to open one
+  std::uint64_t asked_for_room_ms_ = 0;
+  std::uint32_t closing_ = 0;
+  bool wants_welcome_ = false;
   std::uint64_t published_connections_ = 0, published_unproven_ = 0, published_warming_ = 0;
 };
 

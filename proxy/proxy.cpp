@@ -1,5 +1,6 @@
 #include "proxy/proxy.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -8,10 +9,12 @@
 #include <mutex>
 #include <thread>
 
+#include "conf/address.h"
 #include "proxy/deployment.h"
 #include "proxy/listener.h"
 #include "proxy/login_trial.h"
 #include "proxy/replication.h"
+#include "proxy/resolver.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -28,6 +31,9 @@ struct Proxy::Impl {
   std::vector<std::unique_ptr<Worker>> workers;
   std::vector<std::unique_ptr<Listener>> listeners;
   bool is_running = false;
+  IdentityCheck identity_check;
+  conf::Dns dns;
+  std::unique_ptr<Resolver> resolver;  // last: its thread uses what stands above
   std::mutex listening_mutex;
   bool is_listening = false;
 
@@ -39,6 +45,32 @@ struct Proxy::Impl {
     if (!ready || is_listening) return;
     is_listening = true;
     for (const auto& listener : listeners) workers.front()->loop.post([target = listener.get()] { target->begin(); });
+  }
+
+  void publish_addresses(DeploymentIndex index, router::Side side, std::vector<conf::Address> numeric) {
+    auto addresses = std::make_shared<const std::vector<conf::Address>>(std::move(numeric));
+    if (*deployments[index]->addresses(side) == *addresses) return;
+    deployments[index]->set_addresses(side, addresses);
+    for (const auto& worker : workers)
+      worker->loop.post(
+          [target = worker.get(), index, side, addresses] { target->shard(index).apply_addresses(side, addresses); });
+  }
+
+  // What is a number or a socket is where it is; what is a name is looked for.
+  void find_places() {
+    std::vector<Place> places;
+    for (const auto& deployment : deployments) {
+      const conf::Deployment& conf = deployment->settings()->conf;
+      const auto find = [&](router::Side side, const conf::Address& address) {
+        if (address.is_unix() || conf::is_numeric(address))
+          publish_addresses(deployment->index, side, {address});
+        else
+          places.push_back({deployment->index, side, address});
+      };
+      find(router::Side::blue, conf.blue);
+      if (conf.green) find(router::Side::green, *conf.green);
+    }
+    resolver->watch(dns, places);
   }
 
   // Runs `ask` on every worker's thread and gathers what it returns. A worker that does not answer within a second is
@@ -64,18 +96,25 @@ struct Proxy::Impl {
 
 namespace {
 
-// Every client and every server connection is a descriptor: take what the hard limit allows.
-void raise_descriptor_limit() {
+// Every client and every server connection is a descriptor: take what the hard limit allows, and say when it is not
+// enough for the clients that the configuration allows.
+void raise_descriptor_limit(const conf::Config& config) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+  std::uint64_t clients = 0;
+  for (const conf::Deployment& deployment : config.deployments) clients += deployment.limits.clients_max;
+  if (clients >= limit.rlim_cur)
+    spdlog::warn("limits.clients adds up to {}, but this process may open {} files (ulimit -Hn): raise that limit",
+                 clients, limit.rlim_cur);
 }
 
 }  // namespace
 
 Proxy::Proxy(const conf::Config& config) : impl_(std::make_unique<Impl>()) {
-  raise_descriptor_limit();
+  raise_descriptor_limit(config);
+  impl_->dns = config.dns;
   const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
   const std::size_t workers = std::min<std::size_t>(config.workers != 0 ? config.workers : cores, workers_max);
   for (const conf::Deployment& deployment : config.deployments)
@@ -91,10 +130,29 @@ Proxy::Proxy(const conf::Config& config) : impl_(std::make_unique<Impl>()) {
 }
 
 Proxy::~Proxy() {
+  stop_resolving();
   for (const auto& worker : impl_->workers) worker->stop();
 }
 
+void Proxy::set_identity_check(IdentityCheck check) {
+  impl_->identity_check = std::move(check);
+}
+
+void Proxy::stop_resolving() {
+  if (impl_->resolver) impl_->resolver->stop();
+}
+
 void Proxy::start() {
+  impl_->resolver = std::make_unique<Resolver>(Resolver::Hooks{
+      [this](const Place& place, const conf::Address& numeric) {
+        return impl_->identity_check ? impl_->identity_check(place.deployment, place.side, numeric) : Identity::same;
+      },
+      [this](const Place& place, const std::vector<conf::Address>& numeric) {
+        impl_->publish_addresses(place.deployment, place.side, numeric);
+      }});
+  impl_->find_places();
+  // The only time that anybody waits for a name server: so that the first clients find a database.
+  impl_->resolver->await_first(impl_->dns.timeout_ms);
   for (const auto& worker : impl_->workers) worker->start();
   impl_->is_running = true;
   for (const auto& deployment : impl_->deployments)
@@ -103,6 +161,7 @@ void Proxy::start() {
 }
 
 void Proxy::stop(std::uint32_t grace_ms) {
+  stop_resolving();
   if (!impl_->is_running) return;
   Worker& first = *impl_->workers.front();
   for (const auto& listener : impl_->listeners) first.loop.post([target = listener.get()] { target->close(); });
@@ -125,6 +184,7 @@ void Proxy::reload(const conf::Config& config) {
   for (const conf::Deployment& conf : config.deployments)
     for (const auto& deployment : impl_->deployments)
       if (deployment->name == conf.name) loaded.emplace_back(deployment.get(), make_settings(conf));
+  impl_->dns = config.dns;
   for (const auto& [deployment, settings] : loaded) {
     deployment->set_settings(settings);
     for (const auto& worker : impl_->workers)
@@ -132,6 +192,15 @@ void Proxy::reload(const conf::Config& config) {
         target->shard(index).apply_settings(settings);
       });
   }
+  if (impl_->resolver) impl_->find_places();
+}
+
+std::vector<conf::Address> Proxy::addresses(DeploymentIndex index, router::Side side) const {
+  return *impl_->deployments[index]->addresses(side);
+}
+
+std::vector<NameInfo> Proxy::names() const {
+  return impl_->resolver ? impl_->resolver->infos() : std::vector<NameInfo>{};
 }
 
 void Proxy::publish(DeploymentIndex index, router::RoutingTablePtr table) {
@@ -212,6 +281,14 @@ Counters Proxy::counters(DeploymentIndex index) const {
     sum.commit_unknown += numbers.commit_unknown.get();
     sum.protocol_errors += numbers.protocol_errors.get();
     sum.clients += numbers.clients.get();
+    sum.server_logins += numbers.server_logins.get();
+    sum.server_login_failures += numbers.server_login_failures.get();
+    sum.server_evictions += numbers.server_evictions.get();
+    sum.cancels_sent += numbers.cancels_sent.get();
+    sum.cancels_answered += numbers.cancels_answered.get();
+    sum.cancels_idle += numbers.cancels_idle.get();
+    sum.cancels_unknown += numbers.cancels_unknown.get();
+    sum.cancels_limited += numbers.cancels_limited.get();
     sum.clients_waiting += numbers.waiting.get();
     sum.clients_held += numbers.held_sessions.get();
     for (std::size_t i = 0; i < sum.wait_us_buckets.size(); ++i) {
@@ -249,6 +326,8 @@ std::vector<PoolInfo> Proxy::pools(DeploymentIndex index) const {
           info.clients_waiting = static_cast<std::uint32_t>(pool->waiters().size());
           info.servers_opening = pool->opening();
           info.servers_idle = static_cast<std::uint32_t>(pool->idle());
+          info.servers_closing = pool->closing();
+          info.waits_for = pool->waits_for();
           for (const auto& connection : pool->connections())
             if (connection->session() != nullptr) ++info.servers_active;
           info.clients_active = info.servers_active;
@@ -277,6 +356,8 @@ std::vector<PoolInfo> Proxy::pools(DeploymentIndex index) const {
     same->servers_active += part.servers_active;
     same->servers_idle += part.servers_idle;
     same->servers_opening += part.servers_opening;
+    same->servers_closing += part.servers_closing;
+    if (part.longest_wait_s >= same->longest_wait_s && !part.waits_for.empty()) same->waits_for = part.waits_for;
     same->longest_wait_s = std::max(same->longest_wait_s, part.longest_wait_s);
   }
   return rows;
@@ -310,8 +391,13 @@ std::vector<Proxy::Account> Proxy::accounts(DeploymentIndex index) const {
 
 std::string Proxy::try_login(DeploymentIndex index, router::Side side, const Account& account) const {
   const Deployment& deployment = *impl_->deployments[index];
-  return login_trial(*deployment.settings(), side, account.database, account.user,
-                     deployment.server_secret(account.user));
+  std::string trouble = std::string(router::name(side)) + " has no address";
+  for (const conf::Address& address : *deployment.addresses(side)) {
+    trouble = login_trial(*deployment.settings(), side, address, account.database, account.user,
+                          deployment.server_secret(account.user));
+    if (trouble.empty()) break;
+  }
+  return trouble;
 }
 
 std::vector<Proxy::SessionReads> Proxy::session_reads(DeploymentIndex index) const {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "conf/config.h"
+#include "proxy/names.h"
 #include "protocol/pg/type_map.h"
 #include "router/analysis.h"
 #include "router/classify.h"
@@ -69,7 +70,21 @@ struct PoolInfo {
   conf::PoolMode mode = conf::PoolMode::transaction;
   std::uint32_t clients_active = 0, clients_waiting = 0;
   std::uint32_t servers_active = 0, servers_idle = 0, servers_opening = 0;
+  std::uint32_t servers_closing = 0;  // told goodbye, and still there as far as we know
   double longest_wait_s = 0;
+  std::string waits_for;  // what those who wait for: pool.size, a limit, the server's refusal; "" = nobody waits
+};
+
+// A host name of the configuration and where it leads. One row a side of a deployment; a side that is named by a number
+// or a socket has none.
+struct NameInfo {
+  DeploymentIndex deployment = 0;
+  router::Side side = router::Side::blue;
+  std::string name;
+  Hosts addresses, refused;  // in use; another server than this side has been
+  std::string failure;       // of the latest question, "" = answered
+  double answer_age_s = 0;
+  std::uint64_t questions = 0, failures = 0;
 };
 
 struct Counters {
@@ -79,6 +94,11 @@ struct Counters {
   std::uint64_t detours = 0;               // ramped reads run again on the writer
   std::uint64_t logins = 0, login_failures = 0, client_errors = 0, commit_unknown = 0, protocol_errors = 0;
   std::uint64_t clients = 0, clients_waiting = 0, clients_held = 0;
+  std::uint64_t server_logins = 0, server_login_failures = 0;
+  std::uint64_t server_evictions = 0;  // idle connections closed for another pool, within a limit that both share
+  // Cancel requests: carried to a server; answered for work that waited here; for nobody's work; with a key that no
+  // session has; beyond limits.cancels or limits.cancels_per_second.
+  std::uint64_t cancels_sent = 0, cancels_answered = 0, cancels_idle = 0, cancels_unknown = 0, cancels_limited = 0;
   std::vector<std::uint64_t> wait_us_buckets, query_us_buckets;  // bounds in histogram_bounds_us()
   double wait_s_sum = 0, query_s_sum = 0;
 };
@@ -116,9 +136,18 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
+  // Asked about the server behind an address that is new (proxy/names.h), on a thread of the resolver. Before start().
+  using IdentityCheck = std::function<Identity(DeploymentIndex, router::Side, const conf::Address& numeric)>;
+  void set_identity_check(IdentityCheck check);
+
+  void stop_resolving();  // after it the check is not called any more, and addresses stay as they are
+
   void start();                       // threads; accepts only once every deployment has a table published
   void stop(std::uint32_t grace_ms);  // no new clients; sessions end at safe points; the rest is cut after grace_ms
   void reload(const conf::Config& config);  // same deployments; users, limits, pool sizes, certificates
+  // Where a side is now, as numbers or the socket; empty while its name has not been found. Never waits for DNS.
+  [[nodiscard]] std::vector<conf::Address> addresses(DeploymentIndex, router::Side) const;
+  [[nodiscard]] std::vector<NameInfo> names() const;
 
   void publish(DeploymentIndex, router::RoutingTablePtr);
   [[nodiscard]] router::RoutingTablePtr table(DeploymentIndex) const;

@@ -88,6 +88,7 @@ void Replication::welcome() {
   pg::put_backend_key_data(reply, number_,
                            cancel_key(shard_.deployment.mock_key, number_, secret_, start_.has_long_key));
   pg::put_ready_for_query(reply, 'I');
+  server_address_ = dial_->address();
   backend_pid_ = dial_->login().backend_pid();
   server_key_ = dial_->login().cancel_key();
   server_ = dial_->take_transport();
@@ -206,8 +207,13 @@ void Replication::tick() {
     end("login on the server took too long", "08001", "no connection to the server within pool.connect_timeout");
 }
 
-void Replication::cancel() {
-  if (is_connected()) send_cancel(shard_, side_, backend_pid_, server_key_);
+void Replication::cancel(CancelTicket ticket) {
+  if (!is_connected()) {
+    shard_.numbers.cancels_idle.add();
+    return;
+  }
+  const bool is_sent = send_cancel(shard_, server_address_, backend_pid_, server_key_, std::move(ticket));
+  (is_sent ? shard_.numbers.cancels_sent : shard_.numbers.cancels_limited).add();
 }
 
 void Replication::end(const char* reason, std::string_view sqlstate, std::string_view message) {

@@ -15,6 +15,7 @@
 
 #include "protocol/pg/frame_walk.h"
 #include "protocol/pg/replication.h"
+#include "proxy/canceller.h"
 #include "proxy/event_loop.h"
 #include "proxy/proxy.h"
 #include "proxy/server_dial.h"
@@ -51,7 +52,7 @@ class Replication final : public Handler {
   // ---- from the shard
   void table_changed();
   void tick();
-  void cancel();
+  void cancel(CancelTicket ticket);
   void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
 
  private:
@@ -92,6 +93,7 @@ class Replication final : public Handler {
   protocol::pg::WalsenderWatch watch_;
   Flow to_server_, to_client_;
   std::uint32_t client_events_ = 0, server_events_ = 0;
+  conf::Address server_address_;
   std::uint32_t backend_pid_ = 0;
   std::string server_key_;
   std::uint64_t began_us_ = 0, dialled_us_ = 0;

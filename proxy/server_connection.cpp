@@ -34,25 +34,50 @@ Worker& ServerConnection::worker() const {
 
 void ServerConnection::open() {
   opened_ms_ = worker().loop.now_ms();
-  const conf::Address& address = pool_->shard().settings->address[router::index(pool_->side())];
-  const int fd = Transport::connect_to(address);
-  if (fd < 0) {
-    fail("08001", "cannot connect to " + address.text() + ": " + std::strerror(errno));
+  const std::size_t side = router::index(pool_->side());
+  to_try_ = pool_->shard().addresses[side];
+  first_ = pool_->shard().first_address[side];
+  connect_next("no address is known for " + std::string(router::name(pool_->side())) + ": its name was not found");
+}
+
+// The next address of those that the side has; behind the last one, what was wrong there is the failure.
+void ServerConnection::connect_next(std::string why) {
+  if (transport_.is_open()) worker().loop.remove(transport_.fd(), *this);
+  login_.reset();
+  input_.clear();
+  output_.clear();
+  while (tried_ < to_try_->size()) {
+    const std::size_t at = (first_ + tried_++) % to_try_->size();
+    pool_->shard().first_address[router::index(pool_->side())] = at;
+    address_ = (*to_try_)[at];
+    const int fd = Transport::connect_to(address_);
+    if (fd < 0) {
+      why = "cannot connect to " + address_.text() + ": " + std::strerror(errno);
+      continue;
+    }
+    transport_ = Transport(fd);
+    state_ = State::connecting;
+    tries_since_ms_ = worker().loop.now_ms();
+    events_ = EPOLLOUT;
+    worker().loop.add(fd, events_, *this);
     return;
   }
-  transport_ = Transport(fd);
-  events_ = EPOLLOUT;
-  worker().loop.add(fd, events_, *this);
+  fail("08001", std::move(why));
+}
+
+void ServerConnection::hurry(std::uint64_t now_ms, std::uint32_t ms_max) {
+  const std::uint64_t share_ms = ms_max / std::max<std::size_t>(1, to_try_->size());
+  if (tried_ < to_try_->size() && now_ms - tries_since_ms_ > share_ms)
+    connect_next("no answer from " + address_.text());
 }
 
 void ServerConnection::on_connected() {
   const Settings& settings = *pool_->shard().settings;
-  const conf::Address& address = settings.address[router::index(pool_->side())];
   if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
-    fail("08001", "cannot connect to " + address.text() + ": " + std::strerror(error));
+    connect_next("cannot connect to " + address_.text() + ": " + std::strerror(error));
     return;
   }
-  if (settings.server_tls && !address.is_unix()) {
+  if (settings.server_tls && !address_.is_unix()) {
     std::string request;
     pg::Writer(request).u32(8).u32(pg::ssl_request_code);
     state_ = State::asking_tls;
@@ -165,6 +190,7 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   cancel_key_ = login_->cancel_key();
   for (const auto& [name, value] : login_->parameters()) parameter_reported(name, value);
   login_.reset();
+  to_try_.reset();
   state_ = State::idle;
   idle_since_ms_ = worker().loop.now_ms();
   pool_->logged_in(*this);
@@ -180,6 +206,7 @@ void ServerConnection::lease_to(Session& session) {
 
 void ServerConnection::end_lease() {
   session_ = nullptr;
+  cancel_waiting.reset();
   state_ = State::idle;
   idle_since_ms_ = worker().loop.now_ms();
   pause_reading(false);
@@ -414,18 +441,25 @@ void ServerConnection::lost(const std::string& why, std::string raw_error) {
   if (state_ != State::closed) pool_->remove(*this);
 }
 
-void ServerConnection::close() {
-  if (state_ == State::closed) return;
+Transport ServerConnection::take_leave() {
+  if (state_ == State::closed) return {};
   // A server that is told goodbye frees its slot at once instead of at its next write.
-  if (state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning) {
+  const bool is_logged_in =
+      state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning;
+  if (is_logged_in && output_.empty()) {
     std::string goodbye;
     pg::put_empty_message(goodbye, 'X');
-    if (output_.empty()) [[maybe_unused]]
-      const IoResult ignored = transport_.write(goodbye);
+    [[maybe_unused]] const IoResult ignored = transport_.write(goodbye);
   }
+  const bool may_have_backend = state_ != State::connecting && transport_.is_open();
   state_ = State::closed;
   session_ = nullptr;
-  transport_.close();
+  if (!may_have_backend) {
+    transport_.close();
+    return {};
+  }
+  worker().loop.remove(transport_.fd(), *this);
+  return std::move(transport_);
 }
 
 void ServerConnection::detach_from_loop() {

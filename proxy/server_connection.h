@@ -12,6 +12,7 @@
 
 #include "protocol/pg/exchange.h"
 #include "protocol/pg/login.h"
+#include "proxy/canceller.h"
 #include "proxy/deployment.h"
 #include "proxy/event_loop.h"
 #include "proxy/parameters.h"
@@ -51,6 +52,9 @@ class ServerConnection final : public Handler {
   [[nodiscard]] Session* session() const { return session_; }
   [[nodiscard]] Pool& pool() const { return *pool_; }
   [[nodiscard]] std::uint64_t opened_ms() const { return opened_ms_; }
+  [[nodiscard]] const conf::Address& address() const { return address_; }
+  // Opening: gives this address up when its share of `ms_max` is over, and tries the next one.
+  void hurry(std::uint64_t now_ms, std::uint32_t ms_max);
   [[nodiscard]] std::uint64_t idle_since_ms() const { return idle_since_ms_; }
   [[nodiscard]] const Welcome& reported() const { return reported_; }
 
@@ -65,6 +69,7 @@ class ServerConnection final : public Handler {
   protocol::pg::Exchange exchange;
   Parameters parameters;            // what we, or the session, set on it since login
   std::uint64_t last_session = 0;   // whose state it may carry when `suspect`
+  bool is_retired = false;          // at an address that the side no longer has, or not to be trusted: closed when idle
   bool suspect = false;             // may carry state that we did not see: DISCARD ALL before anybody else uses it
   void forget_state();              // of the four above and the statements: DISCARD ALL is being sent
   std::uint32_t unnamed_owner = 0;  // session whose unnamed statement it has
@@ -73,6 +78,7 @@ class ServerConnection final : public Handler {
   std::unique_ptr<TypeLens> lens;  // only while its side has other numbers for types than clients know
   void look_through(const protocol::pg::TypeMapPtr& map);
   std::uint32_t cancels_in_flight = 0;
+  CancelTicket cancel_waiting;       // for what Turnout itself has sent to be done: see canceller.h
   std::uint64_t proven_version = 0;  // of the routing table it was proven writable for
   bool reports_writable = false;     // default_transaction_read_only was reported off at the last report
 
@@ -92,13 +98,16 @@ class ServerConnection final : public Handler {
   [[nodiscard]] std::uint32_t statement_generation() const { return statement_generation_; }
 
   void parameter_reported(std::string_view name, std::string_view value);
-  void close();  // silently; the pool has already let go of it
+  // The end: says goodbye and hands over the socket, open while the server may still have a backend behind it. The pool
+  // has already let go of it.
+  [[nodiscard]] Transport take_leave();
 
   // ---- moving to another worker: only while idle
   void detach_from_loop();
   void attach_to_pool(Pool& pool);
 
  private:
+  void connect_next(std::string why);
   void begin_login();
   void open_again();  // the server refuses protocol 3.2
   [[nodiscard]] std::atomic<bool>& is_classic() const;
@@ -133,6 +142,10 @@ class ServerConnection final : public Handler {
   std::uint64_t statement_clock_ = 0;
   std::uint32_t statement_generation_ = 0;
   std::uint64_t opened_ms_ = 0;
+  conf::Address address_;
+  AddressesPtr to_try_;  // while opening
+  std::size_t first_ = 0, tried_ = 0;
+  std::uint64_t tries_since_ms_ = 0;
   std::uint64_t idle_since_ms_ = 0;
 };
 

@@ -27,10 +27,16 @@ ServerDial::~ServerDial() {
 
 void ServerDial::begin(pg::ServerLogin::Input input) {
   input_ = std::move(input);
-  const conf::Address& address = shard_.settings->address[router::index(side_)];
-  const int fd = Transport::connect_to(address);
+  // One attempt, at the address that worked last time: the pools find out which one that is.
+  const auto known = shard_.addresses[router::index(side_)];
+  if (known->empty()) {
+    fail("08001", "no address is known for " + std::string(router::name(side_)) + ": its name was not found");
+    return;
+  }
+  address_ = (*known)[shard_.first_address[router::index(side_)] % known->size()];
+  const int fd = Transport::connect_to(address_);
   if (fd < 0) {
-    fail("08001", "cannot connect to " + address.text() + ": " + std::strerror(errno));
+    fail("08001", "cannot connect to " + address_.text() + ": " + std::strerror(errno));
     return;
   }
   transport_ = Transport(fd);
@@ -59,12 +65,11 @@ void ServerDial::on_events() {
 
 void ServerDial::on_connected() {
   const Settings& settings = *shard_.settings;
-  const conf::Address& address = settings.address[router::index(side_)];
   if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
-    fail("08001", "cannot connect to " + address.text() + ": " + std::strerror(error));
+    fail("08001", "cannot connect to " + address_.text() + ": " + std::strerror(error));
     return;
   }
-  if (!settings.server_tls || address.is_unix()) {
+  if (!settings.server_tls || address_.is_unix()) {
     begin_login();
     return;
   }

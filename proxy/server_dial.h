@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "conf/config.h"
 #include "protocol/pg/login.h"
 #include "proxy/event_loop.h"
 #include "proxy/pool.h"
@@ -43,6 +44,7 @@ class ServerDial {
   [[nodiscard]] const protocol::pg::ServerLogin& login() const { return *login_; }  // once done
   [[nodiscard]] Transport take_transport() { return std::move(transport_); }        // likewise
   [[nodiscard]] router::Side side() const { return side_; }
+  [[nodiscard]] const conf::Address& address() const { return address_; }  // of this very server, once begun
 
  private:
   void on_connected();
@@ -57,6 +59,7 @@ class ServerDial {
 
   Shard& shard_;
   const router::Side side_;
+  conf::Address address_;
   Handler& owner_;
   State state_ = State::connecting;
   Transport transport_;

@@ -76,9 +76,9 @@ class Session final : public Handler {
 
   // ---- from the shard
   void types_changed();
-  void table_changed();  // ends a lease that the new table does not want, where that can be done unseen
-  void reconsider();     // held or waiting: decide again
-  void cancel();         // the client asked, through another connection
+  void table_changed();              // ends a lease that the new table does not want, where that can be done unseen
+  void reconsider();                 // held or waiting: decide again
+  void cancel(CancelTicket ticket);  // the client asked, through another connection
   void check_deadlines(std::uint64_t now_ms);
   void end_at_safe_point();  // the proxy stops
   void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
@@ -162,6 +162,7 @@ class Session final : public Handler {
   void send_rollback();     // ours: the client hears nothing of it
   void note_begin_later();  // keeps the level of the same name true while a hold is on
   void begin_detour();
+  void cancel_statement(CancelTicket ticket);
   [[nodiscard]] bool keeps_lease() const;
   [[nodiscard]] bool is_movable() const { return pins_ == 0; }
   [[nodiscard]] const conf::Deployment& conf() const { return shard_.settings->conf; }

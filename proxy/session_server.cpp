@@ -177,6 +177,10 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
 void Session::after_server_bytes() {
   if (state_ == State::ended || server_ == nullptr) return;
   pg::Exchange& exchange = server_->exchange;
+  if (server_->cancel_waiting && !exchange.is_ours_now()) {
+    CancelTicket ticket = std::move(server_->cancel_waiting);
+    if (!exchange.is_idle()) cancel_statement(std::move(ticket));
+  }
   if (begins_later_) note_begin_later();
   if (rolling_back_) {
     if (!exchange.is_idle()) return;

@@ -437,8 +437,9 @@ void Session::refuse_unit(std::string_view sqlstate, std::string_view message, s
   if (state_ == State::idle) pause_client(false);
 }
 
-void Session::cancel() {
+void Session::cancel(CancelTicket ticket) {
   if (state_ == State::waiting || state_ == State::held) {
+    shard_.numbers.cancels_answered.add();
     shard_.unhold(*this);
     if (state_ == State::waiting)
       for (const router::Side side : {router::Side::blue, router::Side::green})
@@ -447,10 +448,23 @@ void Session::cancel() {
     set_state(State::idle);
     refuse_unit("57014", "canceling statement due to user request", {});
   } else if (server_ != nullptr && !server_->exchange.is_idle()) {
-    mark_ = {};
-    answered_ = true;  // what comes now is what the client asked for: no second run on the writer
-    send_cancel(shard_, *server_);
+    cancel_statement(std::move(ticket));
+  } else {
+    shard_.numbers.cancels_idle.add();
   }
+}
+
+// What we have sent before the client's statement has to come to its end first: it is not what the client means.
+void Session::cancel_statement(CancelTicket ticket) {
+  if (server_->exchange.is_ours_now()) {
+    server_->cancel_waiting = std::move(ticket);
+    return;
+  }
+  mark_ = {};
+  answered_ = true;  // what comes now is what the client asked for: no second run on the writer
+  Number& outcome =
+      send_cancel(shard_, *server_, std::move(ticket)) ? shard_.numbers.cancels_sent : shard_.numbers.cancels_limited;
+  outcome.add();
 }
 
 }  // namespace turnout::proxy

@@ -44,6 +44,7 @@ Shard::Shard(Worker& its_worker, Deployment& its_deployment)
       deployment(its_deployment),
       numbers(its_deployment.numbers[its_worker.index]),
       settings(its_deployment.settings()),
+      addresses{its_deployment.addresses(router::Side::blue), its_deployment.addresses(router::Side::green)},
       catalog(its_deployment.catalog()),
       verdicts(its_deployment.seed),
       table_(its_deployment.table()) {}
@@ -126,6 +127,13 @@ Replication* Shard::find_replication(std::uint32_t number) const {
   return found == replications_.end() ? nullptr : found->second.get();
 }
 
+void Shard::apply_addresses(router::Side side, AddressesPtr new_addresses) {
+  addresses[router::index(side)] = std::move(new_addresses);
+  first_address[router::index(side)] = 0;
+  for (const auto& [shared, account] : accounts_)
+    for (const auto& pool : account->pools()[router::index(side)]) pool->addresses_changed();
+}
+
 // ---- the hold
 // --------------------------------------------------------------------------------------------------------
 
@@ -166,6 +174,66 @@ void Shard::lease_began(const Pool& pool) {
 void Shard::lease_ended(const Pool& pool) {
   WorkerNumbers::Side& side = numbers.side[router::index(pool.side())];
   (pool.access() == router::Access::write ? side.writes_in_flight : side.reads_in_flight).subtract();
+}
+
+// ---- connections that pools share a limit of -----------------------------------------------------------------------
+
+bool Shard::must_give_way(const Pool& pool) const {
+  if (claim_.limit == SharedLimit::none) return false;
+  const PoolName name{pool.side(), pool.access(), pool.account().shared.user, pool.account().shared.database};
+  const std::uint64_t since_us = pool.waiters().empty() ? 0 : pool.waiters().front()->waiting_since_us();
+  return gives_way(claim_, name, since_us, worker.loop.now_ms());
+}
+
+void Shard::make_room(const RoomClaim& claim) {
+  // First come, first served: a claim that began earlier stays, as long as it is renewed.
+  const bool is_over = claim_.limit == SharedLimit::none || claim_.until_ms < worker.loop.now_ms();
+  if (!is_over && claim_.since_us < claim.since_us) return;
+  claim_ = claim;
+  ServerConnection* longest = nullptr;
+  for (const auto& [shared, account] : accounts_) {
+    for (const auto& pool : account->pools()[router::index(claim.side)]) {
+      ServerConnection* const idle = pool->longest_idle();
+      if (idle == nullptr || !must_give_way(*pool)) continue;
+      if (longest == nullptr || idle->idle_since_ms() < longest->idle_since_ms()) longest = idle;
+    }
+  }
+  if (longest == nullptr) return;
+  longest->pool().give_way(*longest);
+  room_was_made();
+}
+
+void Shard::add_farewell(std::unique_ptr<Farewell> farewell) {
+  farewells_.push_back(std::move(farewell));
+  farewells_.back()->begin();
+}
+
+void Shard::remove_farewell(Farewell& farewell) {
+  const auto at =
+      std::find_if(farewells_.begin(), farewells_.end(), [&](const auto& owned) { return owned.get() == &farewell; });
+  Pool& pool = farewell.pool();
+  worker.loop.bury(std::move(*at));
+  farewells_.erase(at);
+  pool.farewell_over();
+}
+
+// ---- cancels on their way to a server ------------------------------------------------------------------------------
+
+void Shard::add_canceller(std::unique_ptr<Canceller> canceller) {
+  cancellers_.push_back(std::move(canceller));
+}
+
+void Shard::remove_canceller(Canceller& canceller) {
+  const auto at = std::find_if(cancellers_.begin(), cancellers_.end(),
+                               [&](const auto& owned) { return owned.get() == &canceller; });
+  worker.loop.bury(std::move(*at));
+  cancellers_.erase(at);
+}
+
+Canceller* Shard::find_canceller(std::uint64_t connection_id) const {
+  const auto at = std::find_if(cancellers_.begin(), cancellers_.end(),
+                               [&](const auto& owned) { return owned->connection_id() == connection_id; });
+  return at == cancellers_.end() ? nullptr : at->get();
 }
 
 // ---- logins and sessions
@@ -238,13 +306,15 @@ std::uint32_t Shard::tick() {
   for (const auto& [shared, account] : accounts_) {
     for (const auto& side : account->pools()) {
       for (const auto& pool : side) {
-        if (pool->connections().empty() && pool->waiters().empty()) continue;
+        if (pool->connections().empty() && pool->waiters().empty() && !pool->wants_more()) continue;
         if (pool->needs_tick_soon() || now_ms - swept_ms_ >= 1000) pool->sweep();
         soon = soon || pool->needs_tick_soon();
         proving = proving || pool->is_proving();
       }
     }
   }
+  while (!farewells_.empty() && farewells_.front()->until_ms() <= now_ms) farewells_.front()->end();
+  while (!cancellers_.empty() && cancellers_.front()->until_ms() <= now_ms) cancellers_.front()->time_out();
   if (auth_query_) auth_query_->tick();
   for_each_replication([](Replication& replication) { replication.tick(); });
   std::vector<Greeting*> late;

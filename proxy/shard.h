@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "proxy/canceller.h"
 #include "proxy/deployment.h"
+#include "proxy/farewell.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "proxy/read_meter.h"
@@ -58,6 +60,8 @@ class Shard {
   Deployment& deployment;
   WorkerNumbers& numbers;
   SettingsPtr settings;
+  std::array<AddressesPtr, 2> addresses;       // of the sides
+  std::array<std::size_t, 2> first_address{};  // of them: tried first, it worked last time
   router::CatalogPtr catalog;
   router::VerdictCache verdicts;
   ReadMeter reads;
@@ -69,9 +73,22 @@ class Shard {
   void apply_table(router::RoutingTablePtr table);
   void apply_settings(SettingsPtr settings);
   void apply_types(const TypeMapsPtr& types);
+  void apply_addresses(router::Side side, AddressesPtr addresses);
   std::uint32_t tick();   // returns when it wants the next one, in milliseconds
   void drain_for_stop();  // ends what is at a safe point, now and at every next one
   [[nodiscard]] bool is_stopping() const { return stopping_; }
+
+  // ---- connections that pools share a limit of
+  void make_room(const RoomClaim& claim);  // one idle connection gives way now, or the next that gets free
+  [[nodiscard]] bool must_give_way(const Pool& pool) const;
+  void room_was_made() { claim_.limit = SharedLimit::none; }
+  void add_farewell(std::unique_ptr<Farewell> farewell);
+  void remove_farewell(Farewell& farewell);  // buries it
+
+  // ---- cancels on their way to a server
+  void add_canceller(std::unique_ptr<Canceller> canceller);
+  void remove_canceller(Canceller& canceller);  // buries it
+  [[nodiscard]] Canceller* find_canceller(std::uint64_t connection_id) const;
 
   // ---- logins and sessions
   [[nodiscard]] AuthQuery& auth_query();
@@ -112,6 +129,9 @@ class Shard {
   std::list<std::unique_ptr<Greeting>> greetings_;
   std::deque<Session*> held_;
   std::unique_ptr<AuthQuery> auth_query_;  // made for the first question
+  std::list<std::unique_ptr<Farewell>> farewells_;    // oldest first
+  std::list<std::unique_ptr<Canceller>> cancellers_;  // oldest first
+  RoomClaim claim_;
   std::uint64_t swept_ms_ = 0;
   bool stopping_ = false;
 };

@@ -67,6 +67,8 @@ class Exchange {
   [[nodiscard]] bool is_idle() const { return head_ == queue_.size() && !skipping_; }  // nothing owed
   [[nodiscard]] bool is_simple_only() const { return special_ == 0; }  // no entry needs swallowing or fabricating
   [[nodiscard]] std::size_t units_owed() const;                        // ReadyForQuery messages that are still to come
+  // What the server works on was sent by Turnout itself.
+  [[nodiscard]] bool is_ours_now() const { return head_ != queue_.size() && queue_[head_].owner == Owner::ours; }
   [[nodiscard]] std::size_t owed() const { return queue_.size() - head_; }
   [[nodiscard]] char status() const { return status_; }  // of the last ReadyForQuery: I, T, E
   [[nodiscard]] bool in_transaction() const { return status_ != 'I'; }

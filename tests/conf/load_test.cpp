@@ -101,6 +101,10 @@ TEST_F(Load, EveryKeyArrivesInItsField) {
   EXPECT_EQ(config.control.listen.text(), "0.0.0.0:6481");
   EXPECT_EQ(config.control.token, "a-long-random-token");
   EXPECT_EQ(config.control.state_dir, "files");
+  EXPECT_EQ(config.dns.ttl_ms_min, 2'000U);
+  EXPECT_EQ(config.dns.ttl_ms_max, 30'000U);
+  EXPECT_EQ(config.dns.timeout_ms, 700U);
+  EXPECT_THAT(config.dns.servers, ElementsAre(Address{"127.0.0.1", 5353, {}}, Address{"::1", 53, {}}));
   const auto& d = config.deployments.at(0);
   EXPECT_EQ(d.name, "app-1_x");
   EXPECT_THAT(d.listen, ElementsAre(Address{"127.0.0.1", 6432, {}}, Address{"::1", 6432, {}},
@@ -151,12 +155,22 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   const auto& d = config.deployments.at(0);
   EXPECT_EQ(d.pool.mode, PoolMode::session);
   EXPECT_EQ(d.pool.size, 7U);
+  EXPECT_EQ(d.pool.size_min, 3U);
+  EXPECT_EQ(d.pool.reserve, 4U);
+  EXPECT_EQ(d.pool.reserve_after_ms, 6'000U);
+  EXPECT_EQ(d.pool.opening_max, 5U);
+  EXPECT_EQ(d.pool.lifetime_jitter_percent, 14U);
   EXPECT_EQ(d.pool.wait_ms_max, 11'000U);
   EXPECT_EQ(d.pool.idle_ms_max, 12'000U);
   EXPECT_EQ(d.pool.lifetime_ms_max, 780'000U);
   EXPECT_EQ(d.pool.connect_ms_max, 1'400U);
   EXPECT_EQ(d.pool.prepared_statements_max, 15U);
   EXPECT_EQ(d.limits.clients_max, 101U);
+  EXPECT_EQ(d.limits.server_connections_max, 103U);
+  EXPECT_EQ(d.limits.server_connections_per_user_max, 104U);
+  EXPECT_EQ(d.limits.server_connections_per_database_max, 105U);
+  EXPECT_EQ(d.limits.cancels_max, 106U);
+  EXPECT_EQ(d.limits.cancels_per_second_max, 107U);
   EXPECT_EQ(d.limits.login_ms_max, 2'000U);
   EXPECT_EQ(d.limits.idle_in_transaction_ms_max, 180'000U);
   EXPECT_EQ(d.limits.client_idle_ms_max, 14'400'000U);
@@ -221,9 +235,9 @@ std::vector<Documented> documented() {
     std::vector<std::string> cells;
     std::istringstream parts(line);
     for (std::string cell; std::getline(parts, cell, '|');) cells.push_back(cell);
-    const bool is_row =
-        cells.size() >= 4 && (cells[1].starts_with(" `deployments.") || cells[1].starts_with(" `control.") ||
-                              cells[1] == " `workers` " || cells[1] == " `log_level` ");
+    const bool is_row = cells.size() >= 4 &&
+                        (cells[1].starts_with(" `deployments.") || cells[1].starts_with(" `control.") ||
+                         cells[1].starts_with(" `dns.") || cells[1] == " `workers` " || cells[1] == " `log_level` ");
     if (is_row) rows.push_back({cells[1].substr(2, cells[1].size() - 4), cells[2].substr(1, cells[2].size() - 2)});
   }
   return rows;
@@ -279,14 +293,22 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
     EXPECT_TRUE(a.pool.size == b.pool.size && a.pool.wait_ms_max == b.pool.wait_ms_max && a.pool.mode == b.pool.mode &&
                 a.pool.idle_ms_max == b.pool.idle_ms_max && a.pool.lifetime_ms_max == b.pool.lifetime_ms_max &&
                 a.pool.connect_ms_max == b.pool.connect_ms_max &&
-                a.pool.prepared_statements_max == b.pool.prepared_statements_max)
+                a.pool.prepared_statements_max == b.pool.prepared_statements_max &&
+                a.pool.size_min == b.pool.size_min && a.pool.reserve == b.pool.reserve &&
+                a.pool.reserve_after_ms == b.pool.reserve_after_ms && a.pool.opening_max == b.pool.opening_max &&
+                a.pool.lifetime_jitter_percent == b.pool.lifetime_jitter_percent)
         << row.key;
     EXPECT_TRUE(a.limits.clients_max == b.limits.clients_max && a.limits.login_ms_max == b.limits.login_ms_max &&
                 a.limits.idle_in_transaction_ms_max == b.limits.idle_in_transaction_ms_max &&
                 a.limits.client_idle_ms_max == b.limits.client_idle_ms_max &&
                 a.limits.message_bytes_max == b.limits.message_bytes_max &&
                 a.limits.startup_bytes_max == b.limits.startup_bytes_max &&
-                a.limits.buffered_message_bytes_max == b.limits.buffered_message_bytes_max)
+                a.limits.buffered_message_bytes_max == b.limits.buffered_message_bytes_max &&
+                a.limits.server_connections_max == b.limits.server_connections_max &&
+                a.limits.server_connections_per_user_max == b.limits.server_connections_per_user_max &&
+                a.limits.server_connections_per_database_max == b.limits.server_connections_per_database_max &&
+                a.limits.cancels_max == b.limits.cancels_max &&
+                a.limits.cancels_per_second_max == b.limits.cancels_per_second_max)
         << row.key;
     const AuthQuery query;
     EXPECT_TRUE(a.auth_query.database == query.database && a.auth_query.cache_ms == query.cache_ms &&
@@ -310,7 +332,7 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
         << row.key;
     ++checked;
   }
-  EXPECT_GE(checked, 33);
+  EXPECT_GE(checked, 43);
 }
 
 TEST_F(Load, WhatCannotBeReadIsNamed) {

@@ -22,7 +22,7 @@ from harness.postgres import DEBIAN_BIN
 from harness.turnout import Turnout
 
 POOL = 4
-CHANGES = {"pool": {"mode": "transaction", "size": POOL}}
+CHANGES = {"pool": {"mode": "transaction", "size": POOL, "wait_timeout": "15s"}}
 
 
 @pytest.mark.smoke

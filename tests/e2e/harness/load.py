@@ -38,7 +38,7 @@ class Pgbench:
                  jobs: int = 2, seconds: float = 5, rate: int = 0, transactions: int = 0, database: str = "app",
                  extra: tuple[str, ...] = ()) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self._prefix = home / f"pgbench-{script}-{mode}-{time.monotonic_ns()}"
+        self._prefix = home / f"pgbench-{Path(script).name}-{mode}-{time.monotonic_ns()}"
         self._output = self._prefix.with_suffix(".out")
         length = ["-t", str(transactions)] if transactions else ["-T", str(max(1, round(seconds)))]
         command = [str(DEBIAN_BIN / "pgbench"), "-n", "-h", "127.0.0.1", "-p", str(port), "-U", user, "-M", mode, "-c", str(clients),

@@ -1,0 +1,29 @@
+SET work_mem = '5MB'
+
+PREPARE differ_one AS SELECT 1
+
+DISCARD PLANS
+
+DISCARD SEQUENCES
+
+DISCARD TEMP
+
+EXECUTE differ_one
+
+SHOW work_mem
+
+DISCARD ALL
+
+SHOW work_mem
+
+EXECUTE differ_one
+
+BEGIN
+
+DISCARD ALL
+
+ROLLBACK
+
+SELECT 1; DISCARD ALL
+
+SHOW work_mem

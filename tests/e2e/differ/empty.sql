@@ -1,0 +1,11 @@
+;
+
+;;  ;
+
+-- only a comment
+
+/* another */
+
+SELECT 1;
+
+SELECT 2;;

@@ -1,0 +1,43 @@
+BEGIN
+
+SELECT 1
+
+SELECT 1/0
+
+SELECT 2
+
+SAVEPOINT a
+
+COMMIT
+
+BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE
+
+SHOW transaction_isolation
+
+SHOW transaction_read_only
+
+CREATE TABLE differ_forbidden (n int)
+
+ROLLBACK
+
+START TRANSACTION READ ONLY
+
+SELECT 1
+
+COMMIT AND CHAIN
+
+SHOW transaction_read_only
+
+ROLLBACK AND NO CHAIN
+
+SHOW transaction_read_only
+
+BEGIN
+
+BEGIN
+
+END
+
+END
+
+ABORT

@@ -1,0 +1,77 @@
+"""A way to the server that is slow where a test wants it: new connections, or cancel requests."""
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+
+from .raw import CANCEL_REQUEST
+
+
+class SlowRoad:
+    """Listens on a port of its own; what connects talks to 127.0.0.1:`target`."""
+
+    def __init__(self, target: int, connect_s: float = 0, cancel_s: float = 0) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._target, self._connect_s, self._cancel_s = target, connect_s, cancel_s
+        self._lock = threading.Lock()
+        self._opening = 0
+        self.most_opening = 0  # connections that were on their way at the same time
+        self.cancels = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def __enter__(self) -> "SlowRoad":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        first = client.recv(65536)
+        if len(first) >= 8 and struct.unpack("!i", first[4:8])[0] == CANCEL_REQUEST:
+            self.cancels += 1
+            time.sleep(self._cancel_s)
+        else:
+            with self._lock:
+                self._opening += 1
+                self.most_opening = max(self.most_opening, self._opening)
+            time.sleep(self._connect_s)
+            with self._lock:
+                self._opening -= 1
+        try:
+            server = socket.create_connection(("127.0.0.1", self._target))
+            server.sendall(first)
+        except OSError:
+            client.close()
+            return
+        back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+        back.start()
+        self._pump(client, server)
+        back.join()
+        client.close()
+        server.close()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        try:
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
