@@ -21,7 +21,9 @@ Canceller::Canceller(Shard& shard, const ServerConnection& connection, CancelTic
 
 Canceller::Canceller(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
                      CancelTicket ticket)
-    : shard_(shard), address_(address), until_ms_(shard.worker.loop.now_ms() + shard.settings->conf.pool.connect_ms_max) {
+    : shard_(shard),
+      address_(address),
+      until_ms_(shard.worker.loop.now_ms() + shard.settings->conf.pool.connect_ms_max) {
   protocol::pg::put_cancel_request(request_, backend_pid, key);
   tickets_.push_back(std::move(ticket));
   shard_.deployment.cancels_in_flight.fetch_add(1, std::memory_order_relaxed);

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "conf/config.h"
-#include "proxy/names.h"
 #include "protocol/pg/type_map.h"
+#include "proxy/names.h"
 #include "router/analysis.h"
 #include "router/classify.h"
 #include "router/routing_table.h"

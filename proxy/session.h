@@ -119,6 +119,7 @@ class Session final : public Handler {
   void put_parse(std::string_view name, std::string_view content);
   void ensure_prepared(const StatementPtr& statement);
   void ensure_unnamed();
+  [[nodiscard]] std::uint64_t unnamed_mark() const { return (std::uint64_t{number_} << 32U) | unnamed_version_; }
   void send_to_server();
   void answer_fabricated();
   [[nodiscard]] bool must_wait_at_boundary() const;
@@ -223,6 +224,7 @@ class Session final : public Handler {
   std::uint64_t required_sample_ = 0;
   ReadMark mark_;  // while the unit is measured for the ramp
   std::uint32_t reads_lately_ = 0;
+  std::uint32_t unnamed_version_ = 0;  // counts what the client has made of its unnamed statement
   std::size_t held_bytes_ = 0;
   std::string input_;          // not sent yet
   std::string output_;         // the client's socket would not take it

@@ -11,9 +11,8 @@ namespace pg = protocol::pg;
 
 namespace {
 
-constexpr std::size_t unnamed_bytes_max = 16 * 1024;  // longer unnamed statements are not carried to another server
-constexpr std::size_t names_bytes_max = 64 * 1024;    // portal and statement name of a Bind
-constexpr std::size_t prepared_max = 10'000;          // named statements of one session
+constexpr std::size_t names_bytes_max = 64 * 1024;  // portal and statement name of a Bind
+constexpr std::size_t prepared_max = 10'000;        // named statements of one session
 
 // Must the whole message be here before anything of it can go on?
 bool is_taken_whole(char type) {
@@ -276,7 +275,8 @@ Session::Take Session::take_query(pg::Bytes message) {
   const pg::Bytes body = message.subspan(pg::header_bytes);
   const std::string_view sql = pg::text(body).substr(0, body.empty() ? 0 : body.size() - 1);
   unnamed_parse_.clear();  // a simple query destroys the unnamed statement
-  server_->unnamed_owner = 0;
+  ++unnamed_version_;
+  server_->unnamed_owner = unnamed_mark();
   if (pg::may_touch_state(sql)) {
     const pg::Watch watch = pg::watch_state(sql);
     note_effects(watch);
@@ -302,8 +302,9 @@ Session::Take Session::take_parse(pg::Bytes message) {
   }
   pg::Exchange& exchange = server_->exchange;
   if (name->empty()) {
-    unnamed_parse_.assign(content.size() <= unnamed_bytes_max ? content : std::string_view());
-    server_->unnamed_owner = number_;
+    unnamed_parse_.assign(content);
+    ++unnamed_version_;
+    server_->unnamed_owner = unnamed_mark();
     const std::string_view sql = content.substr(0, content.find('\0'));
     if (pg::may_touch_state(sql)) note_effects(pg::watch_state(sql));
     if (state_ == State::ended) return Take::stop;
@@ -361,10 +362,15 @@ void Session::ensure_prepared(const StatementPtr& statement) {
 
 // A driver may prepare the unnamed statement in one segment and bind it in the next, which may run elsewhere.
 void Session::ensure_unnamed() {
-  if (server_->unnamed_owner == number_ || unnamed_parse_.empty()) return;
+  if (server_->unnamed_owner == unnamed_mark()) return;
+  server_->unnamed_owner = unnamed_mark();
+  if (unnamed_parse_.empty()) {  // what is there is somebody else's, or older: the server shall say that there is none
+    pg::put_close_statement(worker().to_server.own(), "");
+    server_->exchange.sent(pg::Request::close, pg::Owner::ours);
+    return;
+  }
   put_parse("", unnamed_parse_);
   server_->exchange.sent(pg::Request::parse, pg::Owner::ours);
-  server_->unnamed_owner = number_;
 }
 
 Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) {
@@ -423,6 +429,11 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
   const pg::Request request = is_close ? pg::Request::close : pg::Request::describe;
   if (*what != 'S' || name->empty()) {
     if (*what == 'S' && !is_close) ensure_unnamed();
+    if (*what == 'S' && is_close) {
+      unnamed_parse_.clear();
+      ++unnamed_version_;
+      server_->unnamed_owner = unnamed_mark();
+    }
     TypeLens::Ticket ticket = 0;
     if (lens() != nullptr && !is_close)
       ticket = *what == 'S' ? lens()->describe_statement(described(nullptr)) : lens()->describe_portal(*name);

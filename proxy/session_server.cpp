@@ -385,10 +385,11 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
 }
 
 void Session::void_dropped(ServerConnection& connection) {
+  connection.unnamed_owner = 0;  // a Parse of it may be among them
   for (const pg::Exchange::Entry& entry : connection.exchange.take_dropped()) {
     if (entry.request == pg::Request::close) {
       if (entry.owner == pg::Owner::ours) {
-        connection.add_statement(entry.statement);  // our Close did not happen
+        if (entry.statement != 0) connection.add_statement(entry.statement);  // our Close did not happen
         continue;
       }
       for (auto& [name, prepared] : unit_closed_)

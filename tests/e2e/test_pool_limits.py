@@ -12,6 +12,7 @@ import pytest
 from harness.crowd import Lost, Member, Refused
 from harness.load import Pgbench
 from harness.pair import Pair
+from harness.raw import Message, Raw, framed
 from harness.slow import SlowRoad
 from harness.turnout import Turnout
 
@@ -233,3 +234,33 @@ def test_members_that_vanish_leave_no_unit_behind(other_turnout: Make, pair: Pai
         await asyncio.wait_for(asyncio.gather(*(member.query("BEGIN") for member in members)), 20)
 
     asyncio.run(all_at_once())
+
+
+def _parse(sql: str) -> bytes:
+    return framed("P", b"\0" + sql.encode() + b"\0\0\0") + framed("S")
+
+
+def _run_unnamed(raw: Raw) -> list[Message]:
+    raw.send(framed("B", b"\0\0" + b"\0\0" * 3) + framed("E", b"\0" + b"\0" * 4) + framed("S"))
+    return raw.until("Z")
+
+
+@pytest.mark.parametrize("padding", [0, 100_000])
+def test_unnamed_statements_are_their_sessions_own(other_turnout: Make, padding: int) -> None:
+    """Prepared in one segment and run in another, on a connection that others used meanwhile: long ones too."""
+    turnout = other_turnout({"pool": {"size": 1}})
+    with Raw(turnout.port) as one, Raw(turnout.port) as two:
+        one.login()
+        two.login()
+        for text in ("older of one", "text of one"):
+            one.send(_parse(f"SELECT '{text}' /* {'x' * padding} */"))
+            one.until("Z")
+        two.send(_parse("SELECT 'text of two'"))
+        two.until("Z")
+        assert any(b"text of one" in body for _, body in _run_unnamed(one))
+        assert any(b"text of two" in body for _, body in _run_unnamed(two))
+        one.ask("SELECT 1")  # destroys it
+        two.send(_parse("SELECT 'text of two'"))
+        two.until("Z")
+        answer = _run_unnamed(one)
+        assert [kind for kind, _ in answer] == ["E", "Z"] and b"26000" in answer[0][1], answer
