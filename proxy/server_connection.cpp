@@ -146,14 +146,11 @@ std::atomic<bool>& ServerConnection::is_classic() const {
   return pool_->shard().deployment.is_classic[router::index(pool_->side())];
 }
 
-void ServerConnection::open_again() {
-  worker().loop.remove(transport_.fd(), *this);
-  transport_.close();
-  input_.clear();
-  output_.clear();
-  login_.reset();
-  state_ = State::connecting;
-  open();
+// The server refuses to speak of protocol 3.2: the same address once more, in 3.0.
+void ServerConnection::ask_classic(std::string why) {
+  is_classic() = true;
+  --tried_;
+  connect_next(std::move(why));
 }
 
 std::size_t ServerConnection::on_login_bytes(pg::Bytes data) {
@@ -179,8 +176,9 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   if (state_ != State::logging_in) return;  // the send failed
   if (step.status == pg::LoginStep::Status::failed) {
     constexpr std::string_view feature_not_supported = "0A000";
-    if (step.sqlstate == feature_not_supported && !is_classic().exchange(true))
-      open_again();
+    // By what this one has asked for: others may have been refused meanwhile.
+    if (step.sqlstate == feature_not_supported && login_->protocol_version() > pg::protocol_3_0)
+      ask_classic(std::move(step.message));
     else
       fail(step.sqlstate, step.message, step.raw_error);
     return;

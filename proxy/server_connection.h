@@ -109,7 +109,7 @@ class ServerConnection final : public Handler {
  private:
   void connect_next(std::string why);
   void begin_login();
-  void open_again();  // the server refuses protocol 3.2
+  void ask_classic(std::string why);
   [[nodiscard]] std::atomic<bool>& is_classic() const;
   void on_connected();
   void on_tls_answer();

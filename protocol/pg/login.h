@@ -16,8 +16,6 @@
 
 namespace turnout::protocol::pg {
 
-
-
 // ---- secrets -------------------------------------------------------------------------------------------------------
 
 // What the userlist says of a user, or what a login taught us.
@@ -45,19 +43,21 @@ struct Userlist {
 };
 [[nodiscard]] Userlist parse_userlist(std::string_view text);
 
-// ---- what a conversation wants next ----------------------------------------------------------------------------------
+// ---- what a conversation wants next
+// ----------------------------------------------------------------------------------
 
 struct LoginStep {
   enum class Status { more, done, failed };
   Status status = Status::more;
-  std::string send;      // bytes for the peer, may be empty
-  std::string sqlstate;  // failed: five characters
-  std::string message;   // failed: for the peer, never says whether the user exists
-  std::string detail;    // failed: for our log only
-  std::string raw_error; // failed, server side: the server's own ErrorResponse body, to relay word for word
+  std::string send;       // bytes for the peer, may be empty
+  std::string sqlstate;   // failed: five characters
+  std::string message;    // failed: for the peer, never says whether the user exists
+  std::string detail;     // failed: for our log only
+  std::string raw_error;  // failed, server side: the server's own ErrorResponse body, to relay word for word
 };
 
-// ---- we are the server: a client logs in -------------------------------------------------------------------------------
+// ---- we are the server: a client logs in
+// -------------------------------------------------------------------------------
 
 enum class ClientMethod { trust, md5, scram_sha_256 };
 
@@ -66,11 +66,11 @@ class ClientLogin {
   struct Input {
     ClientMethod method = ClientMethod::trust;
     std::string user;
-    std::optional<Secret> secret;       // absent: unknown user; the conversation runs on with a mock secret and fails
-    std::string mock_key;               // secret of this process: makes the mock salt stable per user
-    std::array<std::uint8_t, 18> nonce{};  // random
-    std::array<std::uint8_t, 4> md5_salt{};// random
-    std::string channel_binding_data;   // tls-server-end-point hash of our certificate; empty = no TLS (no -PLUS offer)
+    std::optional<Secret> secret;  // absent: unknown user; the conversation runs on with a mock secret and fails
+    std::string mock_key;          // secret of this process: makes the mock salt stable per user
+    std::array<std::uint8_t, 18> nonce{};    // random
+    std::array<std::uint8_t, 4> md5_salt{};  // random
+    std::string channel_binding_data;  // tls-server-end-point hash of our certificate; empty = no TLS (no -PLUS offer)
   };
   explicit ClientLogin(Input input);
   [[nodiscard]] LoginStep start();  // trust: done with AuthenticationOk in send
@@ -102,7 +102,8 @@ class ClientLogin {
   bool plus_ = false, mock_ = false;
 };
 
-// ---- we are the client: log in to a server -----------------------------------------------------------------------------
+// ---- we are the client: log in to a server
+// -----------------------------------------------------------------------------
 
 class ServerLogin {
  public:
@@ -124,6 +125,7 @@ class ServerLogin {
   [[nodiscard]] LoginStep on_message(char type, Bytes body);
 
   [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& parameters() const { return parameters_; }
+  [[nodiscard]] std::uint32_t protocol_version() const { return input_.protocol_version; }  // asked for, then agreed on
   [[nodiscard]] std::uint32_t backend_pid() const { return backend_pid_; }
   [[nodiscard]] const std::string& cancel_key() const { return cancel_key_; }  // 4 bytes in 3.0, up to 256 in 3.2
 

@@ -94,6 +94,13 @@ void FakeServer::serve(int fd) {
   std::string body;
   if (!read_exactly(fd, length, 4)) return;
   if (!read_exactly(fd, body, pg::load_u32(pg::bytes_of(length).data()) - 4)) return;
+  if (knows_only_3_0 && pg::load_u32(pg::bytes_of(body).data()) != pg::protocol_3_0) {
+    std::string refusal;
+    pg::put_error(refusal, {"FATAL", "0A000", "unsupported frontend protocol 3.2", {}, {}});
+    write_all(fd, refusal);
+    ::shutdown(fd, SHUT_RDWR);
+    return;
+  }
   ++connections_;
   const std::uint64_t now_open = ++open_;
   for (std::uint64_t most = most_at_once_; most < now_open && !most_at_once_.compare_exchange_weak(most, now_open);) {

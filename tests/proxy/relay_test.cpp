@@ -96,6 +96,21 @@ TEST_F(Relay, ManyClientsShareAFewConnectionsOverTwoWorkers) {
   EXPECT_EQ(green_.connections(), 0u);
 }
 
+// Several connections ask at once and are refused: each of them asks again.
+TEST_F(Relay, AServerThatRefusesProtocol32IsAskedWith30) {
+  blue_.knows_only_3_0 = true;
+  begin(4);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 4; ++c)
+    clients.emplace_back([&] {
+      FakeClient client(port_, "app");
+      if (client.query("BEGIN").status != 'T' || client.query("SELECT 1").row != "blue") ++wrong;
+    });
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(wrong, 0);
+}
+
 TEST_F(Relay, AHoldKeepsWorkAndAFlipMovesItAll) {
   begin(4);
   std::atomic<bool> stop{false};
