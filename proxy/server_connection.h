@@ -66,7 +66,7 @@ class ServerConnection final : public Handler {
   std::uint64_t last_session = 0;   // whose state it may carry when `suspect`
   bool suspect = false;             // may carry state that we did not see: DISCARD ALL before anybody else uses it
   void forget_state();              // of the four above and the statements: DISCARD ALL is being sent
-  std::uint32_t unnamed_owner = 0;  // session whose unnamed statement it has
+  std::uint64_t unnamed_owner = 0;  // whose unnamed statement it has, and which one (Session::unnamed_mark)
   std::uint64_t body_left = 0;      // of a message to the client that is being streamed
   bool forward_body = false;
   std::uint32_t cancels_in_flight = 0;

@@ -11,9 +11,14 @@ namespace pg = protocol::pg;
 
 namespace {
 
-constexpr std::size_t unnamed_bytes_max = 16 * 1024;  // longer unnamed statements are not carried to another server
 constexpr std::size_t names_bytes_max = 64 * 1024;    // portal and statement name of a Bind
 constexpr std::size_t prepared_max = 10'000;          // named statements of one session
+
+constexpr std::size_t waiting_bytes_max = 1024 * 1024;  // read ahead of a unit that waits for the one before it
+
+// The statement that a server deallocates in place of one that others use.
+constexpr std::string_view gone_name = "turnout_gone";
+constexpr std::string_view deallocate_gone = "DEALLOCATE turnout_gone";
 
 // Must the whole message be here before anything of it can go on?
 bool is_taken_whole(char type) {
@@ -33,6 +38,11 @@ bool is_taken_whole(char type) {
   }
 }
 
+// Data of a COPY, its end, the Sync behind it, and Flush: the server may wait for them with what it has to say.
+bool begins_unit(char type) {
+  return type != 'd' && type != 'c' && type != 'f' && type != 'H' && type != 'S';
+}
+
 bool is_known(char type) {
   return type != '\0' && std::strchr("QPBDCEFSHXdcf", type) != nullptr;
 }
@@ -45,7 +55,8 @@ void put_parse(std::string& out, std::string_view name, std::string_view content
 
 void Session::on_client_readable() {
   if (state_ == State::waiting || state_ == State::held || rolling_back_ ||
-      (server_ != nullptr && server_->is_backed_up())) {
+      (server_ != nullptr && server_->is_backed_up()) ||
+      (input_.size() >= waiting_bytes_max && must_wait_at_boundary())) {
     pause_client(true);  // level-triggered: only now do we know that there is more
     return;
   }
@@ -92,9 +103,13 @@ bool Session::must_wait_at_boundary() const {
   if (server_ == nullptr) return false;
   if (ramped_ && unit_left_ == 0) return true;
   const pg::Exchange& exchange = server_->exchange;
-  // What follows a COMMIT on a read connection may be a write.
+  // What we prepare, close or answer ourselves did not happen if the server meets an error before it; all statements may
+  // be there again if it does not get as far as DISCARD ALL.
+  // What was reset to the client's start-up values is that only when it was answered. And what follows a COMMIT on a read
+  // connection may be a write.
+  const bool resets = !pending_effects_.empty() && !startup_parameters_.empty() && is_reset_pending();
   const bool one_at_a_time =
-      shard_.table().hold != router::Hold::nothing || server_->pool().access() == router::Access::read;
+      forgotten_ || resets || exchange.owes_preparation() || shard_.table().hold != router::Hold::nothing || server_->pool().access() == router::Access::read;
   return one_at_a_time && !exchange.is_idle() && !exchange.is_unsynced() && !exchange.in_copy();
 }
 
@@ -128,7 +143,7 @@ std::size_t Session::process(pg::Bytes data) {
         continue;
       }
       if (begin_unit(rest) != Begin::ready) break;
-    } else if (must_wait_at_boundary() || rolling_back_) {
+    } else if ((must_wait_at_boundary() && (begins_unit(header.type) || ramped_)) || rolling_back_) {
       break;
     } else if (begin_only_ && server_->pool().access() == router::Access::read && !decide_first_read(rest)) {
       break;
@@ -139,6 +154,7 @@ std::size_t Session::process(pg::Bytes data) {
     if (available < header.total() && is_taken_whole(header.type) && !is_huge) break;
     const Take taken = take_message(header, rest.first(available));
     if (taken != Take::done) break;
+    if (record_ != Record::off) record(header, rest.first(available));
     at += available;
     unit_left_ -= std::min<std::uint64_t>(unit_left_, available);
   }
@@ -200,7 +216,7 @@ std::size_t Session::take_prepare_segment(pg::Bytes rest) {
       if (!name || name->empty() || content.find('\0') == std::string_view::npos || prepared_.contains(*name)) return 0;
       const bool is_twice = std::any_of(made.begin(), made.end(), [&](const auto& one) { return one.first == *name; });
       const StatementPtr statement = worker().statements.intern(content);
-      if (is_twice || !account_.shared.is_accepted(statement->number)) return 0;
+      if (is_twice || statement->is_found_at_parse || !account_.shared.is_accepted(statement->number)) return 0;
       made.emplace_back(*name, statement);
       pg::put_empty_message(reply, '1');
     } else {
@@ -225,7 +241,7 @@ Session::Take Session::take_message(const pg::Header& header, pg::Bytes message)
       return Take::stop;
     }
     pins_ |= pin_unwatched;  // too long to be looked at: it may have set up anything
-    server_->exchange.sent(pg::Request::query);
+    server_->exchange.sent(pg::Request::query, pg::Owner::client, ++work_);
     take_streamed(header, message);
     return Take::done;
   }
@@ -240,13 +256,14 @@ Session::Take Session::take_message(const pg::Header& header, pg::Bytes message)
     case 'C':
       return take_describe_or_close(header, message);
     case 'E':
-      forward(message, pg::Request::execute);
-      return Take::done;
+      take_execute(message);
+      return state_ == State::ended ? Take::stop : Take::done;
     case 'S':
       forward(message, pg::Request::sync);
       return Take::done;
     case 'F':
-      server_->exchange.sent(pg::Request::function_call);
+      note_function_call(message);
+      server_->exchange.sent(pg::Request::function_call, pg::Owner::client, ++work_);
       take_streamed(header, message);
       return Take::done;
     case 'c':
@@ -270,16 +287,66 @@ void Session::take_streamed(const pg::Header& header, pg::Bytes available) {
 
 void Session::forward(pg::Bytes message, pg::Request request) {
   worker().to_server.keep(message);
-  server_->exchange.sent(request);
+  const bool is_work = request == pg::Request::query || request == pg::Request::execute || request == pg::Request::sync;
+  server_->exchange.sent(request, pg::Owner::client, is_work ? work_ : 0);
+}
+
+// DEALLOCATE by name, of a statement that the protocol made and others may use: the client forgets it, and the server
+// deallocates an empty one in its place, so that the answer is the server's own.
+bool Session::is_deallocate_of_ours(const pg::Watch& watch) const {
+  return watch.statements == 1 && watch.effects.size() == 1 && watch.effects[0].kind == pg::EffectKind::deallocate &&
+         client_status_ != 'E' && prepared_.contains(watch.effects[0].name);
+}
+
+bool Session::take_deallocate(const pg::Watch& watch) {
+  if (!is_deallocate_of_ours(watch)) return false;
+  bound_ = nullptr;
+  prepared_.erase(watch.effects[0].name);
+  std::string& out = worker().to_server.own();
+  pg::put_close_statement(out, gone_name);  // if one before did not get as far as being deallocated
+  server_->exchange.sent(pg::Request::close, pg::Owner::ours);
+  put_parse(out, gone_name, std::string_view("\0\0\0", 3));
+  server_->exchange.sent(pg::Request::parse, pg::Owner::ours);
+  return true;
+}
+
+void Session::take_execute(pg::Bytes message) {
+  ++work_;
+  if (trail_ && !trail_->portals.empty()) {
+    const auto portal = pg::Reader(message.subspan(pg::header_bytes)).cstring();
+    for (const auto& [name, watch] : trail_->portals)
+      if (portal && name == *portal) {
+        const auto kept = watch;
+        if (!take_deallocate(*kept)) note_effects(*kept);
+        break;
+      }
+    if (state_ == State::ended) return;
+  }
+  forward(message, pg::Request::execute);
+}
+
+// Any function may have been called. Those of large objects are what the protocol's function call is still used for.
+void Session::note_function_call(pg::Bytes available) {
+  const auto oid = pg::Reader(available.subspan(std::min(available.size(), pg::header_bytes))).u32();
+  const bool is_large_object = oid && ((*oid >= 952 && *oid <= 958) || *oid == 964 || *oid == 715 || *oid == 1004 ||
+                                       (*oid >= 3170 && *oid <= 3172));
+  if (is_large_object) return;
+  server_->suspect = true;
+  pins_ |= pin_unwatched;
 }
 
 Session::Take Session::take_query(pg::Bytes message) {
   const pg::Bytes body = message.subspan(pg::header_bytes);
   const std::string_view sql = pg::text(body).substr(0, body.empty() ? 0 : body.size() - 1);
-  unnamed_parse_.clear();  // a simple query destroys the unnamed statement
-  server_->unnamed_owner = 0;
+  forget_unnamed();  // a simple query destroys the unnamed statement
+  ++work_;
   if (pg::may_touch_state(sql)) {
     const pg::Watch watch = pg::watch_state(sql);
+    if (take_deallocate(watch)) {
+      pg::put_query(worker().to_server.own(), deallocate_gone);
+      server_->exchange.sent(pg::Request::query, pg::Owner::client, work_);
+      return Take::done;
+    }
     note_effects(watch);
     if (state_ == State::ended) return Take::stop;
     const bool is_begin =
@@ -298,16 +365,23 @@ Session::Take Session::take_parse(pg::Bytes message) {
   const auto name = reader.cstring();
   const std::string_view content = pg::text(reader.rest());
   if (!name || content.find('\0') == std::string_view::npos) {
-    protocol_violation("malformed Parse message");
-    return Take::stop;
+    forward(message, pg::Request::parse);  // the server says what is wrong with it
+    return Take::done;
   }
   pg::Exchange& exchange = server_->exchange;
   if (name->empty()) {
-    unnamed_parse_.assign(content.size() <= unnamed_bytes_max ? content : std::string_view());
-    server_->unnamed_owner = number_;
+    unnamed_parse_.assign(content);
+    ++unnamed_version_;
+    server_->unnamed_owner = unnamed_mark();
     const std::string_view sql = content.substr(0, content.find('\0'));
-    if (pg::may_touch_state(sql)) note_effects(pg::watch_state(sql));
-    if (state_ == State::ended) return Take::stop;
+    unnamed_watch_.reset();
+    if (pg::may_touch_state(sql)) unnamed_watch_ = std::make_shared<const pg::Watch>(pg::watch_state(sql));
+    if (unnamed_watch_ && is_deallocate_of_ours(*unnamed_watch_)) {
+      unnamed_parse_ = std::string(deallocate_gone) + std::string(content.substr(sql.size()));
+      put_parse(worker().to_server.own(), "", unnamed_parse_);
+      exchange.sent(pg::Request::parse);
+      return Take::done;
+    }
     forward(message, pg::Request::parse);
     return Take::done;
   }
@@ -327,8 +401,14 @@ Session::Take Session::take_parse(pg::Bytes message) {
   prepared_.emplace(*name, Prepared{statement, router::Verdict::write, nullptr});
   unit_parses_.emplace_back(statement->number, *name);
   if (server_->has_statement(statement->number)) {
-    exchange.fabricate(pg::Request::parse, statement->number);
-    return Take::done;
+    if (!statement->is_found_at_parse) {
+      exchange.fabricate(pg::Request::parse, statement->number);
+      return Take::done;
+    }
+    const std::string old_name = server_side_name(statement->number, server_->statement_generation());
+    pg::put_close_statement(worker().to_server.own(), old_name);
+    exchange.sent(pg::Request::close, pg::Owner::ours, statement->number);
+    server_->drop_statement(statement->number);
   }
   if (const std::uint32_t old = server_->statement_to_close(conf().pool.prepared_statements_max); old != 0) {
     pg::put_close_statement(worker().to_server.own(), server_side_name(old, server_->statement_generation()));
@@ -357,10 +437,23 @@ void Session::ensure_prepared(const StatementPtr& statement) {
 
 // A driver may prepare the unnamed statement in one segment and bind it in the next, which may run elsewhere.
 void Session::ensure_unnamed() {
-  if (server_->unnamed_owner == number_ || unnamed_parse_.empty()) return;
+  if (server_->unnamed_owner == unnamed_mark()) return;
+  if (unnamed_parse_.empty()) {  // what is there belongs to somebody else: the server shall say that there is none
+    pg::put_close_statement(worker().to_server.own(), "");
+    server_->exchange.sent(pg::Request::close, pg::Owner::ours);
+    server_->unnamed_owner = unnamed_mark();
+    return;
+  }
   put_parse(worker().to_server.own(), "", unnamed_parse_);
   server_->exchange.sent(pg::Request::parse, pg::Owner::ours);
-  server_->unnamed_owner = number_;
+  server_->unnamed_owner = unnamed_mark();
+}
+
+void Session::forget_unnamed() {
+  unnamed_parse_.clear();
+  unnamed_watch_.reset();
+  ++unnamed_version_;
+  server_->unnamed_owner = unnamed_mark();
 }
 
 Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) {
@@ -373,7 +466,16 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
     return Take::stop;
   }
   const auto found = name->empty() ? prepared_.end() : prepared_.find(*name);
-  if (name->empty()) ensure_unnamed();
+  bound_ = nullptr;
+  if (name->empty()) {
+    ensure_unnamed();
+    note_portal(*portal, unnamed_watch_);
+  } else if (found != prepared_.end() && !found->second.statement->watch.effects.empty()) {
+    const StatementPtr& statement = found->second.statement;
+    note_portal(*portal, std::shared_ptr<const pg::Watch>(statement, &statement->watch));
+  } else if (trail_) {
+    note_portal(*portal, nullptr);
+  }
   if (found == prepared_.end() && !name->starts_with(server_side_prefix)) {
     server_->exchange.sent(pg::Request::bind);
     take_streamed(header, available);  // unnamed, or a name that the server will not know either
@@ -381,12 +483,9 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
   }
   std::string server_name = "?" + std::string(*name);  // nobody gets at a shared statement by guessing its name
   if (found != prepared_.end()) {
-    const StatementPtr statement = found->second.statement;
-    ensure_prepared(statement);
-    // The name first: DEALLOCATE ALL forgets all of them, this one too.
-    server_name = server_side_name(statement->number, server_->statement_generation());
-    note_effects(statement->watch);
-    if (state_ == State::ended) return Take::stop;
+    ensure_prepared(found->second.statement);
+    server_name = server_side_name(found->second.statement->number, server_->statement_generation());
+    bound_ = &found->second;
   }
   std::string& out = worker().to_server.own();
   const std::size_t length = header.body + 4 - name->size() + server_name.size();
@@ -397,7 +496,7 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
       .cstring(server_name)
       .raw(pg::text(reader.rest()));
   body_left_ = header.total() - available.size();
-  server_->exchange.sent(pg::Request::bind);
+  server_->exchange.sent(pg::Request::bind, pg::Owner::client, bound_ != nullptr ? bound_->statement->number : 0);
   return Take::done;
 }
 
@@ -406,13 +505,14 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
   const auto what = reader.u8();
   const auto name = reader.cstring();
   if (!what || !name) {
-    protocol_violation("malformed Describe or Close message");
-    return Take::stop;
+    forward(message, header.type == 'C' ? pg::Request::close : pg::Request::describe);
+    return Take::done;
   }
   const bool is_close = header.type == 'C';
   const pg::Request request = is_close ? pg::Request::close : pg::Request::describe;
+  if (*what == 'P' && !is_close && bound_ != nullptr) bound_->is_described = true;
   if (*what != 'S' || name->empty()) {
-    if (*what == 'S' && !is_close) ensure_unnamed();
+    if (*what == 'S') is_close ? forget_unnamed() : ensure_unnamed();
     forward(message, request);
     return Take::done;
   }
@@ -422,6 +522,7 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
     std::uint32_t number = 0;
     if (found != prepared_.end()) {
       number = found->second.statement->number;
+      bound_ = nullptr;
       unit_closed_.emplace_back(found->first, std::move(found->second));
       prepared_.erase(found);
     }
@@ -433,12 +534,15 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
     return Take::done;
   }
   std::string server_name = "?" + std::string(*name);
+  std::uint32_t number = 0;
   if (found != prepared_.end()) {
     ensure_prepared(found->second.statement);
+    number = found->second.statement->number;
+    found->second.is_described = true;
     server_name = server_side_name(found->second.statement->number, server_->statement_generation());
   }
   pg::Writer(worker().to_server.own()).begin(header.type).u8(*what).cstring(server_name).end();
-  server_->exchange.sent(request);
+  server_->exchange.sent(request, pg::Owner::client, number);
   return Take::done;
 }
 
@@ -464,8 +568,7 @@ void Session::answer_fabricated() {
   if (server_ == nullptr || server_->exchange.is_simple_only()) return;
   pg::Exchange::Entry entry{};
   std::string reply;
-  while (server_->exchange.next_fabricated(entry))
-    pg::put_empty_message(reply, entry.request == pg::Request::parse ? '1' : '3');
+  while (server_->exchange.next_fabricated(entry)) put_fabricated(reply, entry);
   if (reply.empty()) return;
   if (ramped_ && !answered_)
     held_reply_ += reply;
