@@ -1,3 +1,4 @@
+#include "protocol/pg/canonical.h"
 #include "proxy/greeting.h"
 
 #include <openssl/rand.h>
@@ -22,16 +23,6 @@ constexpr std::size_t authentication_bytes_max = 64 * 1024;
 bool is_ours(std::string_view name) {
   return name == "user" || name == "database" || name == "options" || name == "replication" ||
          name.starts_with("_pq_.");
-}
-
-// As SET takes it; nothing: no value of that setting.
-std::optional<std::string> sql_value(const std::string& name, const std::string& value) {
-  const auto list = pg::split_list_value(name, value);
-  if (!list) return Parameters::quote(value);
-  if (list->is_malformed) return std::nullopt;
-  std::string sql;
-  for (const std::string& element : list->names) sql += (sql.empty() ? "" : ", ") + Parameters::quote(element);
-  return sql.empty() ? "''" : sql;
 }
 
 }  // namespace
@@ -256,7 +247,7 @@ bool Greeting::read_parameters(const pg::StartupPacket& packet) {
       return false;
     }
     if (!Parameters::accept(name, value)) continue;
-    const std::optional<std::string> sql = sql_value(name, value);
+    const std::optional<std::string> sql = Parameters::from_string(name, value);
     if (!sql) {
       end("start-up parameter", "22023", "invalid value for parameter \"" + name + "\": \"" + value + "\"");
       return false;
@@ -360,7 +351,7 @@ void Greeting::welcome() {
     if (is_virtual)
       pg::put_parameter_status(reply, name, wish != nullptr ? "on" : "off");
     else
-      pg::put_parameter_status(reply, name, wish != nullptr && name != "DateStyle" ? *wish : value);
+      pg::put_parameter_status(reply, name, wish != nullptr ? pg::canonical_value(name, *wish, value) : value);
   }
   SessionStart start;
   start.number = shard_.worker.next_session_number();

@@ -72,7 +72,7 @@ class ServerConnection final : public Handler {
   bool is_retired = false;          // at an address that the side no longer has, or not to be trusted: closed when idle
   bool suspect = false;             // may carry state that we did not see: DISCARD ALL before anybody else uses it
   void forget_state();              // of the four above and the statements: DISCARD ALL is being sent
-  std::uint64_t unnamed_owner = 0;  // whose unnamed statement it has, and which one: Session::unnamed_mark
+  std::uint64_t unnamed_owner = 0;  // whose unnamed statement it has, and which one (Session::unnamed_mark)
   std::uint64_t body_left = 0;      // of a message to the client that is being streamed
   bool forward_body = false;
   std::unique_ptr<TypeLens> lens;  // only while its side has other numbers for types than clients know

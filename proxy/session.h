@@ -28,6 +28,7 @@
 #include "proxy/proxy.h"
 #include "proxy/shard.h"
 #include "proxy/statement.h"
+#include "proxy/trail.h"
 #include "proxy/transport.h"
 #include "router/route.h"
 
@@ -101,7 +102,10 @@ class Session final : public Handler {
     router::Verdict verdict = router::Verdict::write;
     const void* verdict_catalog = nullptr;  // the catalog it was made for
     std::uint64_t shape = 0;                // of the text, with the verdict
+    bool is_described = false;              // the client knows its columns
   };
+  // Of a unit that may have to run once more.
+  enum class Record : std::uint8_t { off, ready, on, whole };
   enum class Begin { ready, stop, incomplete };
   enum class Take { done, incomplete, stop };
 
@@ -114,12 +118,17 @@ class Session final : public Handler {
   Take take_query(protocol::pg::Bytes message);
   Take take_parse(protocol::pg::Bytes message);
   Take take_bind(const protocol::pg::Header& header, protocol::pg::Bytes available);
+  void take_execute(protocol::pg::Bytes message);
+  void note_function_call(protocol::pg::Bytes available);
   Take take_describe_or_close(const protocol::pg::Header& header, protocol::pg::Bytes message);
   void forward(protocol::pg::Bytes message, protocol::pg::Request request, TypeLens::Ticket ticket = 0);
   void put_parse(std::string_view name, std::string_view content);
   void ensure_prepared(const StatementPtr& statement);
   void ensure_unnamed();
   [[nodiscard]] std::uint64_t unnamed_mark() const { return (std::uint64_t{number_} << 32U) | unnamed_version_; }
+  void forget_unnamed();
+  [[nodiscard]] bool is_deallocate_of_ours(const protocol::pg::Watch& watch) const;
+  bool take_deallocate(const protocol::pg::Watch& watch);
   void send_to_server();
   void answer_fabricated();
   [[nodiscard]] bool must_wait_at_boundary() const;
@@ -137,7 +146,7 @@ class Session final : public Handler {
   bool types_allow_bind(const protocol::pg::Header& header, const Prepared* prepared, protocol::pg::Bytes rest,
                         bool is_whole);
   void forward_query(protocol::pg::Bytes message, std::string_view sql);
-  void take_execute(protocol::pg::Bytes message);
+  void forward_execute(protocol::pg::Bytes message);
   void look_through(ServerConnection& connection);
   void pass_body(ServerConnection& connection, protocol::pg::Bytes bytes, bool is_last, bool forwards);
 
@@ -170,12 +179,9 @@ class Session final : public Handler {
   [[nodiscard]] Worker& worker() const { return shard_.worker; }
 
   // server → client: session_server.cpp
-  void on_ready(ServerConnection& connection, bool ours);
-  void on_command_tag(protocol::pg::Bytes body);
-  void apply_effects(ServerConnection& connection);
-  void apply_effect(const protocol::pg::Effect& effect, ServerConnection& connection);
-  void note_effects(const protocol::pg::Watch& watch);
+  void on_ready(ServerConnection& connection, const protocol::pg::Exchange::Entry& entry);
   void void_dropped(ServerConnection& connection);
+  [[nodiscard]] std::string with_client_names(protocol::pg::Bytes error) const;
   void send_to_client(std::string_view bytes);
   void flush_client();
   void unit_done(ServerConnection& connection);
@@ -184,6 +190,34 @@ class Session final : public Handler {
   void measure_error(std::string_view sqlstate);
   void measure_end();
   void listen_to(std::uint32_t events);
+
+  // statements that a server no longer takes: session_plan.cpp
+  void record(const protocol::pg::Header& header, protocol::pg::Bytes message);
+  void stop_recording();
+  bool renew_plan(ServerConnection& connection, const protocol::pg::Exchange::Entry& entry, protocol::pg::Bytes error);
+  bool was_told(char type);
+  void note_told(char type);
+  void put_fabricated(std::string& out, const protocol::pg::Exchange::Entry& entry);
+
+  // what it has set up: session_state.cpp
+  void note_effects(const protocol::pg::Watch& watch);  // of the query or execute that is sent next
+  void note_portal(std::string_view portal, std::shared_ptr<const protocol::pg::Watch> watch);
+  [[nodiscard]] bool is_reset_pending() const;
+  void on_command_complete(ServerConnection& connection, const protocol::pg::Exchange::Entry& entry,
+                           protocol::pg::Bytes tag);
+  void apply_effect(const protocol::pg::Effect& effect, ServerConnection& connection, bool is_rollback);
+  bool apply_setting(const protocol::pg::Effect& effect, ServerConnection& connection);
+  void apply_transaction(const protocol::pg::Effect& effect, ServerConnection& connection, bool is_rollback);
+  void set_parameter(ServerConnection& connection, const std::string& name, const std::string& sql_value);
+  void reset_parameter(ServerConnection& connection, const std::string& name);
+  void reset_parameters(ServerConnection& connection, bool with_roles);
+  void undo(ServerConnection& connection, const KeptSettings* before);
+  void settle(ServerConnection& connection, std::uint32_t id);  // a unit has been answered
+  void believe_reports(ServerConnection& connection);
+  bool note_report(ServerConnection& connection, std::string_view name, std::string_view value, bool is_ours);
+  bool begin_restart(ServerConnection& connection);
+  void put_reports(ServerConnection& connection, std::string& out);
+  Trail& trail();
 
   Shard& shard_;
   Account& account_;
@@ -204,17 +238,21 @@ class Session final : public Handler {
   bool answered_ = false;         // something of its answer was sent to the client
   bool detour_ = false;           // swallow what green still says, then run again on the writer
   bool no_ramp_ = false;          // the unit is that second run
+  Record record_ = Record::off;
+  bool told_more_ = false;          // of the recorded unit, more than told_trivial_ says
+  bool segment_describes_ = false;  // the recorded unit asks for columns
+  bool was_renewed_ = false;        // the unit is its second run
   bool unit_is_read_ = false;
-  bool read_begins_ = false;      // the unit's BEGIN READ ONLY was taken for a read
-  bool only_prepares_ = false;    // the unit binds nothing
-  bool begin_only_ = false;       // in a transaction that holds nothing but its BEGIN
-  bool rolling_back_ = false;     // our own ROLLBACK of such a transaction is on its way
-  bool must_begin_ = false;       // the client is in a transaction that begins anew with its next message
-  bool begins_later_ = false;     // counted in the level of that name
-  bool transaction_set_ = false;  // SET seen in the running transaction
-  bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
-  bool awaiting_types_ = false;   // a Bind waits for what the server says of its statement
+  bool read_begins_ = false;     // the unit's BEGIN READ ONLY was taken for a read
+  bool only_prepares_ = false;   // the unit binds nothing
+  bool begin_only_ = false;      // in a transaction that holds nothing but its BEGIN
+  bool rolling_back_ = false;    // our own ROLLBACK of such a transaction is on its way
+  bool must_begin_ = false;      // the client is in a transaction that begins anew with its next message
+  bool begins_later_ = false;    // counted in the level of that name
+  bool awaiting_types_ = false;  // a Bind waits for what the server says of its statement
   std::uint32_t pins_ = 0;
+  std::uint32_t told_trivial_ = 0;  // replies of the recorded unit that went to the client and say nothing yet
+  std::uint32_t skip_trivial_ = 0;  // so many it has had already
   std::uint32_t events_ = 0;
   std::uint64_t body_left_ = 0;  // of a client message that is being streamed
   std::uint64_t unit_left_ = 0;  // bytes of a ramped unit not sent yet: nothing behind it may follow it to green
@@ -234,11 +272,16 @@ class Session final : public Handler {
   std::string unnamed_parse_;  // content of the last unnamed Parse
   Parameters parameters_;      // as the client set them
   Parameters startup_parameters_;
-  Parameters at_begin_;  // when the transaction began, for ROLLBACK
+  std::unique_ptr<Trail> trail_;  // of the running transaction, if it leaves one
   std::unordered_map<std::string, Prepared, TextHash, std::equal_to<>> prepared_;
+  Prepared* bound_ = nullptr;                                       // of the last Bind of this unit
   std::vector<std::pair<std::uint32_t, std::string>> unit_parses_;  // names made since the last ReadyForQuery
   std::vector<std::pair<std::string, Prepared>> unit_closed_;       // statements closed since then
-  std::vector<protocol::pg::Effect> pending_effects_;
+  std::unique_ptr<std::unordered_map<std::string, Prepared, TextHash, std::equal_to<>>> forgotten_;  // if DISCARD fails
+  std::shared_ptr<const protocol::pg::Watch> unnamed_watch_;  // of the last unnamed Parse, if it has effects
+  std::vector<PendingEffect> pending_effects_;
+  std::uint32_t work_ = 0;             // number of the last query or execute
+  std::uint32_t statements_done_ = 0;  // of the query that is being answered
   std::string address_;
   std::uint64_t connected_us_ = 0;
 };

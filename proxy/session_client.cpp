@@ -14,6 +14,12 @@ namespace {
 constexpr std::size_t names_bytes_max = 64 * 1024;  // portal and statement name of a Bind
 constexpr std::size_t prepared_max = 10'000;        // named statements of one session
 
+constexpr std::size_t waiting_bytes_max = 1024 * 1024;  // read ahead of a unit that waits for the one before it
+
+// The statement that a server deallocates in place of one that others use.
+constexpr std::string_view gone_name = "turnout_gone";
+constexpr std::string_view deallocate_gone = "DEALLOCATE turnout_gone";
+
 // Must the whole message be here before anything of it can go on?
 bool is_taken_whole(char type) {
   switch (type) {
@@ -32,6 +38,11 @@ bool is_taken_whole(char type) {
   }
 }
 
+// Data of a COPY, its end, the Sync behind it, and Flush: the server may wait for them with what it has to say.
+bool begins_unit(char type) {
+  return type != 'd' && type != 'c' && type != 'f' && type != 'H' && type != 'S';
+}
+
 bool is_known(char type) {
   return type != '\0' && std::strchr("QPBDCEFSHXdcf", type) != nullptr;
 }
@@ -40,7 +51,8 @@ bool is_known(char type) {
 
 void Session::on_client_readable() {
   if (state_ == State::waiting || state_ == State::held || rolling_back_ || awaiting_types_ ||
-      (server_ != nullptr && server_->is_backed_up())) {
+      (server_ != nullptr && server_->is_backed_up()) ||
+      (input_.size() >= waiting_bytes_max && must_wait_at_boundary())) {
     pause_client(true);  // level-triggered: only now do we know that there is more
     return;
   }
@@ -87,9 +99,13 @@ bool Session::must_wait_at_boundary() const {
   if (server_ == nullptr) return false;
   if (ramped_ && unit_left_ == 0) return true;
   const pg::Exchange& exchange = server_->exchange;
-  // What follows a COMMIT on a read connection may be a write.
-  const bool one_at_a_time =
-      shard_.table().hold != router::Hold::nothing || server_->pool().access() == router::Access::read;
+  // What we prepare, close or answer ourselves did not happen if the server meets an error before it; all statements
+  // may be there again if it does not get as far as DISCARD ALL. What was reset to the client's start-up values is that
+  // only when it was answered. And what follows a COMMIT on a read connection may be a write.
+  const bool resets = !pending_effects_.empty() && !startup_parameters_.empty() && is_reset_pending();
+  const bool one_at_a_time = forgotten_ || resets || exchange.owes_preparation() ||
+                             shard_.table().hold != router::Hold::nothing ||
+                             server_->pool().access() == router::Access::read;
   return one_at_a_time && !exchange.is_idle() && !exchange.is_unsynced() && !exchange.in_copy();
 }
 
@@ -126,7 +142,7 @@ std::size_t Session::process(pg::Bytes data) {
         continue;
       }
       if (begin_unit(rest) != Begin::ready) break;
-    } else if (must_wait_at_boundary() || rolling_back_) {
+    } else if ((must_wait_at_boundary() && (begins_unit(header.type) || ramped_)) || rolling_back_) {
       break;
     } else if (begin_only_ && server_->pool().access() == router::Access::read && !decide_first_read(rest)) {
       break;
@@ -137,6 +153,7 @@ std::size_t Session::process(pg::Bytes data) {
     if (available < header.total() && is_taken_whole(header.type) && !is_huge) break;
     const Take taken = take_message(header, rest.first(available));
     if (taken != Take::done) break;
+    if (record_ != Record::off) record(header, rest.first(available));
     at += available;
     unit_left_ -= std::min<std::uint64_t>(unit_left_, available);
   }
@@ -198,7 +215,7 @@ std::size_t Session::take_prepare_segment(pg::Bytes rest) {
       if (!name || name->empty() || content.find('\0') == std::string_view::npos || prepared_.contains(*name)) return 0;
       const bool is_twice = std::any_of(made.begin(), made.end(), [&](const auto& one) { return one.first == *name; });
       const StatementPtr statement = worker().statements.intern(content);
-      if (is_twice || !account_.shared.is_accepted(statement->number)) return 0;
+      if (is_twice || statement->is_found_at_parse || !account_.shared.is_accepted(statement->number)) return 0;
       made.emplace_back(*name, statement);
       pg::put_empty_message(reply, '1');
     } else {
@@ -208,7 +225,7 @@ std::size_t Session::take_prepare_segment(pg::Bytes rest) {
   for (const std::string_view name : closed)
     if (const auto found = prepared_.find(name); found != prepared_.end()) prepared_.erase(found);
   for (const auto& [name, statement] : made)
-    prepared_.emplace(name, Prepared{statement, router::Verdict::write, nullptr});
+    prepared_.emplace(name, Prepared{statement});
   pg::put_ready_for_query(reply, client_status_);
   send_to_client(reply);
   return at;
@@ -223,7 +240,8 @@ Session::Take Session::take_message(const pg::Header& header, pg::Bytes message)
       return Take::stop;
     }
     pins_ |= pin_unwatched;  // too long to be looked at: it may have set up anything
-    server_->exchange.sent(pg::Request::query, pg::Owner::client, lens() != nullptr ? lens()->query({}) : 0);
+    server_->exchange.sent(pg::Request::query, pg::Owner::client, ++work_,
+                           lens() != nullptr ? lens()->query({}) : TypeLens::Ticket{0});
     take_streamed(header, message);
     return Take::done;
   }
@@ -239,12 +257,13 @@ Session::Take Session::take_message(const pg::Header& header, pg::Bytes message)
       return take_describe_or_close(header, message);
     case 'E':
       take_execute(message);
-      return Take::done;
+      return state_ == State::ended ? Take::stop : Take::done;
     case 'S':
       forward(message, pg::Request::sync);
       return Take::done;
     case 'F':
-      server_->exchange.sent(pg::Request::function_call);
+      note_function_call(message);
+      server_->exchange.sent(pg::Request::function_call, pg::Owner::client, ++work_);
       take_streamed(header, message);
       return Take::done;
     case 'c':
@@ -268,17 +287,66 @@ void Session::take_streamed(const pg::Header& header, pg::Bytes available) {
 
 void Session::forward(pg::Bytes message, pg::Request request, TypeLens::Ticket ticket) {
   worker().to_server.keep(message);
-  server_->exchange.sent(request, pg::Owner::client, ticket);
+  const bool is_work = request == pg::Request::query || request == pg::Request::execute || request == pg::Request::sync;
+  server_->exchange.sent(request, pg::Owner::client, is_work ? work_ : 0, ticket);
+}
+
+// DEALLOCATE by name, of a statement that the protocol made and others may use: the client forgets it, and the server
+// deallocates an empty one in its place, so that the answer is the server's own.
+bool Session::is_deallocate_of_ours(const pg::Watch& watch) const {
+  return watch.statements == 1 && watch.effects.size() == 1 && watch.effects[0].kind == pg::EffectKind::deallocate &&
+         client_status_ != 'E' && prepared_.contains(watch.effects[0].name);
+}
+
+bool Session::take_deallocate(const pg::Watch& watch) {
+  if (!is_deallocate_of_ours(watch)) return false;
+  bound_ = nullptr;
+  prepared_.erase(watch.effects[0].name);
+  pg::put_close_statement(worker().to_server.own(),
+                          gone_name);  // if one before did not get as far as being deallocated
+  server_->exchange.sent(pg::Request::close, pg::Owner::ours);
+  put_parse(gone_name, std::string_view("\0\0\0", 3));
+  server_->exchange.sent(pg::Request::parse, pg::Owner::ours);
+  return true;
+}
+
+void Session::take_execute(pg::Bytes message) {
+  ++work_;
+  if (trail_ && !trail_->portals.empty()) {
+    const auto portal = pg::Reader(message.subspan(pg::header_bytes)).cstring();
+    for (const auto& [name, watch] : trail_->portals)
+      if (portal && name == *portal) {
+        const auto kept = watch;
+        if (!take_deallocate(*kept)) note_effects(*kept);
+        break;
+      }
+    if (state_ == State::ended) return;
+  }
+  forward_execute(message);
+}
+
+// Any function may have been called. Those of large objects are what the protocol's function call is still used for.
+void Session::note_function_call(pg::Bytes available) {
+  const auto oid = pg::Reader(available.subspan(std::min(available.size(), pg::header_bytes))).u32();
+  const bool is_large_object = oid && ((*oid >= 952 && *oid <= 958) || *oid == 964 || *oid == 715 || *oid == 1004 ||
+                                       (*oid >= 3170 && *oid <= 3172));
+  if (is_large_object) return;
+  server_->suspect = true;
+  pins_ |= pin_unwatched;
 }
 
 Session::Take Session::take_query(pg::Bytes message) {
   const pg::Bytes body = message.subspan(pg::header_bytes);
   const std::string_view sql = pg::text(body).substr(0, body.empty() ? 0 : body.size() - 1);
-  unnamed_parse_.clear();  // a simple query destroys the unnamed statement
-  ++unnamed_version_;
-  server_->unnamed_owner = unnamed_mark();
+  forget_unnamed();  // a simple query destroys the unnamed statement
+  ++work_;
   if (pg::may_touch_state(sql)) {
     const pg::Watch watch = pg::watch_state(sql);
+    if (take_deallocate(watch)) {
+      pg::put_query(worker().to_server.own(), deallocate_gone);
+      server_->exchange.sent(pg::Request::query, pg::Owner::client, work_);
+      return Take::done;
+    }
     note_effects(watch);
     if (state_ == State::ended) return Take::stop;
     const bool is_begin =
@@ -297,8 +365,8 @@ Session::Take Session::take_parse(pg::Bytes message) {
   const auto name = reader.cstring();
   const std::string_view content = pg::text(reader.rest());
   if (!name || content.find('\0') == std::string_view::npos) {
-    protocol_violation("malformed Parse message");
-    return Take::stop;
+    forward(message, pg::Request::parse);  // the server says what is wrong with it
+    return Take::done;
   }
   pg::Exchange& exchange = server_->exchange;
   if (name->empty()) {
@@ -306,9 +374,13 @@ Session::Take Session::take_parse(pg::Bytes message) {
     ++unnamed_version_;
     server_->unnamed_owner = unnamed_mark();
     const std::string_view sql = content.substr(0, content.find('\0'));
-    if (pg::may_touch_state(sql)) note_effects(pg::watch_state(sql));
-    if (state_ == State::ended) return Take::stop;
-    if (lens() == nullptr) {
+    unnamed_watch_.reset();
+    if (pg::may_touch_state(sql)) unnamed_watch_ = std::make_shared<const pg::Watch>(pg::watch_state(sql));
+    if (unnamed_watch_ && is_deallocate_of_ours(*unnamed_watch_)) {
+      unnamed_parse_ = std::string(deallocate_gone) + std::string(content.substr(sql.size()));
+      put_parse("", unnamed_parse_);
+      exchange.sent(pg::Request::parse);
+    } else if (lens() == nullptr) {
       forward(message, pg::Request::parse);
     } else {
       put_parse("", content);
@@ -329,11 +401,17 @@ Session::Take Session::take_parse(pg::Bytes message) {
     return Take::stop;
   }
   const StatementPtr statement = worker().statements.intern(content);
-  prepared_.emplace(*name, Prepared{statement, router::Verdict::write, nullptr});
+  prepared_.emplace(*name, Prepared{statement});
   unit_parses_.emplace_back(statement->number, *name);
   if (server_->has_statement(statement->number)) {
-    exchange.fabricate(pg::Request::parse, statement->number);
-    return Take::done;
+    if (!statement->is_found_at_parse) {
+      exchange.fabricate(pg::Request::parse, statement->number);
+      return Take::done;
+    }
+    const std::string old_name = server_side_name(statement->number, server_->statement_generation());
+    pg::put_close_statement(worker().to_server.own(), old_name);
+    exchange.sent(pg::Request::close, pg::Owner::ours, statement->number);
+    server_->drop_statement(statement->number);
   }
   if (const std::uint32_t old = server_->statement_to_close(conf().pool.prepared_statements_max); old != 0) {
     pg::put_close_statement(worker().to_server.own(), server_side_name(old, server_->statement_generation()));
@@ -373,6 +451,13 @@ void Session::ensure_unnamed() {
   server_->exchange.sent(pg::Request::parse, pg::Owner::ours);
 }
 
+void Session::forget_unnamed() {
+  unnamed_parse_.clear();
+  unnamed_watch_.reset();
+  ++unnamed_version_;
+  server_->unnamed_owner = unnamed_mark();
+}
+
 Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) {
   pg::Reader reader(available.subspan(std::min(available.size(), pg::header_bytes)));
   const auto portal = reader.cstring();
@@ -383,12 +468,21 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
     return Take::stop;
   }
   const auto found = name->empty() ? prepared_.end() : prepared_.find(*name);
-  const Prepared* const prepared = found != prepared_.end() ? &found->second : nullptr;
+  Prepared* const prepared = found != prepared_.end() ? &found->second : nullptr;
   if (name->empty()) ensure_unnamed();
   if (prepared != nullptr) ensure_prepared(prepared->statement);
   const bool is_whole = available.size() == header.total();
   const bool has_types = lens() != nullptr && (prepared != nullptr || name->empty());
   if (has_types && !types_allow_bind(header, prepared, reader.rest(), is_whole)) return Take::incomplete;
+  bound_ = prepared;
+  if (name->empty()) {
+    note_portal(*portal, unnamed_watch_);
+  } else if (prepared != nullptr && !prepared->statement->watch.effects.empty()) {
+    const StatementPtr& statement = prepared->statement;
+    note_portal(*portal, std::shared_ptr<const pg::Watch>(statement, &statement->watch));
+  } else if (trail_) {
+    note_portal(*portal, nullptr);
+  }
   if (prepared == nullptr && !has_types && !name->starts_with(server_side_prefix)) {
     server_->exchange.sent(pg::Request::bind);
     take_streamed(header, available);  // unnamed, or a name that the server will not know either
@@ -397,13 +491,7 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
   const DescribedPtr known = has_types ? described(prepared) : nullptr;
   // Nobody gets at a shared statement by guessing its name.
   std::string server_name = name->empty() ? std::string() : "?" + std::string(*name);
-  if (prepared != nullptr) {
-    const StatementPtr statement = prepared->statement;
-    // The name first: DEALLOCATE ALL forgets all of them, this one too.
-    server_name = server_side_name(statement->number, server_->statement_generation());
-    note_effects(statement->watch);
-    if (state_ == State::ended) return Take::stop;
-  }
+  if (prepared != nullptr) server_name = server_side_name(prepared->statement->number, server_->statement_generation());
   std::string& out = worker().to_server.own();
   const std::size_t length = header.body + 4 - name->size() + server_name.size();
   const std::size_t message_at = out.size();
@@ -413,7 +501,7 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
   else
     out.append(pg::text(reader.rest()));
   body_left_ = header.total() - available.size();
-  server_->exchange.sent(pg::Request::bind);
+  server_->exchange.sent(pg::Request::bind, pg::Owner::client, bound_ != nullptr ? bound_->statement->number : 0);
   return Take::done;
 }
 
@@ -422,18 +510,14 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
   const auto what = reader.u8();
   const auto name = reader.cstring();
   if (!what || !name) {
-    protocol_violation("malformed Describe or Close message");
-    return Take::stop;
+    forward(message, header.type == 'C' ? pg::Request::close : pg::Request::describe);
+    return Take::done;
   }
   const bool is_close = header.type == 'C';
   const pg::Request request = is_close ? pg::Request::close : pg::Request::describe;
+  if (*what == 'P' && !is_close && bound_ != nullptr) bound_->is_described = true;
   if (*what != 'S' || name->empty()) {
-    if (*what == 'S' && !is_close) ensure_unnamed();
-    if (*what == 'S' && is_close) {
-      unnamed_parse_.clear();
-      ++unnamed_version_;
-      server_->unnamed_owner = unnamed_mark();
-    }
+    if (*what == 'S') is_close ? forget_unnamed() : ensure_unnamed();
     TypeLens::Ticket ticket = 0;
     if (lens() != nullptr && !is_close)
       ticket = *what == 'S' ? lens()->describe_statement(described(nullptr)) : lens()->describe_portal(*name);
@@ -446,6 +530,7 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
     std::uint32_t number = 0;
     if (found != prepared_.end()) {
       number = found->second.statement->number;
+      bound_ = nullptr;
       unit_closed_.emplace_back(found->first, std::move(found->second));
       prepared_.erase(found);
     }
@@ -457,14 +542,17 @@ Session::Take Session::take_describe_or_close(const pg::Header& header, pg::Byte
     return Take::done;
   }
   std::string server_name = "?" + std::string(*name);
+  std::uint32_t number = 0;
   if (found != prepared_.end()) {
     ensure_prepared(found->second.statement);
+    number = found->second.statement->number;
+    found->second.is_described = true;
     server_name = server_side_name(found->second.statement->number, server_->statement_generation());
   }
   pg::Writer(worker().to_server.own()).begin(header.type).u8(*what).cstring(server_name).end();
-  const bool has_types = lens() != nullptr && found != prepared_.end();
-  server_->exchange.sent(request, pg::Owner::client,
-                         has_types ? lens()->describe_statement(described(&found->second)) : 0);
+  const bool has_types = lens() != nullptr && found != prepared_.end() && !is_close;
+  server_->exchange.sent(request, pg::Owner::client, number,
+                         has_types ? lens()->describe_statement(described(&found->second)) : TypeLens::Ticket{0});
   return Take::done;
 }
 
@@ -490,8 +578,7 @@ void Session::answer_fabricated() {
   if (server_ == nullptr || server_->exchange.is_simple_only()) return;
   pg::Exchange::Entry entry{};
   std::string reply;
-  while (server_->exchange.next_fabricated(entry))
-    pg::put_empty_message(reply, entry.request == pg::Request::parse ? '1' : '3');
+  while (server_->exchange.next_fabricated(entry)) put_fabricated(reply, entry);
   if (reply.empty()) return;
   if (ramped_ && !answered_)
     held_reply_ += reply;

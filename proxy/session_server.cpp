@@ -26,7 +26,7 @@ TypeLens::Ticket ticket_of(const pg::Exchange::Received& received) {
   const pg::Request request = received.entry.request;
   const bool has_types =
       request == pg::Request::query || request == pg::Request::describe || request == pg::Request::execute;
-  return has_types && !received.is_asynchronous ? received.entry.statement : 0;
+  return has_types && !received.is_asynchronous ? received.entry.ticket : 0;
 }
 
 }  // namespace
@@ -105,8 +105,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       break;
     if (!exchange.is_simple_only()) {
       pg::Exchange::Entry entry{};
-      while (exchange.next_fabricated(entry))
-        pg::put_empty_message(out.own(), entry.request == pg::Request::parse ? '1' : '3');
+      while (exchange.next_fabricated(entry)) put_fabricated(out.own(), entry);
     }
     const pg::Bytes body = rest.subspan(pg::header_bytes, available - pg::header_bytes);
     const auto received = exchange.received(header.type, body.empty() ? std::uint8_t{0} : body[0]);
@@ -125,9 +124,12 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       pg::Reader reader(body);
       const auto name = reader.cstring();
       const auto value = reader.cstring();
-      if (name && value) connection.parameter_reported(*name, *value);
+      if (name && value) {
+        forwards = note_report(connection, *name, *value, received.action == pg::Exchange::Action::swallow) && forwards;
+        connection.parameter_reported(*name, *value);
+      }
     } else if (header.type == 'C' && forwards) {
-      on_command_tag(body);
+      if (!detour_) on_command_complete(connection, received.entry, body);
     } else if (received.is_error) {
       unit_failed_ = true;
       if (connection.lens) connection.lens->failed();
@@ -143,9 +145,26 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
         out.clear();
         held_reply_.clear();
       }
+      if (!detour_ && forwards && renew_plan(connection, received.entry, body)) detour_ = true;
     }
-    if (detour_) forwards = false;
-    if (forwards) {
+    if (detour_ || (skip_trivial_ != 0 && forwards && was_told(header.type))) forwards = false;
+    if (forwards && record_ != Record::off && !received.is_asynchronous) note_told(header.type);
+    if (received.ready && connection.lens && exchange.is_idle()) connection.lens->ready(exchange.in_transaction());
+    const bool is_ours = received.entry.owner == pg::Owner::ours;
+    if (received.ready && !is_ours && trail_ && !trail_->restarted.empty() && !detour_) {
+      on_ready(connection, received.entry);
+      forwards = forwards && !begin_restart(connection);
+      if (forwards) put_reports(connection, out.own());
+    } else if (received.ready && trail_ && trail_->is_restarting && exchange.is_idle()) {
+      forwards = true;
+      put_reports(connection, out.own());
+    } else if (received.ready) {
+      on_ready(connection, received.entry);
+    }
+    if (received.is_error && forwards && available == header.total() && header.total() <= whole_bytes_max) {
+      answered_ = answered_ || !received.is_asynchronous;
+      out.own() += with_client_names(rest.first(available));
+    } else if (forwards) {
       const bool is_begin = header.type == 'C' && read_begins_ && pg::text(body).starts_with("BEGIN");
       if (!is_preamble(header.type) && !is_begin && !received.is_asynchronous) answered_ = true;
       out.keep(rest.first(has_types ? pg::header_bytes : available));
@@ -154,12 +173,9 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
     connection.forward_body = forwards;
     connection.body_left = header.total() - available;
     at += available;
-    if (received.ready && connection.lens && exchange.is_idle()) connection.lens->ready(exchange.in_transaction());
-    if (received.ready) on_ready(connection, received.entry.owner == pg::Owner::ours);
   }
   pg::Exchange::Entry entry{};
-  while (!exchange.is_simple_only() && exchange.next_fabricated(entry))
-    if (!detour_) pg::put_empty_message(out.own(), entry.request == pg::Request::parse ? '1' : '3');
+  while (!exchange.is_simple_only() && exchange.next_fabricated(entry)) put_fabricated(out.own(), entry);
   if (out.empty()) return at;
   if (ramped_ && !answered_) {
     held_reply_.append(out.view());
@@ -172,6 +188,13 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
   }
   out.clear();
   return at;
+}
+
+void Session::put_fabricated(std::string& out, const pg::Exchange::Entry& entry) {
+  const char type = entry.request == pg::Request::parse ? '1' : '3';
+  if (detour_ || was_told(type)) return;
+  if (record_ != Record::off) note_told(type);
+  pg::put_empty_message(out, type);
 }
 
 void Session::after_server_bytes() {
@@ -207,31 +230,24 @@ void Session::after_server_bytes() {
     return;
   }
   if (!output_.empty()) server_->pause_reading(true);
-  if (!input_.empty() && exchange.is_idle()) run_input();  // it waited at a boundary
+  if (!input_.empty() && exchange.is_idle()) {  // it waited at a boundary
+    pause_client(false);
+    run_input();
+  }
 }
 
-void Session::on_ready(ServerConnection& connection, bool ours) {
-  if (ours) return;
+void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& entry) {
+  if (entry.owner == pg::Owner::ours || detour_) return;  // nothing of this happened for the client
   const char status = connection.exchange.status();
-  const bool began = client_status_ == 'I' && status == 'T';
-  const bool ended = client_status_ != 'I' && status == 'I';
-  if (detour_) return;  // nothing of this happened for the client
-  if (mark_) measure_end();
-  if (began) at_begin_ = parameters_;
   // The next transaction is open already, with the modes of the one before it.
-  if (std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const pg::Effect& effect) {
-        return effect.kind == pg::EffectKind::end && effect.name == "chain";
+  if (std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const PendingEffect& pending) {
+        return pending.effect.kind == pg::EffectKind::end && pending.effect.name == "chain";
       }))
     begin_only_ = connection.pool().access() == router::Access::read;
-  if (!unit_failed_) apply_effects(connection);
-  pending_effects_.clear();
-  if (ended) {
-    if (rolled_back_tag_ && transaction_set_) {
-      parameters_ = at_begin_;  // the server has undone every SET of the transaction
-      connection.parameters = at_begin_;
-    }
-    transaction_set_ = false;
-  }
+  settle(connection, entry.statement);
+  bound_ = nullptr;
+  if (record_ != Record::off) stop_recording();
+  if (status == 'I' && connection.exchange.is_idle()) record_ = Record::ready;
   if (status != 'T') begin_only_ = false;
   if (status != 'I' && ramped_) {
     ramped_ = answered_ = false;  // the transaction stays where its first read succeeded
@@ -255,136 +271,8 @@ void Session::on_ready(ServerConnection& connection, bool ours) {
   if (!unit_is_read_) shard_.deployment.tokens.raise_written(required_sample_);
 }
 
-// ---- what the session has set up -----------------------------------------------------------------------------------
-
-void Session::on_command_tag(pg::Bytes body) {
-  const std::string_view tag = pg::text(body);
-  rolled_back_tag_ = tag.starts_with("ROLLBACK");
-}
-
-void Session::note_effects(const pg::Watch& watch) {
-  constexpr std::size_t effects_max = 10'000;  // of one unit; a longer pipeline of SETs pins the session instead
-  for (const pg::Effect& effect : watch.effects) {
-    // Behind the end of another one, in the same text: its modes are its own, and green must not be written to.
-    if (effect.kind == pg::EffectKind::begin && client_status_ != 'I' &&
-        server_->pool().access() == router::Access::read) {
-      end("a transaction begins behind one that reads only", "0A000",
-          "send COMMIT and BEGIN as two queries: the first transaction reads where the second cannot write");
-      return;
-    }
-    if (pending_effects_.size() >= effects_max)
-      pins_ |= pin_unwatched;
-    else
-      pending_effects_.push_back(effect);
-    // The server forgets its statements when it gets there; what comes after in the pipeline must be prepared anew.
-    if (effect.kind == pg::EffectKind::deallocate_all || effect.kind == pg::EffectKind::discard_all) {
-      server_->drop_all_statements();
-      prepared_.clear();
-    }
-  }
-}
-
-void Session::apply_effects(ServerConnection& connection) {
-  for (const pg::Effect& effect : pending_effects_) apply_effect(effect, connection);
-}
-
-void Session::apply_effect(const pg::Effect& effect, ServerConnection& connection) {
-  using Kind = pg::EffectKind;
-  const auto set = [&](const std::string& name, const std::string& value) {
-    connection.parameters.set(name, value);
-    if (Parameters::accept(name, value))
-      parameters_.set(name, value);
-    else
-      parameters_.erase(name);
-    transaction_set_ = true;
-    for (auto& [key, prepared] : prepared_) prepared.verdict_catalog = nullptr;  // search_path may have changed
-  };
-  const auto reset = [&](const std::string& name) {
-    connection.parameters.erase(name);
-    const std::string* const startup = startup_parameters_.find(name);
-    if (startup != nullptr)
-      parameters_.set(name, *startup);
-    else
-      parameters_.erase(name);
-    transaction_set_ = true;
-  };
-  switch (effect.kind) {
-    case Kind::set:
-      set(effect.name, effect.value);
-      break;
-    case Kind::set_role:
-      effect.value.empty() ? reset(effect.name) : set(effect.name, effect.value);
-      break;
-    case Kind::reset:
-      reset(effect.name);
-      break;
-    case Kind::reset_all:
-      // role and session_authorization are not touched by RESET ALL, but losing them here only costs a SET.
-      connection.parameters.clear();
-      parameters_ = startup_parameters_;
-      transaction_set_ = true;
-      break;
-    case Kind::discard_all:
-      connection.parameters.clear();
-      parameters_ = startup_parameters_;
-      pins_ = 0;
-      break;
-    case Kind::set_characteristics:
-      if (effect.name == "read only")
-        set("default_transaction_read_only", "on");
-      else if (effect.name == "read write")
-        reset("default_transaction_read_only");
-      else
-        pins_ |= pin_unwatched;
-      break;
-    case Kind::savepoint:
-      if (transaction_set_) pins_ |= pin_savepoint_set;  // which SETs a ROLLBACK TO undid is not followed
-      break;
-    case Kind::set_config:
-      pins_ |= pin_set_config;
-      break;
-    case Kind::prepare:
-      pins_ |= pin_sql_prepare;
-      break;
-    case Kind::deallocate_all:
-      pins_ &= ~static_cast<std::uint32_t>(pin_sql_prepare);
-      break;
-    case Kind::listen:
-      pins_ |= pin_listen;
-      break;
-    case Kind::unlisten_all:
-      pins_ &= ~static_cast<std::uint32_t>(pin_listen);
-      break;
-    case Kind::temp_object:
-      pins_ |= pin_temp_object;
-      break;
-    case Kind::hold_cursor:
-      pins_ |= pin_hold_cursor;
-      break;
-    case Kind::advisory_lock:
-      pins_ |= pin_advisory_lock;
-      break;
-    case Kind::load:
-      pins_ |= pin_load;
-      break;
-    case Kind::unknown:
-      connection.suspect = true;
-      break;  // whoever gets it next starts clean
-    case Kind::begin:
-    case Kind::end:
-    case Kind::prepare_transaction:
-    case Kind::finish_prepared:
-    case Kind::set_local:
-    case Kind::set_transaction:
-    case Kind::discard_other:
-    case Kind::deallocate:
-    case Kind::unlisten:
-    case Kind::advisory_unlock:
-      break;
-  }
-}
-
 void Session::void_dropped(ServerConnection& connection) {
+  bound_ = nullptr;
   connection.unnamed_owner = 0;  // a Parse of it may be among them
   for (const pg::Exchange::Entry& entry : connection.exchange.take_dropped()) {
     if (entry.request == pg::Request::close) {
@@ -402,6 +290,34 @@ void Session::void_dropped(ServerConnection& connection) {
     for (const auto& [number, name] : unit_parses_)
       if (number == entry.statement) prepared_.erase(name);
   }
+}
+
+// What the server calls turnout_17 the client knows by a name of its own.
+std::string Session::with_client_names(pg::Bytes error) const {
+  constexpr std::string_view before = "prepared statement \"";
+  const std::string_view body = pg::text(error.subspan(pg::header_bytes));
+  const std::size_t at = body.find(before);
+  if (at == std::string_view::npos) return std::string(pg::text(error));
+  const std::size_t begin = at + before.size();
+  const std::size_t end = body.find('"', begin);
+  if (end == std::string_view::npos) return std::string(pg::text(error));
+  std::string_view name = body.substr(begin, end - begin);
+  const std::uint32_t number = statement_number(name);
+  if (name.starts_with('?')) {
+    name.remove_prefix(1);
+  } else if (number != 0) {
+    const auto is_it = [number](const auto& one) { return one.second.statement->number == number; };
+    const auto parsed = std::find_if(unit_parses_.begin(), unit_parses_.end(),
+                                     [number](const auto& one) { return one.first == number; });
+    const auto known = std::find_if(prepared_.begin(), prepared_.end(), is_it);
+    if (parsed != unit_parses_.end())
+      name = parsed->second;
+    else if (known != prepared_.end())
+      name = known->first;
+  }
+  std::string out;
+  pg::Writer(out).begin('E').raw(body.substr(0, begin)).raw(name).raw(body.substr(end)).end();
+  return out;
 }
 
 // ---- client bytes --------------------------------------------------------------------------------------------------
@@ -450,8 +366,8 @@ void Session::server_lost(ServerConnection& connection, const std::string& why) 
     return;
   }
   const bool was_committing =
-      std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const pg::Effect& effect) {
-        return effect.kind == pg::EffectKind::end || effect.kind == pg::EffectKind::finish_prepared;
+      std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const PendingEffect& pending) {
+        return pending.effect.kind == pg::EffectKind::end || pending.effect.kind == pg::EffectKind::finish_prepared;
       });
   if (was_committing && !unit_failed_) {
     shard_.numbers.commit_unknown.add();

@@ -58,7 +58,7 @@ bool Session::types_allow_bind(const pg::Header& header, const Prepared* prepare
     std::string name;
     if (prepared != nullptr) name = server_side_name(prepared->statement->number, server_->statement_generation());
     pg::Writer(out).begin('D').u8('S').cstring(name).end();
-    server_->exchange.sent(pg::Request::describe, pg::Owner::ours, server_->lens->describe_statement(known));
+    server_->exchange.sent(pg::Request::describe, pg::Owner::ours, 0, server_->lens->describe_statement(known));
   }
   pg::put_empty_message(out, 'H');
   awaiting_types_ = true;
@@ -75,13 +75,13 @@ void Session::forward_query(pg::Bytes message, std::string_view sql) {
   const TypeLens::Ticket ticket = types->query(sql);
   if (const auto text = types->text_for_server(sql)) {
     pg::put_query(worker().to_server.own(), *text);
-    server_->exchange.sent(pg::Request::query, pg::Owner::client, ticket);
+    server_->exchange.sent(pg::Request::query, pg::Owner::client, work_, ticket);
   } else {
     forward(message, pg::Request::query, ticket);
   }
 }
 
-void Session::take_execute(pg::Bytes message) {
+void Session::forward_execute(pg::Bytes message) {
   pg::Reader reader(message.subspan(pg::header_bytes));
   const auto portal = reader.cstring();
   TypeLens::Run run;
@@ -89,7 +89,7 @@ void Session::take_execute(pg::Bytes message) {
     run = types->execute(*portal);
     if (run.needs_description) {
       pg::Writer(worker().to_server.own()).begin('D').u8('P').cstring(*portal).end();
-      server_->exchange.sent(pg::Request::describe, pg::Owner::ours, types->describe_portal(*portal));
+      server_->exchange.sent(pg::Request::describe, pg::Owner::ours, 0, types->describe_portal(*portal));
       run = types->execute(*portal);
     }
   }

@@ -176,8 +176,9 @@ router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::
 router::Verdict Session::text_verdict(std::string_view sql) {
   const std::string* const path = parameters_.find("search_path");
   const bool trusted = !turns_off(parameters_.find("standard_conforming_strings"));
-  const router::Verdict verdict = shard_.verdicts.verdict(
-      sql, shard_.catalog, account_.shared.database, path != nullptr ? *path : account_.default_search_path, trusted);
+  const router::Verdict verdict =
+      shard_.verdicts.verdict(sql, shard_.catalog, account_.shared.database,
+                              path != nullptr ? Parameters::list_of(*path) : account_.default_search_path, trusted);
   shard_.reads.saw(shard_.verdicts.last_shape(), sql);
   return verdict;
 }
@@ -218,6 +219,7 @@ void Session::attach(ServerConnection& connection) {
     held_us_ = 0;
   }
   server_ = &connection;
+  record_ = Record::ready;
   lease_side_ = connection.pool().side();
   set_state(State::active);
   shard_.lease_began(connection.pool());
@@ -233,15 +235,19 @@ void Session::restore_state(ServerConnection& connection) {
     connection.forget_state();
   }
   if (connection.parameters != parameters_) {
-    pg::put_query(worker().to_server.own(), Parameters::difference(connection.parameters, parameters_));
-    exchange.sent(pg::Request::query, pg::Owner::ours);
+    for (const std::string& sql : {Parameters::encoding_difference(connection.parameters, parameters_),
+                                   Parameters::difference(connection.parameters, parameters_)}) {
+      if (sql.empty()) continue;
+      pg::put_query(worker().to_server.own(), sql);
+      exchange.sent(pg::Request::query, pg::Owner::ours);
+    }
     connection.parameters = parameters_;
     connection.unnamed_owner = 0;
   }
   if (must_begin_) {
     pg::put_query(worker().to_server.own(), begin_sql_);
     exchange.sent(pg::Request::query, pg::Owner::ours);
-    at_begin_ = parameters_;
+    trail_.reset();
     connection.unnamed_owner = 0;
     must_begin_ = false;
   }
@@ -264,6 +270,7 @@ bool Session::keeps_lease() const {
 }
 
 void Session::detach() {
+  if (record_ != Record::off && !detour_) stop_recording();
   ServerConnection& connection = *server_;
   server_ = nullptr;
   awaiting_types_ = false;
@@ -279,7 +286,8 @@ void Session::unit_done(ServerConnection& connection) {
     begin_detour();
     return;
   }
-  ramped_ = no_ramp_ = answered_ = false;
+  ramped_ = no_ramp_ = answered_ = was_renewed_ = false;
+  skip_trivial_ = 0;
   replay_.clear();
   if (ending_at_safe_point_ && pins_ == 0) {
     end("the proxy stops", "57P01", "terminating connection: Turnout is shutting down");
@@ -323,8 +331,9 @@ bool Session::decide_first_read(pg::Bytes rest) {
 
 // The read did not succeed where it was sent, and the client has seen nothing of it: the writer's answer counts.
 void Session::begin_detour() {
-  shard_.numbers.detours.add();
-  if (server_ != nullptr) detach();
+  if (!was_renewed_) shard_.numbers.detours.add();
+  if (server_ != nullptr && !(was_renewed_ && keeps_lease())) detach();
+  bound_ = nullptr;
   for (const auto& [number, name] : unit_parses_) prepared_.erase(name);
   for (auto& [name, prepared] : unit_closed_) prepared_.insert_or_assign(name, std::move(prepared));
   unit_parses_.clear();
@@ -336,6 +345,7 @@ void Session::begin_detour() {
   no_ramp_ = true;
   must_begin_ = client_status_ == 'T';
   input_.insert(0, replay_);
+  stop_recording();
   run_input();
 }
 
@@ -359,8 +369,9 @@ void Session::reconsider() {
 void Session::note_begin_later() {
   bool later = false;
   if (server_ != nullptr && shard_.table().hold != router::Hold::nothing) {
-    const bool runs_procedure = std::any_of(pending_effects_.begin(), pending_effects_.end(),
-                                            [](const auto& effect) { return effect.kind == pg::EffectKind::unknown; });
+    const bool runs_procedure = std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const auto& pending) {
+      return pending.effect.kind == pg::EffectKind::unknown;
+    });
     later = server_->pool().access() == router::Access::write &&
             (server_->exchange.units_owed() > 1 || (runs_procedure && !server_->exchange.is_idle()));
   }

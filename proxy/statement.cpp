@@ -1,8 +1,23 @@
 #include "proxy/statement.h"
 
 #include <algorithm>
+#include <charconv>
+
+#include "protocol/pg/sql_lexer.h"
 
 namespace turnout::proxy {
+
+namespace {
+
+// Commands without a plan of their own, of which the server finds at Parse what they give or whether they can be.
+bool is_found_at_parse(std::string_view sql) {
+  const protocol::pg::Token first = protocol::pg::SqlLexer(sql).next();
+  for (const std::string_view word : {"fetch", "execute", "show", "declare", "call", "create", "explain"})
+    if (first.is_word(word)) return true;
+  return false;
+}
+
+}  // namespace
 
 StatementPtr StatementRegistry::intern(std::string_view content) {
   const std::lock_guard lock(mutex_);
@@ -11,17 +26,21 @@ StatementPtr StatementRegistry::intern(std::string_view content) {
     sweep_at_ = std::max<std::size_t>(4096, known_.size() * 2);
   }
   if (const auto found = known_.find(content); found != known_.end())
-    if (StatementPtr alive = found->second.lock()) return alive;
+    if (StatementPtr alive = found->second.lock(); alive && !alive->is_stale.load(std::memory_order_relaxed)) return alive;
   auto made = std::make_shared<Statement>();
   made->number = next_++;
   made->content = content;
   made->watch = protocol::pg::watch_state(made->sql());
+  made->is_found_at_parse = is_found_at_parse(made->sql());
   known_.insert_or_assign(made->content, made);
   return made;
 }
 
 const StatementPtr& StatementCache::intern(std::string_view content) {
-  if (const auto found = known_.find(content); found != known_.end()) return found->second;
+  if (const auto found = known_.find(content); found != known_.end()) {
+    if (!found->second->is_stale.load(std::memory_order_relaxed)) return found->second;
+    known_.erase(found);
+  }
   if (known_.size() >= entries_max) known_.clear();
   StatementPtr statement = registry_.intern(content);
   const std::string_view key = statement->content;
@@ -32,6 +51,14 @@ std::string server_side_name(std::uint32_t number, std::uint32_t generation) {
   std::string name = std::string(server_side_prefix) + std::to_string(number);
   if (generation != 0) name += "_" + std::to_string(generation);
   return name;
+}
+
+std::uint32_t statement_number(std::string_view server_side_name) {
+  if (!server_side_name.starts_with(server_side_prefix)) return 0;
+  const char* const begin = server_side_name.data() + server_side_prefix.size();
+  std::uint32_t number = 0;
+  const auto read = std::from_chars(begin, server_side_name.data() + server_side_name.size(), number);
+  return read.ec == std::errc{} ? number : 0;
 }
 
 }  // namespace turnout::proxy

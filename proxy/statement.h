@@ -6,6 +6,7 @@
 // lately.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +24,8 @@ struct Statement {
   std::uint32_t number = 0;
   std::string content;  // Parse body after the name: query, zero, parameter types
   protocol::pg::Watch watch;
+  mutable std::atomic<bool> is_stale = false;  // a server has refused its plan: who prepares the text gets another one
+  bool is_found_at_parse = false;  // FETCH, EXECUTE, SHOW and their like: an earlier Parse says nothing of a later one
   [[nodiscard]] std::string_view sql() const { return content.c_str(); }
 };
 using StatementPtr = std::shared_ptr<const Statement>;
@@ -58,6 +61,7 @@ class StatementCache {
 
 // The name a statement has on server connections; `generation` counts the times a connection lost all of them.
 [[nodiscard]] std::string server_side_name(std::uint32_t number, std::uint32_t generation);
+[[nodiscard]] std::uint32_t statement_number(std::string_view server_side_name);  // 0: not such a name
 inline constexpr std::string_view server_side_prefix = "turnout_";
 
 }  // namespace turnout::proxy

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -29,6 +30,7 @@ class Worker {
   StatementCache statements;
   Outgoing to_server;  // one reading at a time
   Outgoing to_client;
+  std::vector<std::string> spare_buffers;  // empty, with room: sessions borrow them for a unit
 
   // The one read buffer. Valid until the next reading on this worker.
   [[nodiscard]] std::span<std::uint8_t> buffer() { return *buffer_; }

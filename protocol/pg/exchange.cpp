@@ -1,5 +1,6 @@
 #include "protocol/pg/exchange.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace turnout::protocol::pg {
@@ -12,15 +13,15 @@ void Exchange::drop(const Entry& entry) {
   if (entry.request == Request::parse || entry.request == Request::close) dropped_.push_back(entry);
 }
 
-void Exchange::sent(Request request, Owner owner, std::uint32_t statement) {
-  const Entry entry{request, owner, statement};
+void Exchange::sent(Request request, Owner owner, std::uint32_t statement, std::uint32_t ticket) {
+  const Entry entry{request, owner, statement, ticket};
   if (skipping_ && request != Request::sync) {
     drop(entry);  // the server reads and ignores it
     return;
   }
-  unsynced_ = request != Request::sync && request != Request::query && request != Request::function_call;
   // During COPY FROM STDIN the server ignores Sync: the driver sends another one after CopyDone.
   if (copy_in_ && request == Request::sync) return;
+  unsynced_ = request != Request::sync && request != Request::query && request != Request::function_call;
   if (is_empty()) {
     queue_.clear();
     head_ = 0;
@@ -30,9 +31,19 @@ void Exchange::sent(Request request, Owner owner, std::uint32_t statement) {
   if (owner != Owner::client) ++special_;
 }
 
+void Exchange::sent_copy_end() {
+  if (!copy_in_ && !is_empty()) queue_.push_back({Request::copy_end, Owner::client, 0, 0});
+  copy_in_ = false;
+}
+
+void Exchange::drop_copy_ends() {
+  while (!is_empty() && head().request == Request::copy_end) ++head_;
+}
+
 Exchange::Entry Exchange::pop() {
   const Entry entry = queue_[head_++];
   if (entry.owner != Owner::client) --special_;
+  drop_copy_ends();
   if (is_empty()) {
     queue_.clear();
     head_ = 0;
@@ -49,6 +60,13 @@ bool Exchange::next_fabricated(Entry& entry) {
   if (is_empty() || head().owner != Owner::fabricated) return false;
   entry = pop();
   return true;
+}
+
+bool Exchange::owes_preparation() const {
+  if (special_ == 0) return false;
+  return std::any_of(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(), [](const Entry& entry) {
+    return entry.owner != Owner::client && (entry.request == Request::parse || entry.request == Request::close);
+  });
 }
 
 std::size_t Exchange::units_owed() const {
@@ -88,6 +106,7 @@ void Exchange::on_error(Received& result) {
     case Request::describe:
     case Request::execute:
     case Request::close:
+    case Request::copy_end:
       // Also when it was ours (a statement prepared again): the client's next message depended on it.
       drop_to_sync();
       break;
@@ -117,11 +136,24 @@ void Exchange::on_ready(std::uint8_t first, Received& result) {
 
 void Exchange::on_copy_in() {
   copy_in_ = true;
-  if (is_empty() || head().request != Request::execute) return;
+  if (is_empty() || head().request != Request::execute) {
+    const auto end = std::find_if(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(),
+                                  [](const Entry& entry) { return entry.request == Request::copy_end; });
+    if (end == queue_.end()) return;
+    queue_.erase(end);
+    copy_in_ = false;
+    return;
+  }
   // Syncs that were already on their way are ignored by the server (55.2.6): they will not be answered.
   std::vector<Entry> kept;
+  const bool is_last_ignored = queue_.back().request == Request::sync &&
+                               std::none_of(queue_.begin() + static_cast<std::ptrdiff_t>(head_), queue_.end(),
+                                            [](const Entry& entry) { return entry.request == Request::copy_end; });
+  unsynced_ = unsynced_ || is_last_ignored || queue_.back().request == Request::copy_end;
   for (std::size_t i = head_; i < queue_.size(); ++i) {
-    if (queue_[i].request != Request::sync) {
+    if (copy_in_ && queue_[i].request == Request::copy_end) {
+      copy_in_ = false;  // what is behind the end of the data is read again
+    } else if (!copy_in_ || queue_[i].request != Request::sync) {
       kept.push_back(queue_[i]);
     } else if (queue_[i].owner != Owner::client) {
       --special_;

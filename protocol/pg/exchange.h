@@ -18,7 +18,17 @@
 
 namespace turnout::protocol::pg {
 
-enum class Request : std::uint8_t { query, parse, bind, describe, execute, close, sync, function_call };
+enum class Request : std::uint8_t {
+  query,
+  parse,
+  bind,
+  describe,
+  execute,
+  close,
+  sync,
+  function_call,
+  copy_end,  // CopyDone or CopyFail that went out before the server had answered the COPY; no reply of its own
+};
 
 // Whose request it was, hence what happens to its reply.
 enum class Owner : std::uint8_t {
@@ -32,7 +42,10 @@ class Exchange {
   struct Entry {
     Request request;
     Owner owner;
-    std::uint32_t statement;  // number of the prepared statement a parse or close is about; of others the caller's own
+    // Of a parse, bind, describe or close the number of the prepared statement it is about, 0 for the unnamed one; of
+    // others what the sender likes.
+    std::uint32_t statement;
+    std::uint32_t ticket;  // what the sender likes
   };
 
   enum class Action : std::uint8_t {
@@ -50,9 +63,9 @@ class Exchange {
     bool is_asynchronous = false;  // notice, parameter status, notification: belongs to no request
   };
 
-  void sent(Request request, Owner owner = Owner::client, std::uint32_t statement = 0);
+  void sent(Request request, Owner owner = Owner::client, std::uint32_t statement = 0, std::uint32_t ticket = 0);
   void fabricate(Request request, std::uint32_t statement) { sent(request, Owner::fabricated, statement); }
-  void sent_copy_end() { copy_in_ = false; }  // the client's CopyDone or CopyFail went out
+  void sent_copy_end();  // the client's CopyDone or CopyFail went out
 
   // `first` is the first byte of the body (ReadyForQuery's status), 0 for an empty body.
   [[nodiscard]] Received received(char type, std::uint8_t first);
@@ -66,7 +79,8 @@ class Exchange {
 
   [[nodiscard]] bool is_idle() const { return head_ == queue_.size() && !skipping_; }  // nothing owed
   [[nodiscard]] bool is_simple_only() const { return special_ == 0; }  // no entry needs swallowing or fabricating
-  [[nodiscard]] std::size_t units_owed() const;                        // ReadyForQuery messages that are still to come
+  [[nodiscard]] bool owes_preparation() const;   // a parse or close that is not the client's own may yet be dropped
+  [[nodiscard]] std::size_t units_owed() const;  // ReadyForQuery messages that are still to come
   // What the server works on was sent by Turnout itself.
   [[nodiscard]] bool is_ours_now() const { return head_ != queue_.size() && queue_[head_].owner == Owner::ours; }
   [[nodiscard]] std::size_t owed() const { return queue_.size() - head_; }
@@ -85,6 +99,7 @@ class Exchange {
   [[nodiscard]] bool is_empty() const { return head_ == queue_.size(); }
   [[nodiscard]] const Entry& head() const { return queue_[head_]; }
   Entry pop();
+  void drop_copy_ends();
   void drop_to_sync();
   void drop(const Entry& entry);
   void on_error(Received& result);

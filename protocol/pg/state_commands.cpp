@@ -396,8 +396,7 @@ void add_command_effects(Command command, std::span<const Token> tokens, std::ve
       effects.push_back({EffectKind::unknown, "call", ""});
       return;
     case Command::do_block:
-      effects.push_back({EffectKind::unknown, "do", ""});
-      return;
+      return;  // state_calls.h
   }
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "protocol/pg/sql_lexer.h"
+#include "protocol/pg/state_calls.h"
 #include "protocol/pg/state_commands.h"
 
 namespace turnout::protocol::pg {
@@ -74,7 +75,7 @@ class Watcher {
 
  private:
   void on_token(const Token& token) {
-    if (is_at_start_) begin_statement();
+    if (is_at_start_) begin_statement(token);
     if (is_before_first_word_ && !token.is_symbol('(')) {
       is_before_first_word_ = false;
       if (token.kind == TokenKind::word) {
@@ -83,12 +84,17 @@ class Watcher {
       }
     }
     if (command_ != Command::none) tokens_.push_back(token);
+    end_ = token.text.data() + token.text.size();
     if (token.kind == TokenKind::symbol) count_parenthesis(token.text.front());
     if (token.kind == TokenKind::unicode_quoted) add_unknown("identifier with unicode escapes");
     if (token.kind == TokenKind::word) on_word(token);
     if (can_be_special_name(token)) {
       std::string name = token.name();
-      if (const auto kind = effect_of_name(name)) watch_.effects.push_back({*kind, std::move(name), ""});
+      const auto kind = effect_of_name(name);
+      if (kind == EffectKind::set_config)
+        has_set_config_ = true;
+      else if (kind)
+        watch_.effects.push_back({*kind, std::move(name), ""});
     }
     before_previous_ = previous_;
     previous_ = token;
@@ -122,7 +128,9 @@ class Watcher {
     if (c == ')' && paren_depth_ > 0) --paren_depth_;
   }
 
-  void begin_statement() {
+  void begin_statement(const Token& first) {
+    begin_ = first.text.data();
+    first_effect_ = watch_.effects.size();
     is_at_start_ = false;
     is_before_first_word_ = true;
     ++watch_.statements;
@@ -130,7 +138,15 @@ class Watcher {
 
   void end_statement() {
     if (is_at_start_) return;
-    add_command_effects(command_, tokens_, watch_.effects);
+    const std::string_view text(begin_, static_cast<std::size_t>(end_ - begin_));
+    if (has_set_config_) add_set_config_effects(text, watch_.effects);
+    if (command_ == Command::do_block)
+      add_block_effects(text, watch_.effects);
+    else
+      add_command_effects(command_, tokens_, watch_.effects);
+    for (std::size_t i = first_effect_; i < watch_.effects.size(); ++i)
+      watch_.effects[i].statement = watch_.statements - 1;
+    has_set_config_ = false;
     command_ = Command::none;
     tokens_.clear();
     is_at_start_ = true;
@@ -145,6 +161,10 @@ class Watcher {
   Watch watch_;
   std::vector<Token> tokens_;  // of the present statement, if it is a command of the list
   Command command_ = Command::none;
+  const char* begin_ = nullptr;  // of the present statement
+  const char* end_ = nullptr;
+  std::size_t first_effect_ = 0;
+  bool has_set_config_ = false;
   bool is_at_start_ = true;
   bool is_before_first_word_ = true;
   bool is_create_ = false;
@@ -308,6 +328,8 @@ std::string_view name_of(EffectKind kind) {
       return "discard_all";
     case EffectKind::discard_other:
       return "discard_other";
+    case EffectKind::set_string:
+      return "set_string";
     case EffectKind::prepare:
       return "prepare";
     case EffectKind::deallocate:

@@ -22,14 +22,15 @@ enum class EffectKind : std::uint8_t {
   prepare_transaction, // PREPARE TRANSACTION
   finish_prepared,   // COMMIT PREPARED, ROLLBACK PREPARED
   set,               // SET [SESSION] name = value, name lower case, value: the text after = or TO, trimmed, as written
-  set_local,         // SET LOCAL
+  set_local,         // SET LOCAL; set_config(…, true), name: "" where it is not known
   reset,             // RESET name; SET name TO DEFAULT
   reset_all,         // RESET ALL
   set_transaction,   // SET TRANSACTION; name: "read only" | "read write" | ""
   set_characteristics, // SET SESSION CHARACTERISTICS AS TRANSACTION; name as above (its other modes: set)
   set_role,          // SET ROLE x, SET SESSION AUTHORIZATION x, RESET ROLE, RESET SESSION AUTHORIZATION: name role or
                      // session_authorization, value as written ("" = reset)
-  set_config,        // a call of set_config() anywhere
+  set_config,        // a call of set_config() of which more is not proven, or a DO block that may do the like
+  set_string,        // set_config(name, value, false), proven; value: the string itself, not SQL
   discard_all, discard_other,
   prepare, deallocate, deallocate_all,  // SQL level PREPARE / DEALLOCATE (name)
   listen, unlisten, unlisten_all,       // name
@@ -46,6 +47,7 @@ struct Effect {
   EffectKind kind;
   std::string name;
   std::string value;
+  std::uint32_t statement = 0;  // which of the text, from 0
 };
 
 struct Watch {

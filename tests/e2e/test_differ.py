@@ -1,12 +1,36 @@
-"""The differ itself: its corpus covers the protocol, leaves no trace, and it finds what differs."""
+"""Every script of the corpus gives the same messages directly and through Turnout, on both servers, in both pool modes."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import differ
 from harness.pair import DATABASE, Pair
+from harness.turnout import Turnout
 
+POOL = 3
 SCRIPTS = sorted(differ.CORPUS.glob("*.*"))
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+@pytest.mark.parametrize("side", ["blue", "green"])
+def test_no_message_differs(other_turnout: Any, pair: Pair, side: str, mode: str) -> None:
+    server = pair.sides[side]
+    swapped = {} if side == "blue" else {"blue": f"127.0.0.1:{pair.green.port}", "green": f"127.0.0.1:{pair.blue.port}"}
+    turnout: Turnout = other_turnout({"pool": {"mode": mode, "size": POOL}, **swapped})
+    parameters = {"user": "postgres", "database": DATABASE}
+    found: list[str] = []
+    for path in SCRIPTS:
+        for script in differ.read_script(path):
+            if server.major < script.major:
+                continue
+            crowd = differ.Crowd(("127.0.0.1", turnout.port), parameters, POOL) if mode == "transaction" else None
+            found += differ.compare(script, ("127.0.0.1", server.port), ("127.0.0.1", turnout.port), parameters, crowd)
+            if crowd is not None:
+                crowd.close()
+    assert not found, "\n".join(found)
 
 
 def test_the_corpus_covers_every_message(pair: Pair) -> None:
@@ -40,15 +64,3 @@ def test_the_differ_finds_a_difference(pair: Pair, tmp_path: Path) -> None:
     other = differ.read_script(tmp_path / "version.sql").__next__()
     other.steps[1].data = differ.message(b"Q", differ.cstring("SELECT 2"))
     assert differ.differences(other, differ.play(scripts[0], blue, parameters), differ.play(other, blue, parameters))
-
-
-def test_a_script_gives_the_same_twice(pair: Pair) -> None:
-    """On one server, on 15 and on 18: a script cleans up behind itself, and nothing of it depends on the time."""
-    for server in pair.sides.values():
-        address = ("127.0.0.1", server.port)
-        found: list[str] = []
-        for path in SCRIPTS:
-            for script in differ.read_script(path):
-                if server.major >= script.major:
-                    found += differ.compare(script, address, address, {"user": "postgres", "database": DATABASE})
-        assert not found, "\n".join(found)

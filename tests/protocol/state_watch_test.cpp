@@ -33,6 +33,58 @@ void check(std::initializer_list<Row> rows) {
   }
 }
 
+TEST(StateWatch, set_config_that_is_proven) {
+  check({
+      {"SELECT pg_catalog.set_config('search_path', '', false)", "set_string(search_path)"},
+      {"SELECT set_config('A.b', 'it''s', false) AS x;", "set_string(a.b|it's)"},
+      {"SELECT set_config('a', $q$b$q$, 'f'), set_config('c', 'd', 'true')", "set_string(a|b) set_local(c)"},
+      {"SELECT pg_catalog.SET_CONFIG ('a', 'b', true)", "set_local(a)"},
+      {"SELECT \"set_config\"('a', 'b'::text, FALSE)", "set_string(a|b)"},
+      {"select set_config('role', $1, true), set_config('a', $2, true)", "set_local(role) set_local(a)"},
+      {"WITH x AS (SELECT set_config('a', f(g, h), true)) SELECT * FROM x", "set_local"},
+      {"SELECT set_config('a', NULL, false)", "reset(a)"},
+  });
+}
+
+TEST(StateWatch, set_config_that_is_not_proven) {
+  check({
+      {"SELECT set_config('a', $1, false)", "set_config(set_config)"},
+      {"SELECT set_config($1, 'b', false)", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b', $1)", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b', false) WHERE false", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b', false) FROM t", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b' || 'c', false)", "set_config(set_config)"},
+      {"SELECT set_config('a', E'b', false)", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b\\c', false)", "set_config(set_config)"},
+      {"SELECT 1, set_config('a', 'b', false)", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b', false), set_config('a', 'b', true) LIMIT 0", "set_config(set_config)"},
+      {"SELECT set_config('transaction_read_only', 'on', false)", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b')", "set_config(set_config)"},
+      {"SELECT set_config", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b', false", "set_config(set_config)"},
+  });
+}
+
+TEST(StateWatch, blocks) {
+  check({
+      {"DO $$ BEGIN UPDATE t SET a = 1; END $$", "unknown(do)"},
+      {"DO 'BEGIN PERFORM f(); END'", "unknown(do)"},
+      {"DO $$ BEGIN SET work_mem = 1; END $$", "unknown(do) set_config(do)"},
+      {"DO $$ BEGIN PERFORM set_config('a', 'b', false); END $$", "unknown(do) set_config(do)"},
+      {"DO LANGUAGE plpgsql $x$ BEGIN EXECUTE 'SET a = 1'; END $x$", "unknown(do) set_config(do)"},
+      {"DO $$ BEGIN CREATE TEMP TABLE t (n int); END $$", "unknown(do) temp_object(do)"},
+      {"DO $$ BEGIN IF x THEN SET a = 1; END IF; END $$", "unknown(do) set_config(do)"},
+      {"DO E'BEGIN END'", "unknown(do) set_config(do)"},
+  });
+}
+
+TEST(StateWatch, effects_know_their_statement) {
+  const Watch watch = watch_state("SELECT 1; SET a = 1; BEGIN; SELECT set_config('b', 'c', false); COMMIT");
+  std::string statements;
+  for (const Effect& effect : watch.effects) statements += std::to_string(effect.statement) + ' ';
+  EXPECT_EQ(statements, "1 2 3 4 ");
+}
+
 TEST(StateWatch, transactions) {
   check({
       {"BEGIN", "begin(|BEGIN)"},
@@ -184,9 +236,7 @@ TEST(StateWatch, session_objects) {
 
 TEST(StateWatch, functions) {
   check({
-      {"SELECT set_config('a', 'b', false)", "set_config(set_config)"},
-      {"SELECT pg_catalog.SET_CONFIG ('a', 'b', true)", "set_config(set_config)"},
-      {"SELECT \"set_config\"('a', 'b', true)", "set_config(set_config)"},
+      {"SELECT set_config('a', 'b', f())", "set_config(set_config)"},
       {"SELECT \"SET_CONFIG\"('a', 'b', true)", ""},
       {"SELECT 'set_config'", ""},
       {"SELECT pg_advisory_lock(1)", "advisory_lock(pg_advisory_lock)"},
