@@ -110,17 +110,8 @@ def _known(reason: str, modes: str, scenarios: str, *drivers: str) -> None:
     KNOWN_DIFFERENT.update({(driver, scenario, mode): reason for driver in drivers for scenario in scenarios.split() for mode in modes.split()})
 
 
-_known("RESET, RESET ALL and DISCARD ALL of a pinned session go to the server's default, not to what the client asked for at its start",
-       "session", "resets", "psql-15", "psql-libpq-18", "psycopg2", "psycopg3", "psycopg3-libpq-18", "asyncpg", "node-pg")
-_known("client_encoding is reported as the client wrote it ('utf-8'), not by its proper name (UTF8)", BOTH, "parameters", "asyncpg")
-_known("a search_path of the start-up packet comes back with other blanks between its names", BOTH, "parameters", "django", "pgx", "pgjdbc")
-_DEALLOCATE = "SQL-level DEALLOCATE of a statement that was prepared in the protocol fails: the server knows it by another name"
-_known(_DEALLOCATE, BOTH, "prepared_by_hand", "psycopg3", "psycopg3-libpq-18")
-_known(_DEALLOCATE, BOTH, "prepared", "pgx", "ruby-pg", "libpqxx")
-_known(_DEALLOCATE, BOTH, "modes", "pgx")
-_known(_DEALLOCATE, BOTH, "transactions errors", "php-pdo")
-_known(_DEALLOCATE + "; here it stands between others in one text", BOTH,
-       "transactions prepared errors batch parallel session_state large_objects settings", "psqlodbc")
+_known("SQL-level DEALLOCATE of a statement that was prepared in the protocol, between other statements of one text: the server knows it by "
+       "another name", BOTH, "transactions prepared errors batch parallel session_state large_objects settings", "psqlodbc")
 
 
 def environment(port: int) -> dict[str, str]:
