@@ -8,7 +8,7 @@
 
 namespace turnout::conf {
 
-inline constexpr std::array<std::string_view, 42> check_names = {
+inline constexpr std::array<std::string_view, 43> check_names = {
     "replication.active",
     "replication.lag",
     "replication.errors",
@@ -45,6 +45,7 @@ inline constexpr std::array<std::string_view, 42> check_names = {
     "subscription.owner",
     "long_transactions",
     "running_ddl",
+    "prepared_statements",
     "prepared_transactions",
     "bypassing_clients",
     "superuser_sessions",

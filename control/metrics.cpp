@@ -95,6 +95,8 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
   Family errors("turnout_client_errors_total", "Errors that Turnout itself made for clients", counter);
   Family protocol("turnout_protocol_errors_total", "Sessions ended for malformed bytes", counter);
   Family unknown("turnout_commit_unknown_total", "COMMITs whose outcome could not be told", counter);
+  Family pinned("turnout_pinned_clients", "Clients that keep their server connection, by reason", gauge);
+  Family pins("turnout_pins_total", "Times a client began to keep its server connection, by reason", counter);
   Family held("turnout_held_sessions", "Sessions whose work waits in a hold", gauge);
   Family held_bytes("turnout_held_bytes", "Bytes that wait in a hold", gauge);
   Family version("turnout_routing_version", "Routing table that every worker has reached", gauge);
@@ -128,6 +130,10 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
     errors.add({{"deployment", name}}, counters.client_errors);
     protocol.add({{"deployment", name}}, counters.protocol_errors);
     unknown.add({{"deployment", name}}, counters.commit_unknown);
+    for (std::size_t i = 0; i < proxy::pin_count; ++i) {
+      pinned.add({{"deployment", name}, {"reason", proxy::pin_names[i]}}, counters.pinned_now[i]);
+      pins.add({{"deployment", name}, {"reason", proxy::pin_names[i]}}, counters.pinned[i]);
+    }
     held.add({{"deployment", name}}, levels.held_sessions);
     held_bytes.add({{"deployment", name}}, levels.held_bytes);
     version.add({{"deployment", name}}, levels.version);
@@ -135,7 +141,7 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
     durations.metric.push_back(histogram(name, counters.query_us_buckets, bounds_us, counters.query_s_sum));
   }
   for (auto* family : {&clients, &servers, &transactions, &queries, &reads, &from_clients, &to_clients, &detours,
-                       &logins, &errors, &protocol, &unknown, &held, &held_bytes, &version}) {
+                       &logins, &errors, &protocol, &unknown, &pinned, &pins, &held, &held_bytes, &version}) {
     all.push_back(std::move(family->family));
   }
   all.push_back(std::move(waits));

@@ -10,8 +10,8 @@ namespace turnout::control {
 
 namespace {
 
-// A query whose client is gone is ended by the server within this time (PostgreSQL 14+); and none of ours waits long for
-// a lock: behind us everybody else would queue.
+// A query whose client is gone is ended by the server within this time (PostgreSQL 14+); and none of ours waits long
+// for a lock: behind us everybody else would queue.
 constexpr const char* session_options = "-c client_connection_check_interval=250 -c lock_timeout=2s";
 
 // The socket file "/run/postgresql/.s.PGSQL.5432" as libpq wants it: directory and port.
@@ -185,6 +185,15 @@ PgOutcome<PgRows> PgClient::query(const std::string& sql, const std::vector<std:
   for (const auto& parameter : parameters) values.push_back(parameter.c_str());
   const int sent = PQsendQueryParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
                                      values.data(), nullptr, nullptr, 0);
+  return finish_query(sent == 1, ms_max);
+}
+
+PgOutcome<PgRows> PgClient::parse(const std::string& sql, const std::vector<std::uint32_t>& types,
+                                  std::uint32_t ms_max) {
+  if (!is_usable()) return drop("connection is closed");
+  const std::vector<Oid> oids(types.begin(), types.end());
+  const int sent = PQsendPrepare(connection_.get(), "", sql.c_str(), static_cast<int>(oids.size()),
+                                 oids.empty() ? nullptr : oids.data());
   return finish_query(sent == 1, ms_max);
 }
 

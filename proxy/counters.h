@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "proxy/pins.h"
 #include "router/routing_table.h"
 
 namespace turnout::proxy {
@@ -52,6 +53,7 @@ struct alignas(64) WorkerNumbers {
   Number green_failures;  // reads that failed on green and not, or otherwise, on the writer
   Number detours, logins, login_failures, client_errors, commit_unknown, protocol_errors;
   Number clients, waiting;
+  std::array<Number, pin_count> pinned_now, pinned;  // by reason: now, and ever
   Histogram wait, query;
   // Reached table version: stored last with release, so that whoever reads it sees levels at least as new.
   std::atomic<std::uint64_t> version{0};

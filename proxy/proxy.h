@@ -10,9 +10,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "conf/config.h"
+#include "proxy/pins.h"
 #include "router/analysis.h"
 #include "router/classify.h"
 #include "router/routing_table.h"
@@ -76,6 +78,7 @@ struct Counters {
   std::uint64_t detours = 0;               // ramped reads run again on the writer
   std::uint64_t logins = 0, login_failures = 0, client_errors = 0, commit_unknown = 0, protocol_errors = 0;
   std::uint64_t clients = 0, clients_waiting = 0, clients_held = 0;
+  std::array<std::uint64_t, pin_count> pinned_now{}, pinned{};   // by reason (proxy/pins.h): clients now, and ever
   std::vector<std::uint64_t> wait_us_buckets, query_us_buckets;  // bounds in histogram_bounds_us()
   double wait_s_sum = 0, query_s_sum = 0;
 };
@@ -122,6 +125,19 @@ class Proxy {
   [[nodiscard]] std::vector<std::uint32_t> write_pids(DeploymentIndex, router::Side) const;
   // Those of them that are out of use until the hold is over: nothing is owed on them and nothing will be sent.
   [[nodiscard]] std::vector<std::uint32_t> sealed_pids(DeploymentIndex index, router::Side side) const;
+  // Those that only listen, for sessions that ran LISTEN: nothing but NOTIFY is ever run on them.
+  [[nodiscard]] std::vector<std::uint32_t> listening_pids(DeploymentIndex, router::Side) const;
+  // What living sessions have prepared by name, each text once: those that see the names that everybody sees.
+  struct PreparedText {
+    std::string database, user;
+    std::string content;  // query, zero, parameter types, as in Parse
+    std::uint64_t client = 0;
+    friend bool operator<(const PreparedText& a, const PreparedText& b) {
+      return std::tie(a.database, a.user, a.content) < std::tie(b.database, b.user, b.content);
+    }
+  };
+  static constexpr std::size_t prepared_texts_max = 2'000;  // of one worker
+  [[nodiscard]] std::vector<PreparedText> prepared_texts(DeploymentIndex) const;
   // Every (database, user) that has logged in since start, or that the users file names with a pool now.
   struct Account {
     std::string database, user;

@@ -21,7 +21,8 @@ constexpr std::string_view proof_sql = "SHOW transaction_read_only";
 
 }  // namespace
 
-ServerConnection::ServerConnection(Pool& pool, std::uint64_t id) : pool_(&pool), id_(id) {}
+ServerConnection::ServerConnection(Pool& pool, std::uint64_t id, LineKeeper* keeper)
+    : pool_(&pool), keeper_(keeper), id_(id) {}
 
 ServerConnection::~ServerConnection() = default;
 
@@ -165,6 +166,11 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   login_.reset();
   state_ = State::idle;
   idle_since_ms_ = worker().loop.now_ms();
+  if (keeper_ != nullptr) {
+    state_ = State::listening;
+    keeper_->line_opened(*this);
+    return;
+  }
   pool_->logged_in(*this);
 }
 
@@ -304,6 +310,7 @@ void ServerConnection::on_events(std::uint32_t events) {
     case State::logging_in:
     case State::proving:
     case State::cleaning:
+    case State::listening:
     case State::idle:
     case State::leased:
       break;
@@ -345,6 +352,7 @@ void ServerConnection::on_readable() {
   } while (!reading_paused_ && transport_.has_pending());
   // Last: the lease may end here, and the connection may already be on its way to another worker's thread.
   if (session != nullptr) session->after_server_bytes();
+  if (keeper_ != nullptr) keeper_->line_read();
 }
 
 std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
@@ -370,6 +378,10 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
       const auto name = reader.cstring();
       const auto value = reader.cstring();
       if (name && value) parameter_reported(*name, *value);
+    } else if (header.type == 'A' && keeper_ != nullptr) {
+      keeper_->line_notified(*this, body);
+    } else if (received.ready && state_ == State::listening) {
+      keeper_->line_answered(*this);
     } else if (header.type == 'D' && state_ == State::proving) {
       proof_says_writable_ = pg::text(body).ends_with("off");
     } else if (received.ready && state_ == State::proving) {
@@ -386,13 +398,17 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
 
 void ServerConnection::fail(std::string sqlstate, std::string message, std::string raw_error) {
   if (state_ == State::closed) return;
-  pool_->login_failed(*this, {std::move(sqlstate), std::move(message), std::move(raw_error)});
+  const LoginFailure failure{std::move(sqlstate), std::move(message), std::move(raw_error)};
+  if (keeper_ != nullptr)
+    keeper_->line_failed(*this, failure);
+  else
+    pool_->login_failed(*this, failure);
 }
 
 void ServerConnection::lost(const std::string& why, std::string raw_error) {
   if (state_ == State::closed) return;
   if (state_ == State::logging_in || state_ == State::connecting || state_ == State::handshaking ||
-      state_ == State::asking_tls) {
+      state_ == State::asking_tls || keeper_ != nullptr) {
     fail("08006", why, std::move(raw_error));
     return;
   }
@@ -405,7 +421,8 @@ void ServerConnection::lost(const std::string& why, std::string raw_error) {
 void ServerConnection::close() {
   if (state_ == State::closed) return;
   // A server that is told goodbye frees its slot at once instead of at its next write.
-  if (state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning) {
+  if (state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning ||
+      state_ == State::listening) {
     std::string goodbye;
     pg::put_empty_message(goodbye, 'X');
     if (output_.empty()) [[maybe_unused]]

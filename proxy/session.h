@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -24,6 +25,7 @@
 #include "protocol/pg/exchange.h"
 #include "proxy/event_loop.h"
 #include "proxy/parameters.h"
+#include "proxy/pins.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "proxy/shard.h"
@@ -32,6 +34,10 @@
 #include "router/route.h"
 
 namespace turnout::proxy {
+
+struct Subscription;
+enum class OwnQuery : std::uint32_t;
+using NotificationPtr = std::shared_ptr<const std::string>;
 
 // What a login hands over.
 struct SessionStart {
@@ -61,6 +67,7 @@ class Session final : public Handler {
   [[nodiscard]] std::uint16_t hash() const { return hash_; }
   [[nodiscard]] Account& account() const { return account_; }
   [[nodiscard]] ClientInfo info() const;
+  void add_prepared_texts(std::set<Proxy::PreparedText>& texts) const;
   [[nodiscard]] std::uint32_t take_reads() { return std::exchange(reads_lately_, 0); }
 
   // ---- from the pool
@@ -74,6 +81,14 @@ class Session final : public Handler {
   void server_took_everything();
   void server_lost(ServerConnection& connection, const std::string& why);
 
+  // ---- from the hub of its channels: session_listen.cpp
+  void channels_ready(std::uint32_t ticket);
+  void channels_refused(std::uint32_t ticket);
+  void notified(const NotificationPtr& message);
+  void deliver_notifications();
+  void listener_lost();
+  void echoed(std::uint32_t echo);
+
   // ---- from the shard
   void table_changed();  // ends a lease that the new table does not want, where that can be done unseen
   void reconsider();     // held or waiting: decide again
@@ -83,18 +98,6 @@ class Session final : public Handler {
   void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
 
  private:
-  // Why a session stays with its server connection after a transaction.
-  enum Pin : std::uint32_t {
-    pin_temp_object = 1,
-    pin_hold_cursor = 2,
-    pin_listen = 4,
-    pin_advisory_lock = 8,
-    pin_sql_prepare = 16,
-    pin_set_config = 32,
-    pin_load = 64,
-    pin_unwatched = 128,
-    pin_savepoint_set = 256,
-  };
   struct Prepared {
     StatementPtr statement;
     router::Verdict verdict = router::Verdict::write;
@@ -126,6 +129,7 @@ class Session final : public Handler {
   // that prepares synchronously never waits for connections which its own other sessions hold. 0: not such a segment.
   std::size_t take_prepare_segment(protocol::pg::Bytes rest);
   void protocol_violation(const std::string& what);
+  [[nodiscard]] bool has_own_names() const;
   void pause_client(bool paused);
 
   // units of work and leases: session_unit.cpp
@@ -141,6 +145,7 @@ class Session final : public Handler {
   // the transaction is on its way to the writer.
   bool decide_first_read(protocol::pg::Bytes rest);
   void attach(ServerConnection& connection);
+  void tell_side();
   void restore_state(ServerConnection& connection);
   void detach();
   void start_hold(std::size_t bytes);
@@ -156,7 +161,7 @@ class Session final : public Handler {
   [[nodiscard]] Worker& worker() const { return shard_.worker; }
 
   // server → client: session_server.cpp
-  void on_ready(ServerConnection& connection, bool ours);
+  void on_ready(ServerConnection& connection, const protocol::pg::Exchange::Entry& entry);
   void on_command_tag(protocol::pg::Bytes body);
   void apply_effects(ServerConnection& connection);
   void apply_effect(const protocol::pg::Effect& effect, ServerConnection& connection);
@@ -171,11 +176,48 @@ class Session final : public Handler {
   void measure_end();
   void listen_to(std::uint32_t events);
 
+  // LISTEN: session_listen.cpp
+  [[nodiscard]] Subscription& subscription();
+  [[nodiscard]] bool is_at_safe_point() const;
+  void send_own(OwnQuery query, std::string_view sql);
+  void continue_take_over();
+  void ask_channels();
+  void send_mark();
+  void send_unlisten();
+  void settle_mark();
+  void unpin_listen();
+  void order_channels();
+  void own_row(OwnQuery query, protocol::pg::Bytes body);
+  void own_failed(OwnQuery query);
+  void own_answered(OwnQuery query);
+  bool listen_at_safe_point();
+  void note_listen_effect(const protocol::pg::Effect& effect);
+  void settle_unlistened(bool committed);
+  template <typename IsOver>
+  void drop_queued(IsOver is_over);
+  void take_notification(ServerConnection& connection, protocol::pg::Bytes body, std::string& out);
+  void end_deaf();
+  [[nodiscard]] bool must_hold_ready(const ServerConnection& connection, protocol::pg::Bytes body) const;
+  [[nodiscard]] bool is_ready_held() const;
+  bool wait_for_echo();
+  void release_ready();
+  void forget_channels();
+  void announce_owner(ServerConnection& connection);
+
+  // pins and their end: session_pins.cpp
+  void pin(Pin reason, bool for_sure);
+  void note_ending_tag(std::string_view tag);
+  void ask_pins();
+  void pins_answered(std::string_view row);
+  [[nodiscard]] std::uint32_t visible_pins() const;
+  void publish_pins(std::uint32_t now);
+
   Shard& shard_;
   Account& account_;
   Transport transport_;
   ServerConnection* server_ = nullptr;
   router::Side lease_side_ = router::Side::blue;  // of the present or latest lease
+  router::Side told_side_;                        // whose own ParameterStatus values the client has
   const std::uint32_t number_;
   const std::uint32_t secret_;
   const std::uint16_t hash_;
@@ -200,6 +242,8 @@ class Session final : public Handler {
   bool transaction_set_ = false;  // SET seen in the running transaction
   bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
   std::uint32_t pins_ = 0;
+  std::uint32_t recheck_ = 0;         // of these it is to be asked whether they still stand
+  std::uint32_t published_pins_ = 0;  // as the worker's numbers have them
   std::uint32_t events_ = 0;
   std::uint64_t body_left_ = 0;  // of a client message that is being streamed
   std::uint64_t unit_left_ = 0;  // bytes of a ramped unit not sent yet: nothing behind it may follow it to green
@@ -223,6 +267,7 @@ class Session final : public Handler {
   std::vector<std::pair<std::uint32_t, std::string>> unit_parses_;  // names made since the last ReadyForQuery
   std::vector<std::pair<std::string, Prepared>> unit_closed_;       // statements closed since then
   std::vector<protocol::pg::Effect> pending_effects_;
+  std::unique_ptr<Subscription> subscription_;  // of one that listens
   std::string address_;
   std::uint64_t connected_us_ = 0;
 };

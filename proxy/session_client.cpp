@@ -90,7 +90,7 @@ void Session::run_input() {
 // until the one before it is answered.
 bool Session::must_wait_at_boundary() const {
   if (server_ == nullptr) return false;
-  if (ramped_ && unit_left_ == 0) return true;
+  if ((ramped_ && unit_left_ == 0) || is_ready_held()) return true;
   const pg::Exchange& exchange = server_->exchange;
   // What follows a COMMIT on a read connection may be a write.
   const bool one_at_a_time =
@@ -173,9 +173,7 @@ std::optional<std::size_t> Session::take_without_server(const pg::Header& header
 
 std::size_t Session::take_prepare_segment(pg::Bytes rest) {
   if (rest[0] != 'P' && rest[0] != 'C') return 0;
-  const bool has_own_names = parameters_.find("search_path") != nullptr || parameters_.find("role") != nullptr ||
-                             parameters_.find("session_authorization") != nullptr;
-  if (has_own_names || prepared_.size() >= prepared_max) return 0;
+  if (has_own_names() || prepared_.size() >= prepared_max) return 0;
   std::string reply;
   std::vector<std::pair<std::string_view, StatementPtr>> made;
   std::vector<std::string_view> closed;
@@ -214,6 +212,21 @@ std::size_t Session::take_prepare_segment(pg::Bytes rest) {
   pg::put_ready_for_query(reply, client_status_);
   send_to_client(reply);
   return at;
+}
+
+void Session::add_prepared_texts(std::set<Proxy::PreparedText>& texts) const {
+  if (has_own_names()) return;
+  for (const auto& [name, prepared] : prepared_) {
+    if (texts.size() >= Proxy::prepared_texts_max) return;
+    if (prepared.statement)
+      texts.insert({account_.shared.database, account_.shared.user, prepared.statement->content, number_});
+  }
+}
+
+// Its names may mean something else than everybody's.
+bool Session::has_own_names() const {
+  return parameters_.find("search_path") != nullptr || parameters_.find("role") != nullptr ||
+         parameters_.find("session_authorization") != nullptr;
 }
 
 Session::Take Session::take_message(const pg::Header& header, pg::Bytes message) {

@@ -4,6 +4,7 @@
 #include "proxy/cancel_key.h"
 #include "proxy/canceller.h"
 #include "proxy/session.h"
+#include "proxy/subscription.h"
 #include "proxy/worker.h"
 #include "router/ramp.h"
 
@@ -16,6 +17,11 @@ namespace {
 // Messages up to this size are looked at whole; longer ones are streamed on, judged by their first bytes.
 constexpr std::size_t whole_bytes_max = 32 * 1024;
 
+// A question of our own that may fail.
+bool is_own_query(const pg::Exchange::Entry& entry) {
+  return entry.owner == pg::Owner::ours && entry.request == pg::Request::query && entry.statement != 0;
+}
+
 // Part of an answer that says nothing yet about whether it will be one.
 bool is_preamble(char type) {
   return type == '1' || type == '2' || type == '3' || type == 't' || type == 'T' || type == 'n';
@@ -27,6 +33,7 @@ Session::Session(Shard& shard, Account& account, SessionStart start)
     : shard_(shard),
       account_(account),
       transport_(std::move(start.transport)),
+      told_side_(shard.table().writer),
       number_(start.number),
       secret_(start.secret),
       hash_(router::hash16(start.number, shard.deployment.seed)),
@@ -114,6 +121,11 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       if (name && value) connection.parameter_reported(*name, *value);
     } else if (header.type == 'C' && forwards) {
       on_command_tag(body);
+    } else if (header.type == 'A') {
+      if (!detour_) take_notification(connection, body, out.own());
+      forwards = false;
+    } else if (received.is_error && is_own_query(received.entry)) {
+      own_failed(static_cast<OwnQuery>(received.entry.statement));
     } else if (received.is_error) {
       unit_failed_ = true;
       if (exchange.has_dropped()) void_dropped(connection);
@@ -128,8 +140,14 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
         out.clear();
         held_reply_.clear();
       }
+    } else if (header.type == 'D' && is_own_query(received.entry)) {
+      own_row(static_cast<OwnQuery>(received.entry.statement), body);
     }
     if (detour_) forwards = false;
+    if (received.ready && forwards && subscription_ && must_hold_ready(connection, body)) {
+      subscription_->holds_ready = true;
+      forwards = false;
+    }
     if (forwards) {
       const bool is_begin = header.type == 'C' && read_begins_ && pg::text(body).starts_with("BEGIN");
       if (!is_preamble(header.type) && !is_begin && !received.is_asynchronous) answered_ = true;
@@ -138,7 +156,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
     connection.forward_body = forwards;
     connection.body_left = header.total() - available;
     at += available;
-    if (received.ready) on_ready(connection, received.entry.owner == pg::Owner::ours);
+    if (received.ready) on_ready(connection, received.entry);
   }
   pg::Exchange::Entry entry{};
   while (!exchange.is_simple_only() && exchange.next_fabricated(entry))
@@ -183,8 +201,11 @@ void Session::after_server_bytes() {
   if (!input_.empty() && exchange.is_idle()) run_input();  // it waited at a boundary
 }
 
-void Session::on_ready(ServerConnection& connection, bool ours) {
-  if (ours) return;
+void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& entry) {
+  if (entry.owner == pg::Owner::ours) {
+    if (is_own_query(entry)) own_answered(static_cast<OwnQuery>(entry.statement));
+    return;
+  }
   const char status = connection.exchange.status();
   const bool began = client_status_ == 'I' && status == 'T';
   const bool ended = client_status_ != 'I' && status == 'I';
@@ -205,6 +226,7 @@ void Session::on_ready(ServerConnection& connection, bool ours) {
     }
     transaction_set_ = false;
   }
+  if (status == 'I' && subscription_) settle_unlistened(!unit_failed_ && !rolled_back_tag_);
   if (status != 'T') begin_only_ = false;
   if (status != 'I' && ramped_) {
     ramped_ = answered_ = false;  // the transaction stays where its first read succeeded
@@ -233,6 +255,7 @@ void Session::on_ready(ServerConnection& connection, bool ours) {
 void Session::on_command_tag(pg::Bytes body) {
   const std::string_view tag = pg::text(body);
   rolled_back_tag_ = tag.starts_with("ROLLBACK");
+  if ((pins_ & pins_that_end) != 0) note_ending_tag(tag);
 }
 
 void Session::note_effects(const pg::Watch& watch) {
@@ -281,6 +304,10 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
       parameters_.erase(name);
     transaction_set_ = true;
   };
+  // Not so certain: what the transaction makes may go with it, ON COMMIT or by ROLLBACK.
+  const bool is_certain = connection.exchange.status() == 'I' && !rolled_back_tag_ &&
+                          std::none_of(pending_effects_.begin(), pending_effects_.end(),
+                                       [](const pg::Effect& other) { return other.kind == Kind::end; });
   switch (effect.kind) {
     case Kind::set:
       set(effect.name, effect.value);
@@ -301,6 +328,7 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
       connection.parameters.clear();
       parameters_ = startup_parameters_;
       pins_ = 0;
+      note_listen_effect(effect);
       break;
     case Kind::set_characteristics:
       if (effect.name == "read only")
@@ -312,30 +340,36 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
       break;
     case Kind::savepoint:
       if (transaction_set_) pins_ |= pin_savepoint_set;  // which SETs a ROLLBACK TO undid is not followed
+      note_listen_effect(effect);
       break;
     case Kind::set_config:
       pins_ |= pin_set_config;
       break;
     case Kind::prepare:
-      pins_ |= pin_sql_prepare;
+      pin(pin_sql_prepare, is_certain);
       break;
     case Kind::deallocate_all:
       pins_ &= ~static_cast<std::uint32_t>(pin_sql_prepare);
       break;
     case Kind::listen:
-      pins_ |= pin_listen;
-      break;
+    case Kind::unlisten:
     case Kind::unlisten_all:
-      pins_ &= ~static_cast<std::uint32_t>(pin_listen);
+      note_listen_effect(effect);
+      break;
+    case Kind::notify:
+      if (subscription_) subscription_->has_notified = true;
       break;
     case Kind::temp_object:
-      pins_ |= pin_temp_object;
+      pin(pin_temp_object, is_certain && effect.name.empty());  // a name is only a mention
       break;
     case Kind::hold_cursor:
-      pins_ |= pin_hold_cursor;
+      pin(pin_hold_cursor, is_certain);
       break;
     case Kind::advisory_lock:
-      pins_ |= pin_advisory_lock;
+      pin(pin_advisory_lock, is_certain && !effect.name.starts_with("pg_try"));
+      break;
+    case Kind::advisory_unlock:
+      recheck_ |= pin_advisory_lock;
       break;
     case Kind::load:
       pins_ |= pin_load;
@@ -351,8 +385,6 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
     case Kind::set_transaction:
     case Kind::discard_other:
     case Kind::deallocate:
-    case Kind::unlisten:
-    case Kind::advisory_unlock:
       break;
   }
 }
@@ -407,6 +439,7 @@ void Session::flush_client() {
   output_.shrink_to_fit();
   listen_to(events_ & ~static_cast<std::uint32_t>(EPOLLOUT));
   if (server_ != nullptr) server_->pause_reading(false);
+  deliver_notifications();
 }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
@@ -482,22 +515,14 @@ void Session::end(const char* reason, std::string_view sqlstate, std::string_vie
     }
   }
   state_ = State::ended;
+  forget_channels();
+  if (published_pins_ != 0) publish_pins(0);
   --account_.sessions;
   transport_.close();
   shard_.remove_session(*this);
 }
 
 ClientInfo Session::info() const {
-  static constexpr std::array<std::pair<std::uint32_t, const char*>, 9> reasons = {
-      {{pin_temp_object, "temp_object"},
-       {pin_hold_cursor, "hold_cursor"},
-       {pin_listen, "listen"},
-       {pin_advisory_lock, "advisory_lock"},
-       {pin_sql_prepare, "sql_prepare"},
-       {pin_set_config, "set_config"},
-       {pin_load, "load"},
-       {pin_unwatched, "unwatched"},
-       {pin_savepoint_set, "savepoint_set"}}};
   static constexpr std::array<const char*, 5> states = {"idle", "waiting", "held", "active", "closing"};
   ClientInfo info;
   info.id = number_;
@@ -518,8 +543,9 @@ ClientInfo Session::info() const {
   const std::uint64_t now_us = worker().loop.now_us();
   info.connected_s = static_cast<double>(now_us - connected_us_) / 1e6;
   info.state_s = static_cast<double>(now_us - since_us_) / 1e6;
-  for (const auto& [bit, reason] : reasons)
-    if ((pins_ & bit) != 0) info.pinned_by += (info.pinned_by.empty() ? "" : ",") + std::string(reason);
+  for (std::size_t i = 0; i < pin_count; ++i)
+    if ((visible_pins() >> i & 1) != 0)
+      info.pinned_by += (info.pinned_by.empty() ? "" : ",") + std::string(pin_names[i]);
   info.prepared_statements = static_cast<std::uint32_t>(prepared_.size());
   return info;
 }

@@ -2,30 +2,29 @@
 
 #include <algorithm>
 
+#include "protocol/pg/notification.h"
+#include "proxy/channel_hub.h"
 #include "proxy/greeting.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
 
-namespace {
-
-std::string quote_identifier(const std::string& name) {
-  std::string quoted = "\"";
-  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + "\"";
-}
-
-}  // namespace
-
 Account::Account(Shard& owner, SharedAccount& shared_account)
     : shared(shared_account),
       shard(owner),
       ramp_policy(owner.settings->conf.ramp.own_policy(shared_account.database, shared_account.user)),
-      default_search_path(quote_identifier(shared_account.user) + ", public") {
+      default_search_path(protocol::pg::quote_identifier(shared_account.user) + ", public") {
   for (const router::Side side : {router::Side::blue, router::Side::green})
     for (const router::Access access : {router::Access::write, router::Access::read})
       pools_[router::index(side)][router::index(access)] = std::make_unique<Pool>(*this, side, access);
+}
+
+Account::~Account() = default;
+
+ChannelHub& Account::hub() {
+  if (!hub_) hub_ = std::make_unique<ChannelHub>(*this);
+  return *hub_;
 }
 
 Shard::Shard(Worker& its_worker, Deployment& its_deployment)
@@ -60,6 +59,8 @@ void Shard::apply_table(router::RoutingTablePtr table) {
   for (const auto& [shared, account] : accounts_)
     for (const auto& side : account->pools())
       for (const auto& pool : side) pool->apply_orders();
+  for (const auto& [shared, account] : accounts_)
+    if (account->known_hub()) account->known_hub()->apply_orders();
   reconsider_waiters();
   release_held();
   // Last, with release: whoever sees the version sees levels that are at least as new.
@@ -178,6 +179,7 @@ std::uint32_t Shard::tick() {
   bool soon = false;
   bool proving = false;
   for (const auto& [shared, account] : accounts_) {
+    if (account->known_hub() && account->known_hub()->sweep()) soon = true;
     for (const auto& side : account->pools()) {
       for (const auto& pool : side) {
         if (pool->connections().empty() && pool->waiters().empty()) continue;
