@@ -45,6 +45,7 @@ inline constexpr auto check_names = std::to_array<std::string_view>({
     "subscription.owner",
     "long_transactions",
     "running_ddl",
+    "prepared_statements",
     "prepared_transactions",
     "bypassing_clients",
     "superuser_sessions",

@@ -91,6 +91,9 @@ struct Limits {
   std::uint32_t replication_clients_max = 10;                   // each has a server connection of its own
   std::uint32_t startup_bytes_max = 10'000;                     // Postgres' own limit
   std::uint32_t buffered_message_bytes_max = 16 * 1024 * 1024;  // messages that must be whole (Query, Parse)
+  std::uint32_t session_channels_max = 1'000;  // LISTEN: of one session; beyond, it keeps its server connection
+  std::uint32_t channels_max = 20'000;         // LISTEN: of one database and user; beyond, the same
+  std::uint32_t notification_queue_bytes_max = 8 * 1024 * 1024;  // waiting for one client
 };
 
 struct Hold {

@@ -92,6 +92,9 @@ void read_limits(Section section, Limits& limits) {
   section.bytes("message_size", limits.message_bytes_max, {16 * kib, gib - 1});
   section.bytes("startup_size", limits.startup_bytes_max, {512, 64 * kib});
   section.bytes("buffered_message_size", limits.buffered_message_bytes_max, {16 * kib, gib - 1});
+  section.count("session_channels", limits.session_channels_max, {0, 1'000'000});
+  section.count("channels", limits.channels_max, {0, 1'000'000});
+  section.bytes("notification_queue", limits.notification_queue_bytes_max, {16 * kib, gib - 1});
   section.finish();
 }
 

@@ -1,6 +1,10 @@
 #include "control/blockers.h"
 
+#include <map>
+#include <string>
+
 #include "control/fence.h"
+#include "router/query_shape.h"
 
 namespace turnout::control {
 
@@ -8,12 +12,28 @@ namespace {
 
 constexpr const char* transactions_sql = R"(
 SELECT a.pid, a.usename, coalesce(host(a.client_addr), 'local'), a.application_name, a.state,
-       extract(epoch FROM clock_timestamp() - a.xact_start)::float8, left(a.query, 200),
+       extract(epoch FROM clock_timestamp() - a.xact_start)::float8, left(a.query, 2000),
        pg_blocking_pids(a.pid)::text, a.backend_xid IS NOT NULL
   FROM pg_stat_activity a
  WHERE a.backend_type = 'client backend' AND a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid()
    AND a.datname IN (SELECT datname FROM pg_database WHERE NOT datistemplate)
  ORDER BY a.xact_start LIMIT 100)";
+
+constexpr std::size_t shape_bytes_max = 200;
+
+// What each of our clients ran last on its server connection.
+void add_queries(PgClient& server, boost::json::array& clients) {
+  const auto rows = server.query(
+      "SELECT pid, left(query, 2000) FROM pg_stat_activity WHERE backend_type = 'client backend'", window_ms_max);
+  if (!rows) return;
+  std::map<std::int64_t, std::string> queries;
+  for (int row = 0; row < rows->size(); ++row)
+    queries[rows->integer(row, 0)] = router::query_shape(rows->text(row, 1), shape_bytes_max);
+  for (auto& client : clients) {
+    const auto found = queries.find(client.at("pid").to_number<std::int64_t>());
+    if (found != queries.end()) client.as_object()["query"] = found->second;
+  }
+}
 
 }  // namespace
 
@@ -29,11 +49,14 @@ boost::json::array list_blockers(StepContext& context, router::Side writer) {
                                       {"application", client.application},
                                       {"reason", client.pinned_by.empty() ? "in a transaction" : client.pinned_by},
                                       {"age_s", client.state_s},
+                                      {"connected_s", client.connected_s},
+                                      {"query", ""},
                                       {"pid", client.server_pid}});
   }
   Attempt scratch;
   auto loan = context.shelf.take(writer, databases_of(context, scratch).front(), window_ms_max);
   if (!loan) return out;
+  add_queries(**loan, out);
   if (const auto rows = (*loan)->query(transactions_sql, window_ms_max)) {
     for (int row = 0; row < rows->size(); ++row) {
       out.push_back(boost::json::object{{"kind", "server_transaction"},
@@ -43,7 +66,7 @@ boost::json::array list_blockers(StepContext& context, router::Side writer) {
                                         {"application", rows->text(row, 3)},
                                         {"state", rows->text(row, 4)},
                                         {"age_s", rows->number(row, 5)},
-                                        {"query", rows->text(row, 6)},
+                                        {"query", router::query_shape(rows->text(row, 6), shape_bytes_max)},
                                         {"blocked_by", rows->text(row, 7)},
                                         {"wrote", rows->boolean(row, 8)}});
     }

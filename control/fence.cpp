@@ -43,7 +43,7 @@ struct Ours {
   std::set<std::int32_t> control;  // this side's connections of the control part
   std::set<std::int32_t> writing;  // pools' write connections: must all be gone, or
   std::set<std::int32_t> sealed;   // out of use and idle
-  std::set<std::int32_t> leased;   // sessions' present server connections
+  std::set<std::int32_t> leased;   // sessions' present server connections, and those that only listen
   OwnSockets sockets;
 
   [[nodiscard]] bool reads(const Session& session) const {
@@ -59,6 +59,8 @@ Ours find_ours(StepContext& context, router::Side side) {
     ours.writing.insert(static_cast<std::int32_t>(pid));
   for (const auto pid : context.proxy.sealed_pids(context.index, side))
     ours.sealed.insert(static_cast<std::int32_t>(pid));
+  for (const auto pid : context.proxy.listening_pids(context.index, side))
+    ours.leased.insert(static_cast<std::int32_t>(pid));
   ours.sockets = OwnSockets::look();
   return ours;
 }

@@ -98,6 +98,8 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
   Family server_logins("turnout_server_logins_total", "Logins of server connections by outcome", counter);
   Family evictions("turnout_server_evictions_total", "Idle server connections closed for another pool's sake", counter);
   Family cancels("turnout_cancel_requests_total", "Cancel requests by what became of them", counter);
+  Family pinned("turnout_pinned_clients", "Clients that keep their server connection, by reason", gauge);
+  Family pins("turnout_pins_total", "Times a client began to keep its server connection, by reason", counter);
   Family held("turnout_held_sessions", "Sessions whose work waits in a hold", gauge);
   Family held_bytes("turnout_held_bytes", "Bytes that wait in a hold", gauge);
   Family version("turnout_routing_version", "Routing table that every worker has reached", gauge);
@@ -139,15 +141,19 @@ void collect_traffic(const Backend& backend, std::vector<MetricFamily>& all) {
     cancels.add({{"deployment", name}, {"outcome", "idle"}}, counters.cancels_idle);
     cancels.add({{"deployment", name}, {"outcome", "unknown"}}, counters.cancels_unknown);
     cancels.add({{"deployment", name}, {"outcome", "limited"}}, counters.cancels_limited);
+    for (std::size_t i = 0; i < proxy::pin_count; ++i) {
+      pinned.add({{"deployment", name}, {"reason", proxy::pin_names[i]}}, counters.pinned_now[i]);
+      pins.add({{"deployment", name}, {"reason", proxy::pin_names[i]}}, counters.pinned[i]);
+    }
     held.add({{"deployment", name}}, levels.held_sessions);
     held_bytes.add({{"deployment", name}}, levels.held_bytes);
     version.add({{"deployment", name}}, levels.version);
     waits.metric.push_back(histogram(name, counters.wait_us_buckets, bounds_us, counters.wait_s_sum));
     durations.metric.push_back(histogram(name, counters.query_us_buckets, bounds_us, counters.query_s_sum));
   }
-  for (auto* family :
-       {&clients, &servers, &transactions, &queries, &reads, &from_clients, &to_clients, &detours, &logins, &errors,
-        &protocol, &unknown, &server_logins, &evictions, &cancels, &held, &held_bytes, &version}) {
+  for (auto* family : {&clients, &servers, &transactions, &queries,  &reads,      &from_clients,  &to_clients,
+                       &detours, &logins,  &errors,       &protocol, &unknown,    &server_logins, &evictions,
+                       &cancels, &pinned,  &pins,         &held,     &held_bytes, &version}) {
     all.push_back(std::move(family->family));
   }
   all.push_back(std::move(waits));

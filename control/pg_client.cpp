@@ -198,6 +198,15 @@ PgOutcome<PgRows> PgClient::query(const std::string& sql, const std::vector<std:
   return finish_query(sent == 1, ms_max);
 }
 
+PgOutcome<PgRows> PgClient::parse(const std::string& sql, const std::vector<std::uint32_t>& types,
+                                  std::uint32_t ms_max) {
+  if (!is_usable()) return drop("connection is closed");
+  const std::vector<Oid> oids(types.begin(), types.end());
+  const int sent = PQsendPrepare(connection_.get(), "", sql.c_str(), static_cast<int>(oids.size()),
+                                 oids.empty() ? nullptr : oids.data());
+  return finish_query(sent == 1, ms_max);
+}
+
 PgOutcome<PgRows> PgClient::finish_query(bool sent, std::uint32_t ms_max) {
   PGconn* connection = connection_.get();
   if (!sent) return drop(without_newline(PQerrorMessage(connection)));

@@ -84,6 +84,11 @@ class PgClient {
   [[nodiscard]] PgOutcome<PgRows> query(const std::string& sql, const std::vector<std::string>& parameters,
                                         std::uint32_t ms_max);
 
+  // Parse alone, as the unnamed statement: names and types are looked up, nothing is executed, several statements are
+  // refused. `types`: a type's OID for each parameter, 0 = the server says which.
+  [[nodiscard]] PgOutcome<PgRows> parse(const std::string& sql, const std::vector<std::uint32_t>& types,
+                                        std::uint32_t ms_max);
+
   [[nodiscard]] bool is_usable() const {
     return connection_ != nullptr && PQstatus(connection_.get()) == CONNECTION_OK;
   }

@@ -12,6 +12,7 @@ std::vector<Check> run_checks(StepContext& context, router::Side from, bool quic
   check_parity(look);
   check_roles(look, quick);
   check_sessions(look);
+  check_statements(look);
   return std::move(look.checks);
 }
 

@@ -53,6 +53,7 @@ void check_schemas(Look& look);  // replica_identity, schema.parity, types.oids,
 void check_parity(Look& look);   // settings.parity, partitions, jobs, green.triggers, green.statistics, schema.drift
 void check_roles(Look& look, bool quick);  // roles.parity, privileges, auth.every_user, fence.effective
 void check_servers(Look& look);            // identity, version, green.*, databases.outside, rehearsal.recent
+void check_statements(Look& look);         // prepared_statements
 void check_sessions(Look& look);           // long_transactions, running_ddl, bypassing_clients, …
 
 }  // namespace turnout::control

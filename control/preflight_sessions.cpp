@@ -83,6 +83,7 @@ std::optional<Strangers> strangers(Look& look, const char* name, router::Side si
   std::set<std::int64_t> ours;
   for (const auto pid : look.context.shelf.pids(side)) ours.insert(pid);
   for (const auto pid : look.context.proxy.write_pids(look.context.index, side)) ours.insert(pid);
+  for (const auto pid : look.context.proxy.listening_pids(look.context.index, side)) ours.insert(pid);
   for (const auto& client : look.context.proxy.clients(look.context.index)) {
     if (client.side == router::name(side)) ours.insert(client.server_pid);
   }

@@ -299,7 +299,8 @@ std::string render_blockers(const json::value& body) {
                      {"age_s", "AGE S", right},
                      {"state_s", "FOR S", right},
                      {"reason", "REASON"},
-                     {"pinned_by", "PINNED BY"}},
+                     {"pinned_by", "PINNED BY"},
+                     {"query", "QUERY"}},
                     "no blockers");
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "proxy/pins.h"
 #include "router/routing_table.h"
 
 namespace turnout::proxy {
@@ -54,6 +55,7 @@ struct alignas(64) WorkerNumbers {
   Number clients, waiting;
   Number server_logins, server_login_failures, server_evictions;
   Number cancels_sent, cancels_answered, cancels_idle, cancels_unknown, cancels_limited;
+  std::array<Number, pin_count> pinned_now, pinned;  // by reason: now, and ever
   Histogram wait, query;
   // Reached table version: stored last with release, so that whoever reads it sees levels at least as new.
   std::atomic<std::uint64_t> version{0};

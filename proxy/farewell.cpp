@@ -2,13 +2,24 @@
 
 #include <sys/socket.h>
 
+#include "proxy/canceller.h"
 #include "proxy/pool.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
 
-Farewell::Farewell(Pool& pool, Transport transport, std::uint64_t until_ms)
-    : pool_(pool), transport_(std::move(transport)), until_ms_(until_ms) {}
+namespace {
+
+constexpr std::uint64_t cancel_again_ms = 200;
+
+}  // namespace
+
+Farewell::Farewell(Pool& pool, Transport transport, std::uint64_t until_ms, std::optional<Abandoned> abandoned)
+    : pool_(pool),
+      transport_(std::move(transport)),
+      until_ms_(until_ms),
+      abandoned_(std::move(abandoned)),
+      cancel_again_ms_(pool.shard().worker.loop.now_ms() + cancel_again_ms) {}
 
 void Farewell::begin() {
   ::shutdown(transport_.fd(), SHUT_WR);  // also a server that waits for more of a login hears the end of it
@@ -20,6 +31,12 @@ void Farewell::on_events(std::uint32_t) {
   do got = transport_.read(pool_.shard().worker.buffer());
   while (got.status == IoStatus::ok && transport_.has_pending());
   if (got.status == IoStatus::closed || got.status == IoStatus::failed) end();
+}
+
+void Farewell::tick(std::uint64_t now_ms) {
+  if (!abandoned_ || now_ms < cancel_again_ms_) return;
+  cancel_again_ms_ = now_ms + cancel_again_ms;
+  send_cancel(pool_.shard(), abandoned_->address, abandoned_->backend_pid, abandoned_->cancel_key, {});
 }
 
 void Farewell::end() {

@@ -224,12 +224,14 @@ void Pool::serve_waiters() {
 
 void Pool::remove(ServerConnection& connection) {
   std::unique_ptr<ServerConnection> owned = release(connection);
+  std::optional<Abandoned> abandoned;
+  if (!owned->exchange.is_idle()) abandoned = {owned->address(), owned->backend_pid(), owned->cancel_key()};
   Transport leaving = owned->take_leave();
   // At an address that the side has left there is another server, or none: it does not count here any more.
   if (leaving.is_open() && !owned->is_retired) {
     ++closing_;
-    shard().add_farewell(
-        std::make_unique<Farewell>(*this, std::move(leaving), shard().worker.loop.now_ms() + farewell_ms));
+    shard().add_farewell(std::make_unique<Farewell>(*this, std::move(leaving),
+                                                    shard().worker.loop.now_ms() + farewell_ms, std::move(abandoned)));
   } else {
     give_unit();
   }

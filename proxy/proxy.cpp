@@ -7,9 +7,11 @@
 #include <chrono>
 #include <future>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "conf/address.h"
+#include "proxy/channel_hub.h"
 #include "proxy/deployment.h"
 #include "proxy/listener.h"
 #include "proxy/login_trial.h"
@@ -272,6 +274,10 @@ Counters Proxy::counters(DeploymentIndex index) const {
       sum.queries[side] += numbers.side[side].queries.get();
       sum.reads_proven[side] += numbers.side[side].reads_proven.get();
     }
+    for (std::size_t i = 0; i < pin_count; ++i) {
+      sum.pinned_now[i] += numbers.pinned_now[i].get();
+      sum.pinned[i] += numbers.pinned[i].get();
+    }
     sum.bytes_from_clients += numbers.bytes_from_clients.get();
     sum.bytes_to_clients += numbers.bytes_to_clients.get();
     sum.detours += numbers.detours.get();
@@ -380,6 +386,30 @@ std::vector<std::uint32_t> Proxy::sealed_pids(DeploymentIndex index, router::Sid
       const Pool& pool = account->pool(side, router::Access::write);
       for (const auto& connection : pool.connections())
         if (pool.is_sealed(*connection)) pids.push_back(connection->backend_pid());
+    }
+    return pids;
+  });
+}
+
+std::vector<Proxy::PreparedText> Proxy::prepared_texts(DeploymentIndex index) const {
+  auto all = impl_->gather<PreparedText>([index](Worker& worker) {
+    std::set<PreparedText> texts;
+    for (const auto& [number, session] : worker.shard(index).sessions()) session->add_prepared_texts(texts);
+    return std::vector<PreparedText>(texts.begin(), texts.end());
+  });
+  std::sort(all.begin(), all.end());
+  const auto same = [](const PreparedText& a, const PreparedText& b) { return !(a < b) && !(b < a); };
+  all.erase(std::unique(all.begin(), all.end(), same), all.end());
+  return all;
+}
+
+std::vector<std::uint32_t> Proxy::listening_pids(DeploymentIndex index, router::Side side) const {
+  return impl_->gather<std::uint32_t>([index, side](Worker& worker) {
+    std::vector<std::uint32_t> pids;
+    for (const auto& [shared, account] : worker.shard(index).accounts()) {
+      if (!account->known_hub()) continue;
+      const auto its = account->known_hub()->pids(side);
+      pids.insert(pids.end(), its.begin(), its.end());
     }
     return pids;
   });

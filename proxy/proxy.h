@@ -12,11 +12,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "conf/config.h"
 #include "protocol/pg/type_map.h"
 #include "proxy/names.h"
+#include "proxy/pins.h"
 #include "router/analysis.h"
 #include "router/classify.h"
 #include "router/routing_table.h"
@@ -99,6 +101,7 @@ struct Counters {
   // Cancel requests: carried to a server; answered for work that waited here; for nobody's work; with a key that no
   // session has; beyond limits.cancels or limits.cancels_per_second.
   std::uint64_t cancels_sent = 0, cancels_answered = 0, cancels_idle = 0, cancels_unknown = 0, cancels_limited = 0;
+  std::array<std::uint64_t, pin_count> pinned_now{}, pinned{};   // by reason (proxy/pins.h): clients now, and ever
   std::vector<std::uint64_t> wait_us_buckets, query_us_buckets;  // bounds in histogram_bounds_us()
   double wait_s_sum = 0, query_s_sum = 0;
 };
@@ -165,6 +168,19 @@ class Proxy {
   [[nodiscard]] std::vector<std::uint32_t> write_pids(DeploymentIndex, router::Side) const;
   // Those of them that are out of use until the hold is over: nothing is owed on them and nothing will be sent.
   [[nodiscard]] std::vector<std::uint32_t> sealed_pids(DeploymentIndex index, router::Side side) const;
+  // Those that only listen, for sessions that ran LISTEN: nothing but NOTIFY is ever run on them.
+  [[nodiscard]] std::vector<std::uint32_t> listening_pids(DeploymentIndex, router::Side) const;
+  // What living sessions have prepared by name, each text once: those that see the names that everybody sees.
+  struct PreparedText {
+    std::string database, user;
+    std::string content;  // query, zero, parameter types, as in Parse
+    std::uint64_t client = 0;
+    friend bool operator<(const PreparedText& a, const PreparedText& b) {
+      return std::tie(a.database, a.user, a.content) < std::tie(b.database, b.user, b.content);
+    }
+  };
+  static constexpr std::size_t prepared_texts_max = 2'000;  // of one worker
+  [[nodiscard]] std::vector<PreparedText> prepared_texts(DeploymentIndex) const;
   // Every (database, user) that has logged in since start, or that the users file names with a pool now.
   struct Account {
     std::string database, user;

@@ -21,7 +21,8 @@ constexpr std::string_view proof_sql = "SHOW transaction_read_only";
 
 }  // namespace
 
-ServerConnection::ServerConnection(Pool& pool, std::uint64_t id) : pool_(&pool), id_(id) {}
+ServerConnection::ServerConnection(Pool& pool, std::uint64_t id, LineKeeper* keeper)
+    : pool_(&pool), keeper_(keeper), id_(id) {}
 
 ServerConnection::~ServerConnection() = default;
 
@@ -191,6 +192,11 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   to_try_.reset();
   state_ = State::idle;
   idle_since_ms_ = worker().loop.now_ms();
+  if (keeper_ != nullptr) {
+    state_ = State::listening;
+    keeper_->line_opened(*this);
+    return;
+  }
   pool_->logged_in(*this);
 }
 
@@ -341,6 +347,7 @@ void ServerConnection::on_events(std::uint32_t events) {
     case State::logging_in:
     case State::proving:
     case State::cleaning:
+    case State::listening:
     case State::idle:
     case State::leased:
       break;
@@ -382,6 +389,7 @@ void ServerConnection::on_readable() {
   } while (!reading_paused_ && transport_.has_pending());
   // Last: the lease may end here, and the connection may already be on its way to another worker's thread.
   if (session != nullptr) session->after_server_bytes();
+  if (keeper_ != nullptr) keeper_->line_read();
 }
 
 std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
@@ -407,6 +415,10 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
       const auto name = reader.cstring();
       const auto value = reader.cstring();
       if (name && value) parameter_reported(*name, *value);
+    } else if (header.type == 'A' && keeper_ != nullptr) {
+      keeper_->line_notified(*this, body);
+    } else if (received.ready && state_ == State::listening) {
+      keeper_->line_answered(*this);
     } else if (header.type == 'D' && state_ == State::proving) {
       proof_says_writable_ = pg::text(body).ends_with("off");
     } else if (received.ready && state_ == State::proving) {
@@ -423,13 +435,17 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
 
 void ServerConnection::fail(std::string sqlstate, std::string message, std::string raw_error) {
   if (state_ == State::closed) return;
-  pool_->login_failed(*this, {std::move(sqlstate), std::move(message), std::move(raw_error)});
+  const LoginFailure failure{std::move(sqlstate), std::move(message), std::move(raw_error)};
+  if (keeper_ != nullptr)
+    keeper_->line_failed(*this, failure);
+  else
+    pool_->login_failed(*this, failure);
 }
 
 void ServerConnection::lost(const std::string& why, std::string raw_error) {
   if (state_ == State::closed) return;
   if (state_ == State::logging_in || state_ == State::connecting || state_ == State::handshaking ||
-      state_ == State::asking_tls) {
+      state_ == State::asking_tls || keeper_ != nullptr) {
     fail("08006", why, std::move(raw_error));
     return;
   }
@@ -442,8 +458,8 @@ void ServerConnection::lost(const std::string& why, std::string raw_error) {
 Transport ServerConnection::take_leave() {
   if (state_ == State::closed) return {};
   // A server that is told goodbye frees its slot at once instead of at its next write.
-  const bool is_logged_in =
-      state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning;
+  const bool is_logged_in = state_ == State::idle || state_ == State::leased || state_ == State::proving ||
+                            state_ == State::cleaning || state_ == State::listening;
   if (is_logged_in && output_.empty()) {
     std::string goodbye;
     pg::put_empty_message(goodbye, 'X');

@@ -22,8 +22,24 @@
 namespace turnout::proxy {
 
 class Pool;
+class ServerConnection;
 class Session;
 class Worker;
+struct LoginFailure;
+
+// Who keeps a connection that no pool lends: it stays with its keeper and listens (proxy/channel_hub.h).
+class LineKeeper {
+ public:
+  LineKeeper() = default;
+  LineKeeper(const LineKeeper&) = delete;
+  LineKeeper& operator=(const LineKeeper&) = delete;
+  virtual ~LineKeeper() = default;
+  virtual void line_opened(ServerConnection& line) = 0;
+  virtual void line_failed(ServerConnection& line, const LoginFailure& failure) = 0;  // at login or later: it is over
+  virtual void line_answered(ServerConnection& line) = 0;                             // the oldest query is done
+  virtual void line_notified(ServerConnection& line, protocol::pg::Bytes body) = 0;
+  virtual void line_read() = 0;  // all that was there
+};
 
 class ServerConnection final : public Handler {
  public:
@@ -32,14 +48,16 @@ class ServerConnection final : public Handler {
     asking_tls,   // SSLRequest sent, one byte awaited
     handshaking,  // TLS
     logging_in,
-    proving,   // SHOW transaction_read_only is on its way
-    cleaning,  // DISCARD ALL is on its way
+    proving,    // SHOW transaction_read_only is on its way
+    cleaning,   // DISCARD ALL is on its way
+    listening,  // its keeper's: see LineKeeper
     idle,
     leased,
     closed,
   };
 
-  ServerConnection(Pool& pool, std::uint64_t id);
+  // With a keeper it is none of the pool's: opened as the pool's are, then the keeper's alone.
+  ServerConnection(Pool& pool, std::uint64_t id, LineKeeper* keeper = nullptr);
   ~ServerConnection() override;
 
   void open();  // failures are reported to the pool, never thrown
@@ -72,6 +90,7 @@ class ServerConnection final : public Handler {
   bool is_retired = false;          // at an address that the side no longer has, or not to be trusted: closed when idle
   bool suspect = false;             // may carry state that we did not see: DISCARD ALL before anybody else uses it
   void forget_state();              // of the four above and the statements: DISCARD ALL is being sent
+  std::uint32_t announced = 0;      // session whose notifications this backend's are, as the hubs were told; 0 = none
   std::uint64_t unnamed_owner = 0;  // whose unnamed statement it has, and which one (Session::unnamed_mark)
   std::uint64_t body_left = 0;      // of a message to the client that is being streamed
   bool forward_body = false;
@@ -125,6 +144,7 @@ class ServerConnection final : public Handler {
   [[nodiscard]] Worker& worker() const;
 
   Pool* pool_;
+  LineKeeper* const keeper_;
   const std::uint64_t id_;
   State state_ = State::connecting;
   Transport transport_;

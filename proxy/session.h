@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -24,6 +25,7 @@
 #include "protocol/pg/exchange.h"
 #include "proxy/event_loop.h"
 #include "proxy/parameters.h"
+#include "proxy/pins.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "proxy/shard.h"
@@ -33,6 +35,10 @@
 #include "router/route.h"
 
 namespace turnout::proxy {
+
+struct Subscription;
+enum class OwnQuery : std::uint32_t;
+using NotificationPtr = std::shared_ptr<const std::string>;
 
 // What a login hands over.
 struct SessionStart {
@@ -62,6 +68,7 @@ class Session final : public Handler {
   [[nodiscard]] std::uint16_t hash() const { return hash_; }
   [[nodiscard]] Account& account() const { return account_; }
   [[nodiscard]] ClientInfo info() const;
+  void add_prepared_texts(std::set<Proxy::PreparedText>& texts) const;
   [[nodiscard]] std::uint32_t take_reads() { return std::exchange(reads_lately_, 0); }
 
   // ---- from the pool
@@ -75,6 +82,14 @@ class Session final : public Handler {
   void server_took_everything();
   void server_lost(ServerConnection& connection, const std::string& why);
 
+  // ---- from the hub of its channels: session_listen.cpp
+  void channels_ready(std::uint32_t ticket);
+  void channels_refused(std::uint32_t ticket);
+  void notified(const NotificationPtr& message);
+  void deliver_notifications();
+  void listener_lost();
+  void echoed(std::uint32_t echo);
+
   // ---- from the shard
   void types_changed();
   void table_changed();              // ends a lease that the new table does not want, where that can be done unseen
@@ -85,18 +100,6 @@ class Session final : public Handler {
   void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
 
  private:
-  // Why a session stays with its server connection after a transaction.
-  enum Pin : std::uint32_t {
-    pin_temp_object = 1,
-    pin_hold_cursor = 2,
-    pin_listen = 4,
-    pin_advisory_lock = 8,
-    pin_sql_prepare = 16,
-    pin_set_config = 32,
-    pin_load = 64,
-    pin_unwatched = 128,
-    pin_savepoint_set = 256,
-  };
   struct Prepared {
     StatementPtr statement;
     router::Verdict verdict = router::Verdict::write;
@@ -138,6 +141,7 @@ class Session final : public Handler {
   // that prepares synchronously never waits for connections which its own other sessions hold. 0: not such a segment.
   std::size_t take_prepare_segment(protocol::pg::Bytes rest);
   void protocol_violation(const std::string& what);
+  [[nodiscard]] bool has_own_names() const;
   void pause_client(bool paused);
 
   // numbers of types that differ between the sides: session_types.cpp
@@ -163,6 +167,7 @@ class Session final : public Handler {
   // the transaction is on its way to the writer.
   bool decide_first_read(protocol::pg::Bytes rest);
   void attach(ServerConnection& connection);
+  void tell_side();
   void restore_state(ServerConnection& connection);
   void detach();
   void start_hold(std::size_t bytes);
@@ -218,12 +223,48 @@ class Session final : public Handler {
   bool begin_restart(ServerConnection& connection);
   void put_reports(ServerConnection& connection, std::string& out);
   Trail& trail();
+  // LISTEN: session_listen.cpp
+  [[nodiscard]] Subscription& subscription();
+  [[nodiscard]] bool is_at_safe_point() const;
+  void send_own(OwnQuery query, std::string_view sql);
+  void continue_take_over();
+  void ask_channels();
+  void send_mark();
+  void send_unlisten();
+  void settle_mark();
+  void unpin_listen();
+  void order_channels();
+  void own_row(OwnQuery query, protocol::pg::Bytes body);
+  void own_failed(OwnQuery query);
+  void own_answered(OwnQuery query);
+  bool listen_at_safe_point();
+  void note_listen_effect(const protocol::pg::Effect& effect);
+  void settle_unlistened(bool committed);
+  template <typename IsOver>
+  void drop_queued(IsOver is_over);
+  void take_notification(ServerConnection& connection, protocol::pg::Bytes body, std::string& out);
+  void end_deaf();
+  [[nodiscard]] bool must_hold_ready(const ServerConnection& connection, protocol::pg::Bytes body) const;
+  [[nodiscard]] bool is_ready_held() const;
+  bool wait_for_echo();
+  void release_ready();
+  void forget_channels();
+  void announce_owner(ServerConnection& connection);
+
+  // pins and their end: session_pins.cpp
+  void pin(Pin reason, bool for_sure);
+  void note_ending_tag(std::string_view tag);
+  void ask_pins();
+  void pins_answered(std::string_view row);
+  [[nodiscard]] std::uint32_t visible_pins() const;
+  void publish_pins(std::uint32_t now);
 
   Shard& shard_;
   Account& account_;
   Transport transport_;
   ServerConnection* server_ = nullptr;
   router::Side lease_side_ = router::Side::blue;  // of the present or latest lease
+  router::Side told_side_;                        // whose own ParameterStatus values the client has
   const std::uint32_t number_;
   const std::uint32_t secret_;
   const std::uint16_t hash_;
@@ -243,16 +284,19 @@ class Session final : public Handler {
   bool segment_describes_ = false;  // the recorded unit asks for columns
   bool was_renewed_ = false;        // the unit is its second run
   bool unit_is_read_ = false;
-  bool read_begins_ = false;     // the unit's BEGIN READ ONLY was taken for a read
-  bool only_prepares_ = false;   // the unit binds nothing
-  bool begin_only_ = false;      // in a transaction that holds nothing but its BEGIN
-  bool rolling_back_ = false;    // our own ROLLBACK of such a transaction is on its way
-  bool must_begin_ = false;      // the client is in a transaction that begins anew with its next message
-  bool begins_later_ = false;    // counted in the level of that name
-  bool awaiting_types_ = false;  // a Bind waits for what the server says of its statement
+  bool read_begins_ = false;      // the unit's BEGIN READ ONLY was taken for a read
+  bool only_prepares_ = false;    // the unit binds nothing
+  bool begin_only_ = false;       // in a transaction that holds nothing but its BEGIN
+  bool rolling_back_ = false;     // our own ROLLBACK of such a transaction is on its way
+  bool must_begin_ = false;       // the client is in a transaction that begins anew with its next message
+  bool begins_later_ = false;     // counted in the level of that name
+  bool awaiting_types_ = false;   // a Bind waits for what the server says of its statement
+  bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
   std::uint32_t pins_ = 0;
-  std::uint32_t told_trivial_ = 0;  // replies of the recorded unit that went to the client and say nothing yet
-  std::uint32_t skip_trivial_ = 0;  // so many it has had already
+  std::uint32_t told_trivial_ = 0;    // replies of the recorded unit that went to the client and say nothing yet
+  std::uint32_t skip_trivial_ = 0;    // so many it has had already
+  std::uint32_t recheck_ = 0;         // of these it is to be asked whether they still stand
+  std::uint32_t published_pins_ = 0;  // as the worker's numbers have them
   std::uint32_t events_ = 0;
   std::uint64_t body_left_ = 0;  // of a client message that is being streamed
   std::uint64_t unit_left_ = 0;  // bytes of a ramped unit not sent yet: nothing behind it may follow it to green
@@ -280,8 +324,9 @@ class Session final : public Handler {
   std::unique_ptr<std::unordered_map<std::string, Prepared, TextHash, std::equal_to<>>> forgotten_;  // if DISCARD fails
   std::shared_ptr<const protocol::pg::Watch> unnamed_watch_;  // of the last unnamed Parse, if it has effects
   std::vector<PendingEffect> pending_effects_;
-  std::uint32_t work_ = 0;             // number of the last query or execute
-  std::uint32_t statements_done_ = 0;  // of the query that is being answered
+  std::unique_ptr<Subscription> subscription_;  // of one that listens
+  std::uint32_t work_ = 0;                      // number of the last query or execute
+  std::uint32_t statements_done_ = 0;           // of the query that is being answered
   std::string address_;
   std::uint64_t connected_us_ = 0;
 };

@@ -97,7 +97,7 @@ void Session::run_input() {
 // until the one before it is answered.
 bool Session::must_wait_at_boundary() const {
   if (server_ == nullptr) return false;
-  if (ramped_ && unit_left_ == 0) return true;
+  if ((ramped_ && unit_left_ == 0) || is_ready_held()) return true;
   const pg::Exchange& exchange = server_->exchange;
   // What we prepare, close or answer ourselves did not happen if the server meets an error before it; all statements
   // may be there again if it does not get as far as DISCARD ALL. What was reset to the client's start-up values is that
@@ -188,9 +188,7 @@ std::optional<std::size_t> Session::take_without_server(const pg::Header& header
 
 std::size_t Session::take_prepare_segment(pg::Bytes rest) {
   if (rest[0] != 'P' && rest[0] != 'C') return 0;
-  const bool has_own_names = parameters_.find("search_path") != nullptr || parameters_.find("role") != nullptr ||
-                             parameters_.find("session_authorization") != nullptr;
-  if (has_own_names || prepared_.size() >= prepared_max) return 0;
+  if (has_own_names() || prepared_.size() >= prepared_max) return 0;
   std::string reply;
   std::vector<std::pair<std::string_view, StatementPtr>> made;
   std::vector<std::string_view> closed;
@@ -224,8 +222,7 @@ std::size_t Session::take_prepare_segment(pg::Bytes rest) {
   }
   for (const std::string_view name : closed)
     if (const auto found = prepared_.find(name); found != prepared_.end()) prepared_.erase(found);
-  for (const auto& [name, statement] : made)
-    prepared_.emplace(name, Prepared{statement});
+  for (const auto& [name, statement] : made) prepared_.emplace(name, Prepared{statement});
   pg::put_ready_for_query(reply, client_status_);
   send_to_client(reply);
   return at;

@@ -1,8 +1,9 @@
 // Prepared statements that a server no longer takes: "cached plan must not change result type" after DDL (0A000), or a
 // statement that is gone from the connection (26000). The unit is run once more with the statement prepared anew, where
-// nobody can notice: outside a transaction, nothing told but ParseComplete, CloseComplete and the parameters' types (which
-// come before the refusal when a statement is described), and the client is told the new columns or has never been told the old ones. Else the client gets the server's error, as it would without us, and
-// who prepares the text anew gets a statement of its own, on every connection.
+// nobody can notice: outside a transaction, nothing told but ParseComplete, CloseComplete and the parameters' types
+// (which come before the refusal when a statement is described), and the client is told the new columns or has never
+// been told the old ones. Else the client gets the server's error, as it would without us, and who prepares the text
+// anew gets a statement of its own, on every connection.
 #include <utility>
 
 #include "proxy/session.h"
@@ -27,7 +28,8 @@ bool is_trivial(char type) {
 
 void Session::record(const pg::Header& header, pg::Bytes message) {
   if (record_ == Record::ready) {
-    const bool is_named_parse = header.type == 'P' && message.size() > pg::header_bytes && message[pg::header_bytes] != 0;
+    const bool is_named_parse =
+        header.type == 'P' && message.size() > pg::header_bytes && message[pg::header_bytes] != 0;
     if (client_status_ != 'I' || ramped_ || !(is_named_parse || header.type == 'B' || header.type == 'D')) {
       record_ = Record::off;
       return;
@@ -107,6 +109,23 @@ void Session::note_told(char type) {
     ++told_trivial_;
   else
     told_more_ = true;
+}
+
+// ---- trying them elsewhere ------------------------------------------------------------------------------------------
+
+void Session::add_prepared_texts(std::set<Proxy::PreparedText>& texts) const {
+  if (has_own_names()) return;
+  for (const auto& [name, prepared] : prepared_) {
+    if (texts.size() >= Proxy::prepared_texts_max) return;
+    if (prepared.statement)
+      texts.insert({account_.shared.database, account_.shared.user, prepared.statement->content, number_});
+  }
+}
+
+// Its names may mean something else than everybody's.
+bool Session::has_own_names() const {
+  return parameters_.find("search_path") != nullptr || parameters_.find("role") != nullptr ||
+         parameters_.find("session_authorization") != nullptr;
 }
 
 }  // namespace turnout::proxy

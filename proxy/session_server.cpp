@@ -4,6 +4,7 @@
 #include "proxy/cancel_key.h"
 #include "proxy/canceller.h"
 #include "proxy/session.h"
+#include "proxy/subscription.h"
 #include "proxy/worker.h"
 #include "router/ramp.h"
 
@@ -15,6 +16,11 @@ namespace {
 
 // Messages up to this size are looked at whole; longer ones are streamed on, judged by their first bytes.
 constexpr std::size_t whole_bytes_max = 32 * 1024;
+
+// A question of our own that may fail.
+bool is_own_query(const pg::Exchange::Entry& entry) {
+  return entry.owner == pg::Owner::ours && entry.request == pg::Request::query && entry.statement != 0;
+}
 
 // Part of an answer that says nothing yet about whether it will be one.
 bool is_preamble(char type) {
@@ -35,6 +41,7 @@ Session::Session(Shard& shard, Account& account, SessionStart start)
     : shard_(shard),
       account_(account),
       transport_(std::move(start.transport)),
+      told_side_(shard.table().writer),
       number_(start.number),
       secret_(start.secret),
       hash_(router::hash16(start.number, shard.deployment.seed)),
@@ -130,6 +137,11 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       }
     } else if (header.type == 'C' && forwards) {
       if (!detour_) on_command_complete(connection, received.entry, body);
+    } else if (header.type == 'A') {
+      if (!detour_) take_notification(connection, body, out.own());
+      forwards = false;
+    } else if (received.is_error && is_own_query(received.entry)) {
+      own_failed(static_cast<OwnQuery>(received.entry.statement));
     } else if (received.is_error) {
       unit_failed_ = true;
       if (connection.lens) connection.lens->failed();
@@ -146,10 +158,16 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
         held_reply_.clear();
       }
       if (!detour_ && forwards && renew_plan(connection, received.entry, body)) detour_ = true;
+    } else if (header.type == 'D' && is_own_query(received.entry)) {
+      own_row(static_cast<OwnQuery>(received.entry.statement), body);
     }
     if (detour_ || (skip_trivial_ != 0 && forwards && was_told(header.type))) forwards = false;
     if (forwards && record_ != Record::off && !received.is_asynchronous) note_told(header.type);
     if (received.ready && connection.lens && exchange.is_idle()) connection.lens->ready(exchange.in_transaction());
+    if (received.ready && forwards && subscription_ && must_hold_ready(connection, body)) {
+      subscription_->holds_ready = true;
+      forwards = false;
+    }
     const bool is_ours = received.entry.owner == pg::Owner::ours;
     if (received.ready && !is_ours && trail_ && !trail_->restarted.empty() && !detour_) {
       on_ready(connection, received.entry);
@@ -237,7 +255,12 @@ void Session::after_server_bytes() {
 }
 
 void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& entry) {
-  if (entry.owner == pg::Owner::ours || detour_) return;  // nothing of this happened for the client
+  if (entry.owner == pg::Owner::ours) {
+    if (is_own_query(entry)) own_answered(static_cast<OwnQuery>(entry.statement));
+    return;
+  }
+  if (detour_) return;  // nothing of this happened for the client
+  if (mark_) measure_end();
   const char status = connection.exchange.status();
   // The next transaction is open already, with the modes of the one before it.
   if (std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const PendingEffect& pending) {
@@ -245,6 +268,9 @@ void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& 
       }))
     begin_only_ = connection.pool().access() == router::Access::read;
   settle(connection, entry.statement);
+  if (status == 'I' && subscription_) settle_unlistened(!unit_failed_ && !rolled_back_tag_);
+  // What a command of this unit made may have gone with its transaction.
+  if (unit_failed_) recheck_ |= pins_ & pins_that_end;
   bound_ = nullptr;
   if (record_ != Record::off) stop_recording();
   if (status == 'I' && connection.exchange.is_idle()) record_ = Record::ready;
@@ -351,6 +377,7 @@ void Session::flush_client() {
   output_.shrink_to_fit();
   listen_to(events_ & ~static_cast<std::uint32_t>(EPOLLOUT));
   if (server_ != nullptr) server_->pause_reading(false);
+  deliver_notifications();
 }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
@@ -426,22 +453,14 @@ void Session::end(const char* reason, std::string_view sqlstate, std::string_vie
     }
   }
   state_ = State::ended;
+  forget_channels();
+  if (published_pins_ != 0) publish_pins(0);
   --account_.sessions;
   transport_.close();
   shard_.remove_session(*this);
 }
 
 ClientInfo Session::info() const {
-  static constexpr std::array<std::pair<std::uint32_t, const char*>, 9> reasons = {
-      {{pin_temp_object, "temp_object"},
-       {pin_hold_cursor, "hold_cursor"},
-       {pin_listen, "listen"},
-       {pin_advisory_lock, "advisory_lock"},
-       {pin_sql_prepare, "sql_prepare"},
-       {pin_set_config, "set_config"},
-       {pin_load, "load"},
-       {pin_unwatched, "unwatched"},
-       {pin_savepoint_set, "savepoint_set"}}};
   static constexpr std::array<const char*, 5> states = {"idle", "waiting", "held", "active", "closing"};
   ClientInfo info;
   info.id = number_;
@@ -462,8 +481,9 @@ ClientInfo Session::info() const {
   const std::uint64_t now_us = worker().loop.now_us();
   info.connected_s = static_cast<double>(now_us - connected_us_) / 1e6;
   info.state_s = static_cast<double>(now_us - since_us_) / 1e6;
-  for (const auto& [bit, reason] : reasons)
-    if ((pins_ & bit) != 0) info.pinned_by += (info.pinned_by.empty() ? "" : ",") + std::string(reason);
+  for (std::size_t i = 0; i < pin_count; ++i)
+    if ((visible_pins() >> i & 1) != 0)
+      info.pinned_by += (info.pinned_by.empty() ? "" : ",") + std::string(pin_names[i]);
   info.prepared_statements = static_cast<std::uint32_t>(prepared_.size());
   return info;
 }

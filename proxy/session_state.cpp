@@ -4,6 +4,7 @@
 #include <array>
 
 #include "proxy/session.h"
+#include "proxy/subscription.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -96,8 +97,10 @@ bool Session::is_reset_pending() const {
 
 void Session::on_command_complete(ServerConnection& connection, const pg::Exchange::Entry& entry, pg::Bytes tag) {
   const std::uint32_t statement = entry.request == pg::Request::query ? statements_done_++ : 0;
-  if (pending_effects_.empty()) return;
   const bool is_rollback = pg::text(tag).starts_with("ROLLBACK");
+  rolled_back_tag_ = is_rollback;
+  if ((pins_ & pins_that_end) != 0) note_ending_tag(pg::text(tag));
+  if (pending_effects_.empty()) return;
   for (PendingEffect& pending : pending_effects_) {
     if (pending.id != entry.statement || pending.effect.statement != statement || pending.happened) continue;
     pending.happened = true;
@@ -222,6 +225,7 @@ bool Session::apply_setting(const pg::Effect& effect, ServerConnection& connecti
     case Kind::discard_all:
       reset_parameters(connection, true);
       pins_ = 0;
+      note_listen_effect(effect);
       return true;
     case Kind::set_local:
       trail().journal.note_local(effect.name);
@@ -250,6 +254,7 @@ bool Session::apply_setting(const pg::Effect& effect, ServerConnection& connecti
     case Kind::unlisten:
     case Kind::unlisten_all:
     case Kind::temp_object:
+    case Kind::notify:
     case Kind::hold_cursor:
     case Kind::advisory_lock:
     case Kind::advisory_unlock:
@@ -284,8 +289,15 @@ void Session::apply_transaction(const pg::Effect& effect, ServerConnection& conn
 
 void Session::apply_effect(const pg::Effect& effect, ServerConnection& connection, bool is_rollback) {
   if (apply_setting(effect, connection)) return;
+  // Not so certain: what the transaction makes may go with it, ON COMMIT or by ROLLBACK.
+  const bool is_certain = std::none_of(
+      pending_effects_.begin(), pending_effects_.end(),
+      [](const PendingEffect& other) { return other.effect.kind == Kind::begin || other.effect.kind == Kind::end; });
   switch (effect.kind) {
     case Kind::savepoint:
+      note_listen_effect(effect);
+      apply_transaction(effect, connection, is_rollback);
+      break;
     case Kind::end:
     case Kind::prepare_transaction:
       apply_transaction(effect, connection, is_rollback);
@@ -295,25 +307,30 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
       pins_ |= pin_set_config;
       break;
     case Kind::prepare:
-      pins_ |= pin_sql_prepare;
+      pin(pin_sql_prepare, is_certain);
       break;
     case Kind::deallocate_all:
       pins_ &= ~static_cast<std::uint32_t>(pin_sql_prepare);
       break;
     case Kind::listen:
-      pins_ |= pin_listen;
-      break;
+    case Kind::unlisten:
     case Kind::unlisten_all:
-      pins_ &= ~static_cast<std::uint32_t>(pin_listen);
+      note_listen_effect(effect);
+      break;
+    case Kind::notify:
+      if (subscription_) subscription_->has_notified = true;
       break;
     case Kind::temp_object:
-      pins_ |= pin_temp_object;
+      pin(pin_temp_object, is_certain && effect.name.empty());  // a name is only a mention
       break;
     case Kind::hold_cursor:
-      pins_ |= pin_hold_cursor;
+      pin(pin_hold_cursor, is_certain);
       break;
     case Kind::advisory_lock:
-      pins_ |= pin_advisory_lock;
+      pin(pin_advisory_lock, is_certain && !effect.name.starts_with("pg_try"));
+      break;
+    case Kind::advisory_unlock:
+      recheck_ |= pin_advisory_lock;
       break;
     case Kind::load:
       pins_ |= pin_load;
@@ -326,8 +343,6 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
     case Kind::set_transaction:
     case Kind::discard_other:
     case Kind::deallocate:
-    case Kind::unlisten:
-    case Kind::advisory_unlock:
     case Kind::set:
     case Kind::set_string:
     case Kind::set_local:

@@ -224,7 +224,27 @@ void Session::attach(ServerConnection& connection) {
   set_state(State::active);
   shard_.lease_began(connection.pool());
   if (connection.lens || account_.types) look_through(connection);
+  if (told_side_ != lease_side_ && lease_side_ == shard_.table().writer) tell_side();
   restore_state(connection);
+}
+
+// What the server reports of itself and no session can set: the new writer's may be another.
+void Session::tell_side() {
+  const WelcomePtr before = account_.shared.welcome(told_side_);
+  const WelcomePtr now = account_.shared.welcome(lease_side_);
+  if (!before || !now) return;
+  told_side_ = lease_side_;
+  std::string reports;
+  for (const std::string_view name : {"server_version", "server_encoding", "integer_datetimes"}) {
+    const auto value_in = [name](const Welcome& welcome) {
+      const auto found =
+          std::find_if(welcome.begin(), welcome.end(), [name](const auto& one) { return one.first == name; });
+      return found == welcome.end() ? std::string_view() : std::string_view(found->second);
+    };
+    const std::string_view value = value_in(*now);
+    if (!value.empty() && value != value_in(*before)) pg::put_parameter_status(reports, name, value);
+  }
+  send_to_client(reports);
 }
 
 void Session::restore_state(ServerConnection& connection) {
@@ -234,6 +254,7 @@ void Session::restore_state(ServerConnection& connection) {
     exchange.sent(pg::Request::query, pg::Owner::ours);
     connection.forget_state();
   }
+  announce_owner(connection);
   if (connection.parameters != parameters_) {
     for (const std::string& sql : {Parameters::encoding_difference(connection.parameters, parameters_),
                                    Parameters::difference(connection.parameters, parameters_)}) {
@@ -289,11 +310,18 @@ void Session::unit_done(ServerConnection& connection) {
   ramped_ = no_ramp_ = answered_ = was_renewed_ = false;
   skip_trivial_ = 0;
   replay_.clear();
+  if (subscription_ && listen_at_safe_point()) return;
+  if (const std::uint32_t pins = visible_pins(); pins != published_pins_) publish_pins(pins);
+  if ((recheck_ & pins_) != 0) {
+    ask_pins();
+    if (state_ == State::ended) return;
+  }
   if (ending_at_safe_point_ && pins_ == 0) {
     end("the proxy stops", "57P01", "terminating connection: Turnout is shutting down");
     return;
   }
   if (&connection == server_ && !keeps_lease()) detach();
+  pause_client(false);  // what waited at a boundary goes on
   run_input();
 }
 
@@ -389,6 +417,7 @@ void Session::table_changed() {
     rollback_empty_transaction();
     return;
   }
+  if (subscription_ && is_at_safe_point() && listen_at_safe_point()) return;
   if (server_->exchange.is_safe_point() && body_left_ == 0 && !keeps_lease()) detach();
 }
 

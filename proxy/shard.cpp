@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "protocol/pg/notification.h"
 #include "proxy/auth_query.h"
+#include "proxy/channel_hub.h"
 #include "proxy/greeting.h"
 #include "proxy/replication.h"
 #include "proxy/session.h"
@@ -10,21 +12,11 @@
 
 namespace turnout::proxy {
 
-namespace {
-
-std::string quote_identifier(const std::string& name) {
-  std::string quoted = "\"";
-  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + "\"";
-}
-
-}  // namespace
-
 Account::Account(Shard& owner, SharedAccount& shared_account)
     : shared(shared_account),
       shard(owner),
       ramp_policy(owner.settings->conf.ramp.own_policy(shared_account.database, shared_account.user)),
-      default_search_path(quote_identifier(shared_account.user) + ", public"),
+      default_search_path(protocol::pg::quote_identifier(shared_account.user) + ", public"),
       types(owner.deployment.types()->of(shared_account.database)) {
   for (const router::Side side : {router::Side::blue, router::Side::green})
     for (const router::Access access : {router::Access::write, router::Access::read})
@@ -37,6 +29,13 @@ void Shard::for_each_replication(Do what) {
   std::vector<Replication*> all;
   for (const auto& [number, replication] : replications_) all.push_back(replication.get());
   for (Replication* replication : all) what(*replication);
+}
+
+Account::~Account() = default;
+
+ChannelHub& Account::hub() {
+  if (!hub_) hub_ = std::make_unique<ChannelHub>(*this);
+  return *hub_;
 }
 
 Shard::Shard(Worker& its_worker, Deployment& its_deployment)
@@ -72,6 +71,8 @@ void Shard::apply_table(router::RoutingTablePtr table) {
   for (const auto& [shared, account] : accounts_)
     for (const auto& side : account->pools())
       for (const auto& pool : side) pool->apply_orders();
+  for (const auto& [shared, account] : accounts_)
+    if (account->known_hub()) account->known_hub()->apply_orders();
   reconsider_waiters();
   release_held();
   for_each_replication([](Replication& replication) { replication.table_changed(); });
@@ -304,6 +305,7 @@ std::uint32_t Shard::tick() {
   bool soon = false;
   bool proving = false;
   for (const auto& [shared, account] : accounts_) {
+    if (account->known_hub() && account->known_hub()->sweep()) soon = true;
     for (const auto& side : account->pools()) {
       for (const auto& pool : side) {
         if (pool->connections().empty() && pool->waiters().empty() && !pool->wants_more()) continue;
@@ -314,6 +316,7 @@ std::uint32_t Shard::tick() {
     }
   }
   while (!farewells_.empty() && farewells_.front()->until_ms() <= now_ms) farewells_.front()->end();
+  for (const auto& farewell : farewells_) farewell->tick(now_ms);
   while (!cancellers_.empty() && cancellers_.front()->until_ms() <= now_ms) cancellers_.front()->time_out();
   if (auth_query_) auth_query_->tick();
   for_each_replication([](Replication& replication) { replication.tick(); });

@@ -24,6 +24,7 @@
 namespace turnout::proxy {
 
 class AuthQuery;
+class ChannelHub;
 class Greeting;
 class Replication;
 class Session;
@@ -33,10 +34,14 @@ class Worker;
 class Account {
  public:
   Account(Shard& shard, SharedAccount& shared);
+  ~Account();
   [[nodiscard]] Pool& pool(router::Side side, router::Access access) {
     return *pools_[router::index(side)][router::index(access)];
   }
   [[nodiscard]] const auto& pools() const { return pools_; }
+  // Of all workers' sessions of this account; only on its home worker (proxy/channel_hub.h).
+  [[nodiscard]] ChannelHub& hub();
+  [[nodiscard]] const std::unique_ptr<ChannelHub>& known_hub() const { return hub_; }
   SharedAccount& shared;
   Shard& shard;
   std::optional<conf::TokenPolicy> ramp_policy;  // of this user or database; else the ramp's
@@ -47,6 +52,7 @@ class Account {
 
  private:
   std::array<std::array<std::unique_ptr<Pool>, 2>, 2> pools_;
+  std::unique_ptr<ChannelHub> hub_;
 };
 
 class Shard {

@@ -43,6 +43,8 @@ Named named(std::string_view word) {
       return {Command::listen, "listen"};
     case key_of("load"):
       return {Command::load, "load"};
+    case key_of("notify"):
+      return {Command::notify, "notify"};
     case key_of("prepare"):
       return {Command::prepare, "prepare"};
     case key_of("release"):
@@ -386,6 +388,9 @@ void add_command_effects(Command command, std::span<const Token> tokens, std::ve
       return add_unlisten(tokens, effects);
     case Command::load:
       effects.push_back({EffectKind::load, "", as_written(tokens.subspan(1))});
+      return;
+    case Command::notify:
+      effects.push_back({EffectKind::notify, second_name(), ""});
       return;
     case Command::discard:
       effects.push_back(tokens.size() > 1 && tokens[1].is_word("all")

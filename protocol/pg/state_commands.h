@@ -25,6 +25,7 @@ enum class Command : std::uint8_t {
   end,
   listen,
   load,
+  notify,
   prepare,
   release,
   reset,

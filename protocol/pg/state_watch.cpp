@@ -27,6 +27,7 @@ std::optional<EffectKind> effect_of_name(const std::string& name) {
       Row{"pg_advisory_unlock", EffectKind::advisory_unlock},
       Row{"pg_advisory_lock", EffectKind::advisory_lock},
       Row{"pg_try_advisory_lock", EffectKind::advisory_lock},
+      Row{"pg_notify", EffectKind::notify},
       // State of the session that nobody follows: the random seed, connections, temporary slots, SQL in a string.
       Row{"setseed", EffectKind::unknown},
       Row{"dblink_connect", EffectKind::unknown},
@@ -231,11 +232,13 @@ struct Suspicion {
     maybe |= is_equal(here, '/') & is_equal(next, '*');
     maybe |= is_equal(here, '&') & is_equal(next, '"');
     // tEMPorary, pg_tEMP · aDVIsory · seTSEed · seT_Config, dblinK_Connect · replicatioN_Slot, origiN_Session · tO_Xml
+    // · pG_Notify
     maybe |= is_equal(a, 'e') & is_equal(b, 'm') & is_equal(c, 'p');
     maybe |= is_equal(a, 'd') & is_equal(b, 'v') & is_equal(c, 'i');
     maybe |= is_equal(a, 't') & is_equal(b, 's') & is_equal(c, 'e');
     const Mask pair = ((is_equal(a, 't') | is_equal(a, 'k')) & is_equal(c, 'c')) |
-                      (is_equal(a, 'n') & is_equal(c, 's')) | (is_equal(a, 'o') & is_equal(c, 'x'));
+                      (is_equal(a, 'n') & is_equal(c, 's')) | (is_equal(a, 'o') & is_equal(c, 'x')) |
+                      (is_equal(a, 'g') & is_equal(c, 'n'));
     maybe |= is_equal(next, '_') & pair;
   }
 
@@ -342,6 +345,8 @@ std::string_view name_of(EffectKind kind) {
       return "unlisten";
     case EffectKind::unlisten_all:
       return "unlisten_all";
+    case EffectKind::notify:
+      return "notify";
     case EffectKind::temp_object:
       return "temp_object";
     case EffectKind::hold_cursor:

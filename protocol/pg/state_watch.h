@@ -34,6 +34,7 @@ enum class EffectKind : std::uint8_t {
   discard_all, discard_other,
   prepare, deallocate, deallocate_all,  // SQL level PREPARE / DEALLOCATE (name)
   listen, unlisten, unlisten_all,       // name
+  notify,            // NOTIFY, or a call of pg_notify()
   temp_object,       // CREATE TEMP / TEMPORARY, SELECT INTO TEMP, pg_temp mentioned
   hold_cursor,       // DECLARE … WITH HOLD
   advisory_lock,     // name: the function; a call of pg_advisory_lock / pg_try_advisory_lock and _shared (session level, not _xact_)
@@ -59,9 +60,9 @@ inline constexpr std::size_t watch_bytes_max = 1024 * 1024;
 
 // The fast question, called for every text: false means "no effect at all", and it is exact in that direction.
 [[nodiscard]] bool may_touch_state(std::string_view sql);
-// The full answer. What it cannot see: a function of the application that sets something, and SQL-level EXECUTE of what an
-// earlier PREPARE said (the effects of the prepared text are reported at the PREPARE). With standard_conforming_strings
-// off the literals end elsewhere: treat such a session as unknown.
+// The full answer. What it cannot see: a function of the application that sets something, and SQL-level EXECUTE of what
+// an earlier PREPARE said (the effects of the prepared text are reported at the PREPARE). With
+// standard_conforming_strings off the literals end elsewhere: treat such a session as unknown.
 [[nodiscard]] Watch watch_state(std::string_view sql);
 
 }  // namespace turnout::protocol::pg

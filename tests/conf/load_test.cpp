@@ -178,6 +178,9 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   EXPECT_EQ(d.limits.startup_bytes_max, 8'192U);
   EXPECT_EQ(d.limits.replication_clients_max, 3U);
   EXPECT_EQ(d.limits.buffered_message_bytes_max, 1'048'576U);
+  EXPECT_EQ(d.limits.session_channels_max, 16U);
+  EXPECT_EQ(d.limits.channels_max, 17U);
+  EXPECT_EQ(d.limits.notification_queue_bytes_max, 3U * 1024 * 1024);
   EXPECT_EQ(d.hold.sessions_max, 102U);
   EXPECT_EQ(d.hold.bytes_max, 134'217'728U);
   EXPECT_EQ(d.hold.release_per_ms, 9U);

@@ -14,7 +14,7 @@ import pytest
 from harness.crowd import Member, Refused, cancel
 from harness.pair import Pair
 from harness.postgres import Postgres
-from harness.raw import Raw
+from harness.raw import Raw, query
 from harness.slow import SlowRoad
 from harness.turnout import Turnout
 
@@ -136,6 +136,23 @@ def test_a_cancel_that_is_late_at_the_server(other_turnout: Make, pair: Pair) ->
             assert road.cancels == 1, "the statement was over before its cancel had arrived"
             second.execute("SELECT pg_sleep(0.8)")  # is not cancelled
             asker.join()
+
+
+def test_a_statement_left_behind_ends_although_its_cancel_came_too_early(other_turnout: Make, pair: Pair) -> None:
+    """A backend forgets a cancel that overtakes the statement: the locks of a client that is gone would stay."""
+    left = "SELECT pg_sleep(30), 'left behind'"
+    active = f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = $${left}$$"
+    with SlowRoad(pair.blue.port, late=b"left behind", late_s=0.5) as road:
+        turnout = other_turnout(ONE | {"blue": f"127.0.0.1:{road.port}"})
+        client = Raw(turnout.port)
+        assert client.login() == {}
+        client.send(query(left))
+        deadline = time.monotonic() + 20
+        while turnout.ask("clients")["clients"][0]["state"] != "active":
+            assert time.monotonic() < deadline
+        client.close()
+        pair.blue.wait_for(active, 1)
+        pair.blue.wait_for(active, 0, timeout_s=10)
 
 
 def test_the_client_is_told_when_its_request_has_had_its_effect(other_turnout: Make, pair: Pair) -> None:

@@ -274,7 +274,7 @@ with psycopg.connect({conninfo!r}) as connection:
     ("-c statement_timeout=12345", "statement_timeout", "12345ms"),
     ("--statement-timeout=3s", "statement_timeout", "3s"),
     ("-cgeqo=off -c geqo=on -S 1234", "work_mem", "1234kB"),
-    (r"-c search_path=pg_catalog,\ \"Odd,\ name\",PUBLIC", "search_path", 'pg_catalog, "Odd, name", public'),
+    (r"-c search_path=pg_catalog,\ \"Odd,\ name\",PUBLIC", "search_path", 'pg_catalog, "Odd, name",PUBLIC'),
     ("-c search_path=public", "search_path", "public"),
     (r"-c my.note=it's\ \\\\\ \"quoted\"", "my.note", "it's \\\\ \"quoted\""),
     ("-e", "datestyle", "ISO, DMY"),

@@ -280,3 +280,18 @@ def test_no_replication_at_all(turnout: Turnout, pair: Pair) -> None:
             server.sql(f"DROP SUBSCRIPTION {name}", user="turnout")
     assert any(name.startswith("replication.") for name in failed(turnout))
     assert turnout.cli("cutover", "app", "--yes").code == REFUSED
+
+
+def test_a_statement_that_green_cannot_parse(turnout: Turnout, pair: Pair) -> None:
+    """A living session holds it, so the flip would break that session; others' mistakes are nobody's concern."""
+    pair.blue.sql("CREATE TYPE only_here AS ENUM ('x')")
+    try:
+        with turnout.connect() as connection:
+            connection.prepare_threshold = 0
+            connection.execute("SELECT %s::int AS fine", (1,))
+            assert checks(turnout)["prepared_statements"]["verdict"] == "PASS"
+            connection.execute("SELECT 'x'::only_here, %s::int", (1,))
+            found = checks(turnout)["prepared_statements"]
+            assert found["verdict"] == "FAIL" and "only_here" in found["measured"], found
+    finally:
+        pair.blue.sql("DROP TYPE only_here")

@@ -4,6 +4,7 @@ Where other files show more of the same, the docstring says which.
 """
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import struct
@@ -349,3 +350,14 @@ def test_trap_15_a_pause_ends_nobody(turnout: Turnout) -> None:
     for number, session in enumerate(sessions):
         assert rows(session.read("Z", 1, [])) == [str(number).encode()]
         session.close()
+
+
+def test_a_long_pipeline_that_waits_at_a_boundary_goes_on(turnout: Turnout) -> None:
+    """More than the session reads ahead arrives while what comes next must wait for an answer."""
+    count = 300
+    with contextlib.closing(wire(turnout)) as connection, ThreadPoolExecutor(1) as threads:
+        first = query("DEALLOCATE ALL; SELECT pg_sleep(1)")
+        sent = threads.submit(connection.send, first + query("SELECT 1 -- " + "x" * 10_000) * count)
+        answer = connection.read("Z", 1 + count, [])
+        sent.result()
+        assert rows(answer)[1:] == [b"1"] * count

@@ -1,4 +1,4 @@
-"""A way to the server that is slow where a test wants it: new connections, or cancel requests."""
+"""A way to the server that is slow where a test wants it: new connections, cancel requests, or a certain statement."""
 from __future__ import annotations
 
 import socket
@@ -12,9 +12,11 @@ from .raw import CANCEL_REQUEST
 class SlowRoad:
     """Listens on a port of its own; what connects talks to 127.0.0.1:`target`."""
 
-    def __init__(self, target: int, connect_s: float = 0, cancel_s: float = 0) -> None:
+    def __init__(self, target: int, connect_s: float = 0, cancel_s: float = 0, late: bytes = b"",
+                 late_s: float = 0) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._target, self._connect_s, self._cancel_s = target, connect_s, cancel_s
+        self._late, self._late_s = late, late_s  # what has these bytes comes so much later
         self._lock = threading.Lock()
         self._opening = 0
         self.most_opening = 0  # connections that were on their way at the same time
@@ -64,10 +66,11 @@ class SlowRoad:
         client.close()
         server.close()
 
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65536):
+                if self._late and self._late in data:
+                    time.sleep(self._late_s)
                 sink.sendall(data)
         except OSError:
             pass
