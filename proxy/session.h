@@ -132,6 +132,7 @@ class Session final : public Handler {
   void forget_unnamed();
   [[nodiscard]] bool is_deallocate_of_ours(const protocol::pg::Watch& watch) const;
   bool take_deallocate(const protocol::pg::Watch& watch);
+  bool take_deallocates(const protocol::pg::Watch& watch, std::string_view sql);
   void send_to_server();
   void answer_fabricated();
   [[nodiscard]] bool must_wait_at_boundary() const;

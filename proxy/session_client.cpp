@@ -339,13 +339,9 @@ Session::Take Session::take_query(pg::Bytes message) {
   ++work_;
   if (pg::may_touch_state(sql)) {
     const pg::Watch watch = pg::watch_state(sql);
-    if (take_deallocate(watch)) {
-      pg::put_query(worker().to_server.own(), deallocate_gone);
-      server_->exchange.sent(pg::Request::query, pg::Owner::client, work_);
-      return Take::done;
-    }
     note_effects(watch);
     if (state_ == State::ended) return Take::stop;
+    if (take_deallocates(watch, sql)) return Take::done;
     const bool is_begin =
         watch.statements == 1 && watch.effects.size() == 1 && watch.effects[0].kind == pg::EffectKind::begin;
     if (is_begin && server_->exchange.is_safe_point() && client_status_ == 'I') {

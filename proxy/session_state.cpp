@@ -338,11 +338,16 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
     case Kind::unknown:
       connection.suspect = true;
       break;  // whoever gets it next starts clean
+    case Kind::deallocate:
+      if (const auto found = prepared_.find(effect.name); found != prepared_.end()) {
+        bound_ = nullptr;
+        prepared_.erase(found);
+      }
+      break;
     case Kind::begin:
     case Kind::finish_prepared:
     case Kind::set_transaction:
     case Kind::discard_other:
-    case Kind::deallocate:
     case Kind::set:
     case Kind::set_string:
     case Kind::set_local:

@@ -98,20 +98,9 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
     _python("psqlodbc", "odbc_client.py", DBAPI + " settings cancel catalogue", "pyodbc"),
 )}
 
-# (driver, mode) pairs are the tests. A cell that is known to differ from direct stands here with the reason; it fails the
-# run as soon as it becomes equal, so that the list can only shrink.
+# (driver, mode) pairs are the tests. A cell (driver, scenario, mode) that is known to differ from direct stands here with
+# the reason; it fails the run as soon as it becomes equal, so that the list can only shrink. There is none.
 KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {}
-
-
-BOTH = "transaction session"
-
-
-def _known(reason: str, modes: str, scenarios: str, *drivers: str) -> None:
-    KNOWN_DIFFERENT.update({(driver, scenario, mode): reason for driver in drivers for scenario in scenarios.split() for mode in modes.split()})
-
-
-_known("SQL-level DEALLOCATE of a statement that was prepared in the protocol, between other statements of one text: the server knows it by "
-       "another name", BOTH, "transactions prepared errors batch parallel session_state large_objects settings", "psqlodbc")
 
 
 def environment(port: int) -> dict[str, str]:
