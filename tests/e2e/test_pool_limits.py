@@ -77,7 +77,6 @@ def test_never_more_server_connections_than_the_limits(other_turnout: Make, pair
     assert census.most_of_user <= 4
     metrics = turnout.metrics()
     assert metrics['turnout_server_logins_total{deployment="app",outcome="accepted"}'] > 50, "they did come and go"
-    assert metrics['turnout_server_evictions_total{deployment="app"}'] > 0
 
 
 def test_idle_connections_of_another_pool_give_way(other_turnout: Make, pair: Pair) -> None:
@@ -92,6 +91,7 @@ def test_idle_connections_of_another_pool_give_way(other_turnout: Make, pair: Pa
     held[0].commit()
     thread.join(20)
     assert waiter, "the login of the other user got a server connection when one fell free"
+    assert turnout.metrics()['turnout_server_evictions_total{deployment="app"}'] == 1
     assert waiter[0].execute("SELECT current_user").fetchone() == ("hammer",)
     held[1].commit()
     assert held[0].execute("SELECT current_user").fetchone() == ("app",)
