@@ -63,23 +63,30 @@ def compare(name: str, mode: str, direct: Results, here: Results) -> list[str]:
     return complaints
 
 
+LOCKS = """
+SELECT coalesce(string_agg(pid || ' has the lock ' || objid || ', last query: ' || query, chr(10)), '')
+FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND usename = 'app'"""
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", DRIVERS)
-def test_driver(port_of: Callable[[str], int], direct: dict[str, Direct], name: str, mode: str) -> None:
+def test_driver(port_of: Callable[[str], int], direct: dict[str, Direct], schema: Pair, name: str, mode: str) -> None:
     complaints = compare(name, mode, direct["blue"].of(DRIVERS[name]), run(DRIVERS[name], port_of(mode)))
     assert not complaints, "\n".join(complaints)
+    schema.blue.wait_for(LOCKS, "")  # nothing of a session stays on a server connection
 
 
 @pytest.mark.matrix
 @pytest.mark.soak
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", DRIVERS)
-def test_driver_on_green(port_of: Callable[[str], int], direct: dict[str, Direct], name: str, mode: str) -> None:
+def test_driver_on_green(port_of: Callable[[str], int], direct: dict[str, Direct], schema: Pair, name: str, mode: str) -> None:
     """The same before the newer server."""
     mode += " on green"
     complaints = compare(name, mode, direct["green"].of(DRIVERS[name]), run(DRIVERS[name], port_of(mode)))
     assert not complaints, "\n".join(complaints)
+    schema.green.wait_for(LOCKS, "")
 
 
 def test_a_cell_that_differs_is_found(direct: dict[str, Direct], schema: Pair) -> None:

@@ -7,6 +7,9 @@ import psycopg
 import pytest
 
 from harness.listening import wait_until
+from harness.pair import Pair
+from harness.raw import Raw
+from harness.slow import SlowRoad
 from harness.turnout import Turnout
 
 CHANGES = {"pool": {"mode": "transaction", "size": 3}}
@@ -100,3 +103,17 @@ def test_blockers_name_who_and_what(turnout: Turnout) -> None:
         assert (blocker["user"], blocker["application"], blocker["reason"]) == ("app", "blocking", "temp_object")
         assert blocker["address"].startswith("127.0.0.1") and blocker["age_s"] >= 0
         assert blocker["query"] == "CREATE TEMP TABLE mine AS SELECT ? AS word, ? AS number"
+
+
+def test_a_pin_that_comes_while_the_server_is_asked_stands(other_turnout: Callable[..., Turnout], pair: Pair) -> None:
+    """The client is answered before the server is asked whether the lock is gone; its next lock overtakes the answer."""
+    mine = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    with SlowRoad(pair.blue.port, late=b"WHERE locktype = 'advisory' AND pid = pg_catalog", late_s=0.1) as road:
+        turnout = other_turnout(CHANGES | {"blue": f"127.0.0.1:{road.port}"})
+        with Raw(turnout.port) as holder, Raw(turnout.port) as other:
+            assert holder.login() == other.login() == {}
+            holder.ask("SELECT pg_advisory_lock(9)")
+            holder.ask("SELECT pg_advisory_unlock(9)")
+            holder.ask("SELECT pg_advisory_lock(9)")
+            other.ask("BEGIN; SELECT 1")  # takes the connection that has been free last
+            assert (holder.value(mine), other.value(mine)) == ("1", "0")

@@ -78,7 +78,7 @@ class Loop:
     def lines(self) -> int:
         return self._out.read_bytes().count(b"\n")
 
-    def wait_lines(self, more: int, seconds: float = 60) -> None:
+    def wait_lines(self, more: int, seconds: float = 180) -> None:
         """Until that many more scenarios have run."""
         wanted, deadline = self.lines() + more, time.monotonic() + seconds
         while self.lines() < wanted:
