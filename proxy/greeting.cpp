@@ -1,5 +1,5 @@
-#include "protocol/pg/canonical.h"
 #include "proxy/greeting.h"
+#include "protocol/pg/canonical.h"
 
 #include <openssl/rand.h>
 

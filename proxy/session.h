@@ -294,9 +294,9 @@ class Session final : public Handler {
   bool awaiting_types_ = false;   // a Bind waits for what the server says of its statement
   bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
   std::uint32_t pins_ = 0;
-  std::uint32_t told_trivial_ = 0;    // replies of the recorded unit that went to the client and say nothing yet
-  std::uint32_t skip_trivial_ = 0;    // so many it has had already
-  std::uint32_t recheck_ = 0;         // of these it is to be asked whether they still stand
+  std::uint32_t told_trivial_ = 0;  // replies of the recorded unit that went to the client and say nothing yet
+  std::uint32_t skip_trivial_ = 0;  // so many it has had already
+  std::uint32_t recheck_ = 0;       // of these it is to be asked whether they still stand
   std::uint32_t pinned_since_asked_ = 0;
   std::uint32_t published_pins_ = 0;  // as the worker's numbers have them
   std::uint32_t events_ = 0;

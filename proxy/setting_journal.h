@@ -1,6 +1,6 @@
 // What a running transaction has done to a session's settings, so that the server's undoing of it can be followed:
-// ROLLBACK, an error that ends an implicit transaction, ROLLBACK TO a savepoint. Settings are kept twice, as the session
-// wants them and as the connection has them; both are undone together.
+// ROLLBACK, an error that ends an implicit transaction, ROLLBACK TO a savepoint. Settings are kept twice, as the
+// session wants them and as the connection has them; both are undone together.
 //
 // Always true: before the first change of a transaction, and of each savepoint, the state then is kept; a transaction
 // that sets nothing keeps nothing but the names of its savepoints. Pure.

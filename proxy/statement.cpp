@@ -26,7 +26,8 @@ StatementPtr StatementRegistry::intern(std::string_view content) {
     sweep_at_ = std::max<std::size_t>(4096, known_.size() * 2);
   }
   if (const auto found = known_.find(content); found != known_.end())
-    if (StatementPtr alive = found->second.lock(); alive && !alive->is_stale.load(std::memory_order_relaxed)) return alive;
+    if (StatementPtr alive = found->second.lock(); alive && !alive->is_stale.load(std::memory_order_relaxed))
+      return alive;
   auto made = std::make_shared<Statement>();
   made->number = next_++;
   made->content = content;

@@ -48,15 +48,18 @@ std::string encoding(std::string_view wish) {
   std::string key = lower(wish);
   std::erase_if(key, [](char c) { return !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')); });
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 34> names = {{
-      {"utf8", "UTF8"},           {"unicode", "UTF8"},       {"sqlascii", "SQL_ASCII"},  {"latin1", "LATIN1"},
-      {"iso88591", "LATIN1"},     {"latin2", "LATIN2"},      {"iso88592", "LATIN2"},     {"latin3", "LATIN3"},
-      {"iso88593", "LATIN3"},     {"latin4", "LATIN4"},      {"iso88594", "LATIN4"},     {"latin5", "LATIN5"},
-      {"iso88599", "LATIN5"},     {"latin9", "LATIN9"},      {"iso885915", "LATIN9"},    {"win1250", "WIN1250"},
-      {"windows1250", "WIN1250"}, {"win1251", "WIN1251"},    {"windows1251", "WIN1251"}, {"win1252", "WIN1252"},
-      {"windows1252", "WIN1252"}, {"win1253", "WIN1253"},    {"windows1253", "WIN1253"}, {"win1254", "WIN1254"},
-      {"windows1254", "WIN1254"}, {"koi8r", "KOI8R"},        {"koi8", "KOI8R"},          {"koi8u", "KOI8U"},
-      {"sjis", "SJIS"},           {"shiftjis", "SJIS"},      {"eucjp", "EUC_JP"},        {"euckr", "EUC_KR"},
-      {"gbk", "GBK"},             {"big5", "BIG5"},
+      {"utf8", "UTF8"},           {"unicode", "UTF8"},        {"sqlascii", "SQL_ASCII"},
+      {"latin1", "LATIN1"},       {"iso88591", "LATIN1"},     {"latin2", "LATIN2"},
+      {"iso88592", "LATIN2"},     {"latin3", "LATIN3"},       {"iso88593", "LATIN3"},
+      {"latin4", "LATIN4"},       {"iso88594", "LATIN4"},     {"latin5", "LATIN5"},
+      {"iso88599", "LATIN5"},     {"latin9", "LATIN9"},       {"iso885915", "LATIN9"},
+      {"win1250", "WIN1250"},     {"windows1250", "WIN1250"}, {"win1251", "WIN1251"},
+      {"windows1251", "WIN1251"}, {"win1252", "WIN1252"},     {"windows1252", "WIN1252"},
+      {"win1253", "WIN1253"},     {"windows1253", "WIN1253"}, {"win1254", "WIN1254"},
+      {"windows1254", "WIN1254"}, {"koi8r", "KOI8R"},         {"koi8", "KOI8R"},
+      {"koi8u", "KOI8U"},         {"sjis", "SJIS"},           {"shiftjis", "SJIS"},
+      {"eucjp", "EUC_JP"},        {"euckr", "EUC_KR"},        {"gbk", "GBK"},
+      {"big5", "BIG5"},
   }};
   const auto found = std::find_if(names.begin(), names.end(), [&key](const auto& one) { return one.first == key; });
   return found != names.end() ? std::string(found->second) : std::string(wish);

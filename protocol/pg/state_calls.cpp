@@ -101,7 +101,8 @@ std::optional<std::vector<Effect>> proven(Tokens tokens) {
   std::size_t i = 1;
   while (true) {
     if (i + 2 < tokens.size() && is_name(tokens[i], "pg_catalog") && tokens[i + 1].is_symbol('.')) i += 2;
-    if (i + 1 >= tokens.size() || !is_name(tokens[i], "set_config") || !tokens[i + 1].is_symbol('(')) return std::nullopt;
+    if (i + 1 >= tokens.size() || !is_name(tokens[i], "set_config") || !tokens[i + 1].is_symbol('('))
+      return std::nullopt;
     const auto call = read_call(tokens, i + 1);
     if (!call) return std::nullopt;
     const auto name = literal(call->arguments[0]);
@@ -163,7 +164,8 @@ void add_block_effects(std::string_view statement, std::vector<Effect>& effects)
       sets = sets || (is_at_start && (token.is_word("set") || token.is_word("listen") || token.is_word("load")));
       // A text that is put together: it may be a SET, a PREPARE, anything.
       sets = sets || (previous.is_word("execute") && lower(std::string(token.text)).find("set ") != std::string::npos);
-      makes_temporary = makes_temporary || token.is_word("temp") || token.is_word("temporary") || is_name(token, "pg_temp");
+      makes_temporary =
+          makes_temporary || token.is_word("temp") || token.is_word("temporary") || is_name(token, "pg_temp");
       sets = sets || is_name(token, "pg_advisory_lock") || is_name(token, "pg_try_advisory_lock");
     }
   }

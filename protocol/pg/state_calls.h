@@ -1,4 +1,5 @@
-// Private to the state watch: what can be proven about calls of set_config(), and what a DO block may do to the session.
+// Private to the state watch: what can be proven about calls of set_config(), and what a DO block may do to the
+// session.
 //
 // A call is proven only where the text is one SELECT of nothing but such calls with literals; with `true` as the last
 // argument it lasts no longer than its transaction wherever it stands. Of a block, whose body nobody parses, only words

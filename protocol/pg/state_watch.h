@@ -15,32 +15,38 @@
 namespace turnout::protocol::pg {
 
 enum class EffectKind : std::uint8_t {
-  begin,             // BEGIN, START TRANSACTION; name: "read only" | "read write" | "" ; value: the whole statement
-  end,               // COMMIT, END, ROLLBACK, ABORT (not TO SAVEPOINT, not PREPARED); name "chain": AND CHAIN, a new
-                     // transaction with the same modes is open at once
-  savepoint,         // SAVEPOINT, RELEASE, ROLLBACK TO; name: the savepoint's, value: "savepoint", "release", "rollback to"
-  prepare_transaction, // PREPARE TRANSACTION
-  finish_prepared,   // COMMIT PREPARED, ROLLBACK PREPARED
-  set,               // SET [SESSION] name = value, name lower case, value: the text after = or TO, trimmed, as written
-  set_local,         // SET LOCAL; set_config(…, true), name: "" where it is not known
-  reset,             // RESET name; SET name TO DEFAULT
-  reset_all,         // RESET ALL
-  set_transaction,   // SET TRANSACTION; name: "read only" | "read write" | ""
-  set_characteristics, // SET SESSION CHARACTERISTICS AS TRANSACTION; name as above (its other modes: set)
-  set_role,          // SET ROLE x, SET SESSION AUTHORIZATION x, RESET ROLE, RESET SESSION AUTHORIZATION: name role or
-                     // session_authorization, value as written ("" = reset)
-  set_config,        // a call of set_config() of which more is not proven, or a DO block that may do the like
-  set_string,        // set_config(name, value, false), proven; value: the string itself, not SQL
-  discard_all, discard_other,
-  prepare, deallocate, deallocate_all,  // SQL level PREPARE / DEALLOCATE (name)
-  listen, unlisten, unlisten_all,       // name
-  notify,            // NOTIFY, or a call of pg_notify()
-  temp_object,       // CREATE TEMP / TEMPORARY, SELECT INTO TEMP, pg_temp mentioned
-  hold_cursor,       // DECLARE … WITH HOLD
-  advisory_lock,     // name: the function; a call of pg_advisory_lock / pg_try_advisory_lock and _shared (session level, not _xact_)
-  advisory_unlock,   // pg_advisory_unlock*, pg_advisory_unlock_all
-  load,              // LOAD 'library'
-  unknown,           // text longer than the bound, unterminated literal, DO / CALL (may do anything); name says why
+  begin,      // BEGIN, START TRANSACTION; name: "read only" | "read write" | "" ; value: the whole statement
+  end,        // COMMIT, END, ROLLBACK, ABORT (not TO SAVEPOINT, not PREPARED); name "chain": AND CHAIN, a new
+              // transaction with the same modes is open at once
+  savepoint,  // SAVEPOINT, RELEASE, ROLLBACK TO; name: the savepoint's, value: "savepoint", "release", "rollback to"
+  prepare_transaction,  // PREPARE TRANSACTION
+  finish_prepared,      // COMMIT PREPARED, ROLLBACK PREPARED
+  set,              // SET [SESSION] name = value, name lower case, value: the text after = or TO, trimmed, as written
+  set_local,        // SET LOCAL; set_config(…, true), name: "" where it is not known
+  reset,            // RESET name; SET name TO DEFAULT
+  reset_all,        // RESET ALL
+  set_transaction,  // SET TRANSACTION; name: "read only" | "read write" | ""
+  set_characteristics,  // SET SESSION CHARACTERISTICS AS TRANSACTION; name as above (its other modes: set)
+  set_role,    // SET ROLE x, SET SESSION AUTHORIZATION x, RESET ROLE, RESET SESSION AUTHORIZATION: name role or
+               // session_authorization, value as written ("" = reset)
+  set_config,  // a call of set_config() of which more is not proven, or a DO block that may do the like
+  set_string,  // set_config(name, value, false), proven; value: the string itself, not SQL
+  discard_all,
+  discard_other,
+  prepare,
+  deallocate,
+  deallocate_all,  // SQL level PREPARE / DEALLOCATE (name)
+  listen,
+  unlisten,
+  unlisten_all,     // name
+  notify,           // NOTIFY, or a call of pg_notify()
+  temp_object,      // CREATE TEMP / TEMPORARY, SELECT INTO TEMP, pg_temp mentioned
+  hold_cursor,      // DECLARE … WITH HOLD
+  advisory_lock,    // name: the function; a call of pg_advisory_lock / pg_try_advisory_lock and _shared (session level,
+                    // not _xact_)
+  advisory_unlock,  // pg_advisory_unlock*, pg_advisory_unlock_all
+  load,             // LOAD 'library'
+  unknown,          // text longer than the bound, unterminated literal, DO / CALL (may do anything); name says why
 };
 [[nodiscard]] std::string_view name_of(EffectKind kind);
 
