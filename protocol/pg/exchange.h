@@ -81,8 +81,11 @@ class Exchange {
   [[nodiscard]] bool is_simple_only() const { return special_ == 0; }  // no entry needs swallowing or fabricating
   [[nodiscard]] bool owes_preparation() const;   // a parse or close that is not the client's own may yet be dropped
   [[nodiscard]] std::size_t units_owed() const;  // ReadyForQuery messages that are still to come
-  // What the server works on was sent by Turnout itself.
-  [[nodiscard]] bool is_ours_now() const { return head_ != queue_.size() && queue_[head_].owner == Owner::ours; }
+  // What the server works on is a query of Turnout's own. A statement that Turnout prepares in the client's segment is
+  // none: the server says nothing of it before the segment is over.
+  [[nodiscard]] bool is_ours_now() const {
+    return head_ != queue_.size() && queue_[head_].owner == Owner::ours && queue_[head_].request == Request::query;
+  }
   [[nodiscard]] std::size_t owed() const { return queue_.size() - head_; }
   [[nodiscard]] char status() const { return status_; }  // of the last ReadyForQuery: I, T, E
   [[nodiscard]] bool in_transaction() const { return status_ != 'I'; }

@@ -138,21 +138,43 @@ def test_a_cancel_that_is_late_at_the_server(other_turnout: Make, pair: Pair) ->
             asker.join()
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", ["", "mine"], ids=["unnamed", "named"])
+def test_a_statement_that_was_prepared_elsewhere_is_cancelled(other_turnout: Make, name: str) -> None:
+    """Its connection has another statement or none: Turnout prepares it there, in front of the Bind."""
+    turnout = other_turnout(ONE | {"pool": {"mode": "transaction", "size": 2}})
+
+    async def body() -> None:
+        sleeper, holder = await Member.open(turnout.port), await Member.open(turnout.port)
+        await sleeper.prepare(name, "SELECT pg_sleep($1::float8)")
+        await holder.query("BEGIN; SELECT 1")  # on the connection that has just been used
+        statement = asyncio.create_task(sleeper.execute(name, "100"))
+        while turnout.ask("clients")["clients"][0]["state"] != "active":
+            await asyncio.sleep(0.05)
+        await cancel(turnout.port, sleeper.pid, sleeper.key)
+        with pytest.raises(Refused) as refused:
+            await asyncio.wait_for(statement, 30)
+        assert refused.value.sqlstate == CANCELED
+        for member in (sleeper, holder):
+            member.close()
+
+    asyncio.run(body())
+
+
 def test_a_statement_left_behind_ends_although_its_cancel_came_too_early(other_turnout: Make, pair: Pair) -> None:
     """A backend forgets a cancel that overtakes the statement: the locks of a client that is gone would stay."""
-    left = "SELECT pg_sleep(30), 'left behind'"
-    active = f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = $${left}$$"
     with SlowRoad(pair.blue.port, late=b"left behind", late_s=0.5) as road:
         turnout = other_turnout(ONE | {"blue": f"127.0.0.1:{road.port}"})
         client = Raw(turnout.port)
         assert client.login() == {}
-        client.send(query(left))
+        client.send(query("SELECT pg_sleep(100), 'left behind'"))
         deadline = time.monotonic() + 20
         while turnout.ask("clients")["clients"][0]["state"] != "active":
             assert time.monotonic() < deadline
         client.close()
-        pair.blue.wait_for(active, 1)
-        pair.blue.wait_for(active, 0, timeout_s=10)
+        while "'left behind'" not in pair.blue.log.read_text():  # it logs the statements of its errors
+            assert time.monotonic() < deadline + 20, "it was not cancelled"
+            time.sleep(0.05)
 
 
 def test_the_client_is_told_when_its_request_has_had_its_effect(other_turnout: Make, pair: Pair) -> None:

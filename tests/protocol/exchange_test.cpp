@@ -68,5 +68,17 @@ TEST(Exchange, TwoRepliesAreOwedAfterTwoSyncs) {
   EXPECT_TRUE(exchange.is_safe_point());
 }
 
+TEST(Exchange, WhatIsPreparedForTheClientIsTheClientsWork) {
+  Exchange exchange;
+  exchange.sent(Request::query, Owner::ours);
+  exchange.sent(Request::parse, Owner::ours, 7);
+  exchange.sent(Request::bind, Owner::client, 7);
+  exchange.sent(Request::execute);
+  exchange.sent(Request::sync);
+  EXPECT_TRUE(exchange.is_ours_now());
+  for (const char type : {'C', 'Z'}) EXPECT_EQ(exchange.received(type, 'I').action, Exchange::Action::swallow);
+  EXPECT_FALSE(exchange.is_ours_now());
+}
+
 }  // namespace
 }  // namespace turnout::protocol::pg
