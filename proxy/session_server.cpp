@@ -168,6 +168,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       subscription_->holds_ready = true;
       forwards = false;
     }
+    if (received.ready && exchange.has_dropped()) void_dropped(connection);  // sent behind the error, before the Sync
     const bool is_ours = received.entry.owner == pg::Owner::ours;
     if (received.ready && !is_ours && trail_ && !trail_->restarted.empty() && !detour_) {
       on_ready(connection, received.entry);
@@ -281,8 +282,12 @@ void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& 
   }
   client_status_ = status;
   unit_failed_ = false;
-  unit_parses_.clear();
-  unit_closed_.clear();
+  // Units that were pipelined behind this one may fail yet.
+  constexpr std::size_t kept_max = 10'000;
+  if (connection.exchange.is_idle() || unit_parses_.size() + unit_closed_.size() > kept_max) {
+    unit_parses_.clear();
+    unit_closed_.clear();
+  }
   const Pool& pool = connection.pool();
   WorkerNumbers::Side& numbers = shard_.numbers.side[router::index(pool.side())];
   numbers.queries.add();

@@ -204,6 +204,18 @@ def test_trap_03_error_in_a_pipeline_drops_what_was_queued(turnout: Turnout) -> 
         assert types(answer) == "11EZ", types(answer)
         assert rows(ask(without_it, run("n") + run("kept") + SYNC)) == [b"before", b"twice"]
         assert sqlstates(ask(without_it, run("lost") + SYNC)) == ["26000"]
+        # What is sent when the error is known already, before the Sync, did not happen either.
+        without_it.send(parse("", "SELECT 1/0") + run("") + FLUSH)
+        assert types(without_it.read("E", 1, [])) == "1E"
+        assert types(ask(without_it, parse("x", "SELECT 'x'") + close("kept") + SYNC)) == "Z"
+        ask(without_it, query("BEGIN"))
+        assert rows(ask(without_it, run("kept") + SYNC)) == [b"twice"]
+        assert rows(ask(without_it, parse("x", "SELECT 'x'") + run("x") + SYNC)) == [b"x"]
+        ask(without_it, query("COMMIT"))
+        # Nor what fails in a unit that was sent before the one in front of it was answered.
+        answer = ask(without_it, parse("fine", "SELECT 'fine'") + SYNC + parse("wrong", "SELEC") + SYNC, 2)
+        assert types(answer) == "1ZEZ"
+        assert rows(ask(without_it, parse("wrong", "SELECT 'right'") + run("wrong") + SYNC)) == [b"right"]
     with_it.close()
     without_it.close()
 

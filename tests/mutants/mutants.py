@@ -102,6 +102,15 @@ MUTANTS = [
            "  while (!is_empty() && head().request != Request::sync) drop(pop());\n",
            "  while (!is_empty() && head().request != Request::sync && head().owner != Owner::fabricated) drop(pop());\n"),
 
+    mutant(3, "sent_behind_an_error_happened", "what is sent behind an error that is known already, before the Sync, counts as done",
+           "proxy/session_server.cpp",
+           "    if (received.ready && exchange.has_dropped()) void_dropped(connection);  // sent behind the error, before the Sync\n",
+           ""),
+    mutant(3, "units_behind_are_forgotten", "what a pipelined unit prepares cannot be undone when the one in front of it is answered",
+           "proxy/session_server.cpp",
+           "  if (connection.exchange.is_idle() || unit_parses_.size() + unit_closed_.size() > kept_max) {\n",
+           "  if (unit_parses_.size() + unit_closed_.size() <= kept_max) {\n"),
+
     # ---- 4: statement-name mapping
     mutant(4, "types_of_parameters_ignored", "two statements of the same text are one, whatever the types of their parameters",
            "proxy/session_client.cpp",
