@@ -180,7 +180,7 @@ MUTANTS = [
     mutant(7, "report_is_not_believed", "a parameter that changed unseen, and was reported, stays with the server connection",
            "proxy/session_state.cpp",
            "    if (const auto sql = Parameters::from_string(name, value)) set_parameter(connection, name, *sql);\n",
-           ""),
+           "    connection.parameter_reported(name, value);\n"),
 
     # ---- 8: SET in all its forms
     mutant(8, "role_leaks", "a role that was set stays with the server connection",
@@ -203,7 +203,7 @@ MUTANTS = [
            "proxy/session_state.cpp",
            "      connection.suspect = true;\n      pins_ |= pin_set_config;\n",
            ""),
-    mutant(8, "a_block_is_not_suspect", "a connection on which a DO block ran goes to the next session as it is",
+    mutant(8, "a_block_is_not_suspect", "a connection on which a procedure or a DO block ran goes to the next session as it is",
            "proxy/session_state.cpp",
            "      connection.suspect = true;\n      break;  // whoever gets it next starts clean\n",
            "      break;\n"),
