@@ -116,6 +116,16 @@ void Pool::lend_to_peer(std::size_t worker) {
   migrate(*connection, worker);
 }
 
+// Of a connection that has become idle without having been a session's: who waits elsewhere has asked when it was not
+// there yet. Later: it may still be at work here, and it moves to another thread.
+void Pool::lend_if_wanted() {
+  if (idle_.empty() || !waiters_.empty()) return;
+  std::size_t worker = 0;
+  std::uint64_t since_us = 0;
+  if (!quota().oldest_elsewhere(shard().worker.index, worker, since_us)) return;
+  shard().worker.loop.post([this, worker] { lend_to_peer(worker); });
+}
+
 std::unique_ptr<ServerConnection> Pool::release(ServerConnection& connection) {
   std::erase(idle_, &connection);
   std::erase(sealed_, &connection);
@@ -147,6 +157,7 @@ void Pool::adopt(std::unique_ptr<ServerConnection> connection) {
   adopted.is_retired = is_retired(adopted);
   publish_numbers();
   make_idle(adopted);
+  lend_if_wanted();
 }
 
 void Pool::give_back(ServerConnection& connection) {
@@ -251,6 +262,7 @@ void Pool::proof_answered(ServerConnection& connection, bool writable) {
   if (writable) {
     connection.proven_version = shard().table().version;
     make_idle(connection);
+    lend_if_wanted();
   } else {
     connection.become_idle();  // asked again by the sweep
     prove_again_ms_ = shard().worker.loop.now_ms() + 1;

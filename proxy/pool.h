@@ -101,6 +101,7 @@ class Pool {
   void pass_on(ServerConnection& connection);  // to whoever has waited longest, or to the idle ones
   void make_idle(ServerConnection& connection);
   void serve_waiters();
+  void lend_if_wanted();
   void publish_waiting();
   void publish_numbers();
   void seal_idle();

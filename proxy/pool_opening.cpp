@@ -138,6 +138,7 @@ void Pool::logged_in(ServerConnection& connection) {
   std::vector<Greeting*> greetings;
   greetings.swap(account_.greetings);
   make_idle(connection);
+  lend_if_wanted();
   for (Greeting* greeting : greetings) greeting->welcome_known();
   if (!waiters_.empty()) open_for_waiters();  // one more may be on its way now
 }

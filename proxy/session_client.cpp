@@ -129,7 +129,7 @@ std::size_t Session::process(pg::Bytes data) {
     if (framing == pg::Framing::malformed || !is_known(header.type)) {
       protocol_violation(framing == pg::Framing::malformed ? "invalid message length"
                                                            : "invalid frontend message type");
-      return data.size();
+      break;
     }
     if (server_ == nullptr) {
       if (const auto used = take_without_server(header, rest)) {
@@ -157,7 +157,10 @@ std::size_t Session::process(pg::Bytes data) {
     at += available;
     unit_left_ -= std::min<std::uint64_t>(unit_left_, available);
   }
-  if (state_ == State::ended) return data.size();
+  if (state_ == State::ended) {
+    worker().to_server.clear();  // what was not sent yet must not go out with another session's work
+    return data.size();
+  }
   send_to_server();
   answer_fabricated();
   return at;

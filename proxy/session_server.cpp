@@ -168,6 +168,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       subscription_->holds_ready = true;
       forwards = false;
     }
+    if (received.ready && exchange.has_dropped()) void_dropped(connection);  // sent behind the error, before the Sync
     const bool is_ours = received.entry.owner == pg::Owner::ours;
     if (received.ready && !is_ours && trail_ && !trail_->restarted.empty() && !detour_) {
       on_ready(connection, received.entry);
@@ -281,8 +282,12 @@ void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& 
   }
   client_status_ = status;
   unit_failed_ = false;
-  unit_parses_.clear();
-  unit_closed_.clear();
+  // Units that were pipelined behind this one may fail yet.
+  constexpr std::size_t kept_max = 10'000;
+  if (connection.exchange.is_idle() || unit_parses_.size() + unit_closed_.size() > kept_max) {
+    unit_parses_.clear();
+    unit_closed_.clear();
+  }
   const Pool& pool = connection.pool();
   WorkerNumbers::Side& numbers = shard_.numbers.side[router::index(pool.side())];
   numbers.queries.add();
@@ -300,21 +305,29 @@ void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& 
 void Session::void_dropped(ServerConnection& connection) {
   bound_ = nullptr;
   connection.unnamed_owner = 0;  // a Parse of it may be among them
-  for (const pg::Exchange::Entry& entry : connection.exchange.take_dropped()) {
-    if (entry.request == pg::Request::close) {
-      if (entry.owner == pg::Owner::ours) {
-        if (entry.statement != 0) connection.add_statement(entry.statement);  // our Close did not happen
-        continue;
-      }
-      for (auto& [name, prepared] : unit_closed_)
-        if (prepared.statement && prepared.statement->number == entry.statement)
-          prepared_.emplace(name, std::move(prepared));
-      continue;
+  // The latest first: what was closed and then made anew, a name or a statement of the server, is what it was before.
+  const std::vector<pg::Exchange::Entry> dropped = connection.exchange.take_dropped();
+  for (auto entry = dropped.rbegin(); entry != dropped.rend(); ++entry) {
+    const std::uint32_t number = entry->statement;
+    const bool is_ours = entry->owner == pg::Owner::ours;
+    if (number == 0) continue;
+    if (entry->request == pg::Request::close && is_ours) {
+      connection.add_statement(number);  // our Close did not happen
+    } else if (entry->request == pg::Request::close) {
+      const auto closed = std::find_if(unit_closed_.rbegin(), unit_closed_.rend(), [number](const auto& one) {
+        return one.second.statement && one.second.statement->number == number;
+      });
+      if (closed == unit_closed_.rend()) continue;
+      prepared_.insert_or_assign(closed->first, std::move(closed->second));
+      unit_closed_.erase(std::next(closed).base());
+    } else {
+      if (entry->owner != pg::Owner::fabricated) connection.drop_statement(number);
+      const auto parsed = std::find_if(unit_parses_.rbegin(), unit_parses_.rend(),
+                                       [number](const auto& one) { return one.first == number; });
+      if (is_ours || parsed == unit_parses_.rend()) continue;
+      prepared_.erase(parsed->second);
+      unit_parses_.erase(std::next(parsed).base());
     }
-    if (entry.owner != pg::Owner::fabricated && entry.statement != 0) connection.drop_statement(entry.statement);
-    if (entry.owner == pg::Owner::ours || entry.statement == 0) continue;
-    for (const auto& [number, name] : unit_parses_)
-      if (number == entry.statement) prepared_.erase(name);
   }
 }
 

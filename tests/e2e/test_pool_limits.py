@@ -12,7 +12,7 @@ import pytest
 from harness.crowd import Lost, Member, Refused
 from harness.load import Pgbench
 from harness.pair import Pair
-from harness.raw import Message, Raw, framed
+from harness.raw import Message, Raw, framed, query
 from harness.slow import SlowRoad
 from harness.turnout import Turnout
 
@@ -148,6 +148,29 @@ def test_connections_open_in_parallel_within_the_knob(other_turnout: Make, pair:
                 assert road.most_opening >= 8
             turnout.stop()
     assert seconds[2] >= 1.5 and seconds[16] < seconds[2], seconds
+
+
+def test_a_connection_that_nobody_needs_here_serves_who_waits_on_another_worker(other_turnout: Make, pair: Pair) -> None:
+    """It was opened for a session that another connection has served meanwhile, and the pool has no room for one more."""
+    with SlowRoad(pair.blue.port, connect_s=0.7) as road:
+        turnout = other_turnout({"blue": f"127.0.0.1:{road.port}", "pool": {"mode": "transaction", "size": 2}}, start=False)
+        turnout.config["workers"] = 2
+        turnout.write_config()
+        turnout.start()
+        members: dict[int, list[Raw]] = {0: [], 1: []}
+        while min(len(there) for there in members.values()) == 0 or max(len(there) for there in members.values()) < 2:
+            member = Raw(turnout.port)
+            assert member.login() == {}
+            members[member.pid >> 26].append(member)  # a session's number begins with its worker's
+        elsewhere, here = sorted(members.values(), key=len)
+        here[0].ask("BEGIN")
+        here[1].send(query("BEGIN"))  # a second connection is opened for it
+        time.sleep(0.2)
+        here[0].ask("COMMIT")
+        here[1].until("Z")
+        assert elsewhere[0].value("SELECT 'served'") == "served"
+        for member in here + elsewhere:
+            member.close()
 
 
 @pytest.mark.smoke

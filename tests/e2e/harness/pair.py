@@ -6,6 +6,8 @@ then copied (`Template`), which takes a second in place of ten; ports are the te
 """
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import time
@@ -174,23 +176,35 @@ class Pair:
 
 
 class Template:
-    """A built pair, stopped; copies of it are running pairs."""
+    """A built pair, stopped; copies of it are running pairs.
+
+    TURNOUT_E2E_TEMPLATE names a directory that keeps it from one run to the next: for who starts many runs."""
 
     def __init__(self, workspace: Workspace, scale: int = 1) -> None:
-        self._workspace = workspace
-        self._pair = Pair(workspace, "template")
-        self._pair.build(scale)
-        self.oids = self._pair.type_oids()
-        self._pair.stop()
-        self._copies = 0
+        self._workspace, self._copies = workspace, 0
+        kept = os.environ.get("TURNOUT_E2E_TEMPLATE")
+        facts = Path(kept or "/dev/null") / "facts.json"
+        if kept and facts.exists():
+            known = json.loads(facts.read_text())
+            self._ports, self.oids = tuple(known["ports"]), {name: tuple(oids) for name, oids in known["oids"].items()}
+            self._data = [facts.parent / "blue", facts.parent / "green"]
+            return
+        pair = Pair(workspace, "template")
+        pair.build(scale)
+        self.oids = pair.type_oids()
+        pair.stop()
+        self._ports, self._data = (pair.blue.port, pair.green.port), [pair.blue.data, pair.green.data]
+        if kept:
+            for name, data in zip(("blue", "green"), self._data):
+                subprocess.run(["cp", "-a", "--reflink=auto", str(data), str(facts.parent / name)], check=True)
+            facts.write_text(json.dumps({"ports": self._ports, "oids": self.oids}))
 
     def copy(self, **settings: Any) -> Pair:
         """`settings` are of both servers."""
         self._copies += 1
-        origin = self._pair
-        pair = Pair(self._workspace, f"pair{self._copies}", ports=(origin.blue.port, origin.green.port))
-        for source, target in ((origin.blue, pair.blue), (origin.green, pair.green)):
-            subprocess.run(["cp", "-a", "--reflink=auto", str(source.data), str(target.data)], check=True)
+        pair = Pair(self._workspace, f"pair{self._copies}", ports=self._ports)
+        for source, target in zip(self._data, pair.sides.values()):
+            subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target.data)], check=True)
             target.configure(**settings)
         pair.start()
         pair.blue.wait_for("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'")

@@ -21,6 +21,8 @@ class SlowRoad:
         self._opening = 0
         self.most_opening = 0  # connections that were on their way at the same time
         self.cancels = 0
+        self.may_cancel = threading.Event()  # cleared: cancel requests are kept until it is set
+        self.may_cancel.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -46,6 +48,7 @@ class SlowRoad:
         if len(first) >= 8 and struct.unpack("!i", first[4:8])[0] == CANCEL_REQUEST:
             self.cancels += 1
             time.sleep(self._cancel_s)
+            self.may_cancel.wait()
         else:
             with self._lock:
                 self._opening += 1
