@@ -3,6 +3,7 @@
 
 #include "proxy/cancel_key.h"
 #include "proxy/canceller.h"
+#include "proxy/lock_transfer.h"
 #include "proxy/session.h"
 #include "proxy/subscription.h"
 #include "proxy/worker.h"
@@ -86,6 +87,7 @@ void Session::listen_to(std::uint32_t events) {
 // ---- server bytes --------------------------------------------------------------------------------------------------
 
 std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes data) {
+  if (&connection != server_ && lock_transfer_) return on_lock_bytes(connection, data);
   Outgoing& out = worker().to_client;
   out.clear();
   std::size_t at = 0;
@@ -215,7 +217,11 @@ void Session::put_fabricated(std::string& out, const pg::Exchange::Entry& entry)
   pg::put_empty_message(out, type);
 }
 
-void Session::after_server_bytes() {
+void Session::after_server_bytes(ServerConnection& connection) {
+  if (&connection != server_ && lock_transfer_) {
+    after_lock_bytes(connection);
+    return;
+  }
   if (state_ == State::ended || server_ == nullptr) return;
   pg::Exchange& exchange = server_->exchange;
   if (server_->cancel_waiting && !exchange.is_ours_now()) {
@@ -383,6 +389,7 @@ void Session::flush_client() {
 // ---- the end -------------------------------------------------------------------------------------------------------
 
 void Session::server_lost(ServerConnection& connection, const std::string& why) {
+  if (lock_connection_lost(connection, why)) return;
   server_ = nullptr;
   if (begins_later_) note_begin_later();
   shard_.lease_ended(connection.pool());
@@ -436,6 +443,7 @@ void Session::end(const char* reason, std::string_view sqlstate, std::string_vie
   if (state_ == State::waiting)
     for (const auto& side : account_.pools())
       for (const auto& pool : side) pool->forget(*this);
+  if (lock_transfer_) drop_locks();
   if (server_ != nullptr) {
     ServerConnection& connection = *server_;
     server_ = nullptr;
@@ -484,6 +492,7 @@ ClientInfo Session::info() const {
   for (std::size_t i = 0; i < pin_count; ++i)
     if ((visible_pins() >> i & 1) != 0)
       info.pinned_by += (info.pinned_by.empty() ? "" : ",") + std::string(pin_names[i]);
+  info.stays_because = lock_refusal();
   info.prepared_statements = static_cast<std::uint32_t>(prepared_.size());
   return info;
 }
