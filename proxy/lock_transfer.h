@@ -32,6 +32,8 @@ struct LockTransfer {
   };
   Stage stage = Stage::waiting;
   bool comes_back = false;  // the writer has not changed
+  // It took its first lock when the hold was on: the fence may stand already, so its next work waits for the parking.
+  bool holds_work = false;
   ServerConnection* old = nullptr;
   ServerConnection* fresh = nullptr;
   ServerConnection* asked = nullptr;   // who owes an answer

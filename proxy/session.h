@@ -255,7 +255,8 @@ class Session final : public Handler {
   void announce_owner(ServerConnection& connection);
 
   // advisory locks on their way to the other side: session_locks.cpp
-  void note_locks();
+  void note_locks(bool is_late);
+  void let_lock_work_go();
   [[nodiscard]] bool may_move_locks() const;
   void continue_parked(std::uint64_t now_ms);
   void locks_asked(bool failed);
@@ -326,6 +327,7 @@ class Session final : public Handler {
   std::uint32_t told_trivial_ = 0;    // replies of the recorded unit that went to the client and say nothing yet
   std::uint32_t skip_trivial_ = 0;    // so many it has had already
   std::uint32_t recheck_ = 0;         // of these it is to be asked whether they still stand
+  std::uint32_t pinned_anew_ = 0;     // since that was asked: the answer does not know of it
   std::uint32_t published_pins_ = 0;  // as the worker's numbers have them
   std::uint32_t events_ = 0;
   std::uint64_t body_left_ = 0;  // of a client message that is being streamed
@@ -356,8 +358,8 @@ class Session final : public Handler {
   std::vector<PendingEffect> pending_effects_;
   std::unique_ptr<Subscription> subscription_;   // of one that listens
   std::unique_ptr<LockTransfer> lock_transfer_;  // of one with advisory locks, while a hold is on
-  std::uint32_t work_ = 0;                      // number of the last query or execute
-  std::uint32_t statements_done_ = 0;           // of the query that is being answered
+  std::uint32_t work_ = 0;                       // number of the last query or execute
+  std::uint32_t statements_done_ = 0;            // of the query that is being answered
   std::string address_;
   std::uint64_t connected_us_ = 0;
 };

@@ -30,9 +30,8 @@ constexpr std::uint64_t answer_ms_max = 2'000;
 constexpr std::uint64_t resume_ms_max = 5'000;
 
 bool all_true(const std::vector<std::string>& rows, std::size_t count) {
-  return rows.size() >= count &&
-         std::all_of(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count),
-                     [](const std::string& row) { return row == "t"; });
+  return rows.size() >= count && std::all_of(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count),
+                                             [](const std::string& row) { return row == "t"; });
 }
 
 }  // namespace
@@ -40,7 +39,7 @@ bool all_true(const std::vector<std::string>& rows, std::size_t count) {
 // ---- when ----------------------------------------------------------------------------------------------------------
 
 // At a safe point, or with a new table. A session without such locks never gets here.
-void Session::note_locks() {
+void Session::note_locks(bool is_late) {
   if (lock_transfer_ && lock_transfer_->stage == Stage::asked && !lock_transfer_->is_parked()) {
     take_locks();
     return;
@@ -52,6 +51,7 @@ void Session::note_locks() {
   if (shard_.table().hold == router::Hold::nothing) return;
   if (!lock_transfer_) {
     lock_transfer_ = std::make_unique<LockTransfer>();
+    lock_transfer_->holds_work = is_late;
     shard_.watch_locks(*this);
   }
   if (lock_transfer_->stage == Stage::waiting) lock_transfer_->next_ms = worker().loop.now_ms() + quiet_ms;
@@ -77,6 +77,7 @@ bool Session::continue_locks(std::uint64_t now_ms) {
     continue_parked(now_ms);
   } else if (server_ == nullptr || shard_.table().hold == router::Hold::nothing) {
     drop_locks();
+    let_lock_work_go();
   } else if (mine.stage == Stage::waiting && is_late && may_move_locks()) {
     mine.stage = Stage::asking;
     mine.work = work_;
@@ -98,9 +99,9 @@ void Session::continue_parked(std::uint64_t now_ms) {
     end_without_locks("they could not be taken over in time");
     return;
   }
-  const bool may_resume = mine.stage == Stage::parked ||
-                          (table.writer == mine.old->pool().side() &&
-                           (mine.stage == Stage::waiting || mine.stage == Stage::taking));
+  const bool may_resume =
+      mine.stage == Stage::parked ||
+      (table.writer == mine.old->pool().side() && (mine.stage == Stage::waiting || mine.stage == Stage::taking));
   if (is_over && may_resume) {
     mine.comes_back = table.writer == mine.old->pool().side();
     if (mine.comes_back) abandon_fresh();
@@ -146,9 +147,11 @@ void Session::take_locks() {
     return;
   }
   // Who waits for it may be what the drain waits for.
-  const auto wanted = std::find_if(mine.locks.begin(), mine.locks.end(), [](const auto& lock) { return lock.is_wanted; });
+  const auto wanted =
+      std::find_if(mine.locks.begin(), mine.locks.end(), [](const auto& lock) { return lock.is_wanted; });
   if (!mine.is_parked() && wanted != mine.locks.end()) {
     wait_with_locks("somebody waits for " + wanted->text());
+    if (std::exchange(mine.holds_work, false)) let_lock_work_go();  // it may be what lets go
     return;
   }
   const router::Side side = other((mine.is_parked() ? mine.old : server_)->pool().side());
@@ -209,6 +212,13 @@ void Session::park_with_locks() {
   shard_.lease_ended(mine.old->pool());
   mine.old->pool().set_parked(*mine.old, true);
   set_state(State::idle);
+  let_lock_work_go();
+}
+
+// What waited for it: to where it belongs now.
+void Session::let_lock_work_go() {
+  pause_client(false);
+  run_input();
 }
 
 // Its client has more work while it is parked, or goes on only just now.
@@ -267,8 +277,8 @@ void Session::locks_drained() {
   LockTransfer& mine = *lock_transfer_;
   bool is_known = !mine.has_failed && mine.rows.size() == mine.more.size();
   for (std::size_t i = 0; is_known && i < mine.more.size(); ++i) {
-    const auto lock = std::find_if(mine.locks.begin(), mine.locks.end(),
-                                   [&](const auto& one) { return one.is_same(mine.more[i]); });
+    const auto lock =
+        std::find_if(mine.locks.begin(), mine.locks.end(), [&](const auto& one) { return one.is_same(mine.more[i]); });
     const auto times = pg::parse_count(mine.rows[i]);
     is_known = lock != mine.locks.end() && times;
     if (is_known) lock->times = 1 + *times;
@@ -294,7 +304,7 @@ void Session::go_on_with_locks(ServerConnection& connection) {
   if (state_ == State::held) shard_.unhold(*this);
   if (state_ == State::idle) unit_began_us_ = worker().loop.now_us();
   attach(connection);
-  if (shard_.table().hold != router::Hold::nothing) note_locks();  // the next one has begun
+  if (shard_.table().hold != router::Hold::nothing) note_locks(false);  // the next one has begun
   pause_client(false);
   run_input();
   if (state_ == State::active) send_to_server();

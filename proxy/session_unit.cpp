@@ -318,7 +318,7 @@ void Session::unit_done(ServerConnection& connection) {
   replay_.clear();
   if (subscription_ && listen_at_safe_point()) return;
   if (const std::uint32_t pins = visible_pins(); pins != published_pins_) publish_pins(pins);
-  if ((pins_ & pin_advisory_lock) != 0 || lock_transfer_) note_locks();
+  if ((pins_ & pin_advisory_lock) != 0 || lock_transfer_) note_locks(true);
   if ((recheck_ & pins_) != 0) {
     ask_pins();
     if (state_ == State::ended) return;
@@ -424,7 +424,7 @@ void Session::table_changed() {
   if (server_ == nullptr || state_ != State::active) return;
   note_begin_later();
   const bool may_write = server_->pool().access() == router::Access::write;
-  if ((pins_ & pin_advisory_lock) != 0) note_locks();
+  if ((pins_ & pin_advisory_lock) != 0) note_locks(false);
   if (begin_only_ && may_write && pins_ == 0 && shard_.table().hold != router::Hold::nothing) {
     rollback_empty_transaction();
     return;

@@ -139,7 +139,7 @@ class Shard {
   std::map<std::uint32_t, std::unique_ptr<Replication>> replications_;
   std::list<std::unique_ptr<Greeting>> greetings_;
   std::deque<Session*> held_;
-  std::set<std::uint32_t> lock_movers_;  // numbers of sessions
+  std::set<std::uint32_t> lock_movers_;               // numbers of sessions
   std::unique_ptr<AuthQuery> auth_query_;             // made for the first question
   std::list<std::unique_ptr<Farewell>> farewells_;    // oldest first
   std::list<std::unique_ptr<Canceller>> cancellers_;  // oldest first

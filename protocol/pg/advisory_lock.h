@@ -2,8 +2,8 @@
 // ones on another connection and let go of the first. Every text gives one row with one column for each lock, in order.
 //
 // Source: PostgreSQL manual 9.28.10 (functions) and 53.13 pg_locks: a bigint key has its high half in classid, its low
-// half in objid and objsubid 1; two int keys are classid and objid, with objsubid 2. A lock that is taken n times is let
-// go n times; pg_locks does not say how often.
+// half in objid and objsubid 1; two int keys are classid and objid, with objsubid 2. A lock that is taken n times is
+// let go n times; pg_locks does not say how often.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct AdvisoryLock {
   bool is_wanted = false;  // somebody waits for it
   std::uint32_t times = 1;
 
-  [[nodiscard]] std::string key() const;  // as arguments: '42'::pg_catalog.int8
+  [[nodiscard]] std::string key() const;   // as arguments: '42'::pg_catalog.int8
   [[nodiscard]] std::string text() const;  // for people: 42, (4, 2), with "shared"
   [[nodiscard]] bool is_same(const AdvisoryLock& other) const;
 };

@@ -10,9 +10,10 @@ import pytest
 
 from conftest import Fresh
 from harness.listening import wait_until
-from harness.turnout import REVERTED
+from harness.turnout import REFUSED, REVERTED
 
 CHANGES: dict[str, Any] = {"cutover": {"drain": "3s", "window": "6s"}}
+WAIVED = ("--waive", "green.connections", "--waive", "superuser_sessions")
 SHORT: dict[str, Any] = {"cutover": {"drain": "600ms", "proof": "800ms", "window": "2s"}}
 BIGGEST = 2**63 - 1
 HELD = {("ExclusiveLock", 0, 42, 1), ("ExclusiveLock", 2**31 - 1, 2**32 - 1, 1), ("ShareLock", 0, 43, 1),
@@ -109,7 +110,7 @@ def test_preflight_does_not_mind(fresh: Fresh) -> None:
         checks = fresh.turnout.ask("preflight", "app")["checks"]
         assert [check["verdict"] for check in checks if check["name"] == "unmovable_sessions"] == ["PASS"]
         holder.execute("CREATE TEMP TABLE mine (n int)")
-        checks = fresh.turnout.ask("preflight", "app", expect=1)["checks"]
+        checks = fresh.turnout.ask("preflight", "app", expect=REFUSED)["checks"]
         assert [check["verdict"] for check in checks if check["name"] == "unmovable_sessions"] == ["FAIL"]
 
 
@@ -174,18 +175,18 @@ def test_a_stranger_on_green_has_it(fresh: Fresh) -> None:
         reasons: set[str] = set()
 
         def look() -> bool:
-            reasons.update(blocker["reason"] for blocker in turnout.ask("blockers", "app")["blockers"] if blocker.get("application") == "leader")
+            reasons.update(blocker["reason"] for blocker in turnout.ask("blockers", "app")["blockers"] if blocker["kind"] == "unmovable_session")
             return False
 
         poll = Poll(look)
-        report = turnout.ask("cutover", "app", "--waive", "green.connections,superuser_sessions", expect=REVERTED)
+        report = turnout.ask("cutover", "app", *WAIVED, expect=REVERTED)
         poll.stop()
         assert any("42 cannot be had on green" in reason for reason in reasons), reasons
         assert report["client_errors"] == 0, report
         wait_until(lambda: held_on(fresh, "blue") == HELD, "it has them all")
         assert held_on(fresh, "green") == {("ExclusiveLock", 0, 42, 1)}
         stranger.execute("SELECT pg_advisory_unlock_all()")
-        turnout.ask("cutover", "app", "--waive", "green.connections,superuser_sessions")
+        turnout.ask("cutover", "app", *WAIVED)
         wait_held(fresh, "green", "blue")
 
 
@@ -230,6 +231,24 @@ def test_mutual_exclusion_under_load(fresh: Fresh, lock: str) -> None:
             thread.join(30)
     assert not errors, errors
     assert fresh.pair.green.value("SELECT value FROM counter WHERE session = 200", database="app") == before + sum(done)
+
+
+def test_a_lock_taken_behind_the_fence(fresh: Fresh) -> None:
+    """In a transaction that was open when the hold began. Its next work must not meet the fence."""
+    turnout = fresh.turnout
+    with turnout.connect() as late, turnout.connect() as stuck:
+        late.execute("BEGIN; UPDATE counter SET value = 1 WHERE session = 200")
+        stuck.execute("BEGIN; UPDATE counter SET value = 5 WHERE session = 201")
+        process = turnout.cli_start("cutover", "app", "--yes")
+        fresh.pair.blue.wait_for("SELECT setting = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only'")
+        late.execute("SELECT pg_advisory_lock(42)")
+        late.execute("COMMIT")
+        threading.Timer(0.3, lambda: stuck.execute("ROLLBACK")).start()
+        late.execute("UPDATE counter SET value = 2 WHERE session = 200")
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stdout + stderr
+        assert held_on(fresh, "green") == {("ExclusiveLock", 0, 42, 1)}
+        assert fresh.pair.green.value("SELECT value FROM counter WHERE session = 200", database="app") == 2
 
 
 def test_the_session_ends_while_its_locks_are_on_both_sides(fresh: Fresh) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 from typing import Callable
 
 import psycopg
+import threading
+
 import pytest
 
 from harness.listening import wait_until
@@ -100,3 +102,32 @@ def test_blockers_name_who_and_what(turnout: Turnout) -> None:
         assert (blocker["user"], blocker["application"], blocker["reason"]) == ("app", "blocking", "temp_object")
         assert blocker["address"].startswith("127.0.0.1") and blocker["age_s"] >= 0
         assert blocker["query"] == "CREATE TEMP TABLE mine AS SELECT ? AS word, ? AS number"
+
+
+@pytest.mark.parametrize("lock", ["SELECT pg_advisory_lock(11)", "SELECT pg_try_advisory_lock(11)"], ids=["waiting", "trying"])
+def test_a_lock_taken_at_once_again_is_kept(turnout: Turnout, lock: str) -> None:
+    """It is sent while the question about the one before it is on its way, whose answer does not know of it."""
+    over = threading.Event()
+    lost: list[int] = []
+    done = [0, 0, 0]
+
+    def work(number: int) -> None:
+        with turnout.connect() as connection:
+            while not over.is_set() and done[number] < 300:
+                if connection.execute(lock).fetchone() == (False,):
+                    continue
+                connection.execute("SELECT 1")
+                if connection.execute("SELECT pg_advisory_unlock(11)").fetchone() != (True,):
+                    lost.append(number)
+                    over.set()
+                done[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(done))]
+    for thread in threads:
+        thread.start()
+    over.wait(3)
+    over.set()
+    for thread in threads:
+        thread.join(30)
+    assert not lost, f"{done} steps, and a lock was gone"
+    assert sum(done) > 20, done

@@ -29,8 +29,8 @@ TEST(AdvisoryLock, EveryBigintIsTheSameKey) {
 }
 
 TEST(AdvisoryLock, WhatIsNoSuchRow) {
-  for (const char* row : {"", "1", "1 2", "1 2 3 ExclusiveLock f", "1 2 1 AccessShareLock f", "1 2 1", "-1 2 1 ShareLock f",
-                          "4294967296 2 1 ShareLock f", "t"})
+  for (const char* row : {"", "1", "1 2", "1 2 3 ExclusiveLock f", "1 2 1 AccessShareLock f", "1 2 1",
+                          "-1 2 1 ShareLock f", "4294967296 2 1 ShareLock f", "t"})
     EXPECT_FALSE(parse_advisory_lock(row)) << row;
 }
 
