@@ -61,6 +61,7 @@ void Session::note_locks(bool is_late) {
 bool Session::may_move_locks() const {
   if (pins_ != pin_advisory_lock || (recheck_ & pins_) != 0 || server_ == nullptr || state_ != State::active)
     return false;
+  if (server_->cancels_in_flight != 0) return false;  // a late one must not hit what we ask
   if (!is_at_safe_point() || is_ready_held() || !pending_effects_.empty()) return false;
   const router::RoutingTable& table = shard_.table();
   const Pool& pool = server_->pool();
