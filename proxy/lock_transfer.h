@@ -39,9 +39,12 @@ struct LockTransfer {
   ServerConnection* asked = nullptr;   // who owes an answer
   ServerConnection* broken = nullptr;  // who said something that nobody asked for
   bool has_failed = false;             // the query that is being answered
-  std::uint32_t work = 0;              // the session's latest when it asked
-  std::uint64_t next_ms = 0;           // waiting: then again; else: the answer is given up
-  std::uint64_t until_ms = 0;          // the hold is over: by then it goes on, or ends
+  // Its statement that waits for a lock is being cancelled, to wait on the other side: the answer is kept back.
+  bool is_cancelling = false;
+  std::uint64_t since_ms = 0;
+  std::uint32_t work = 0;      // the session's latest when it asked
+  std::uint64_t next_ms = 0;   // waiting: then again; else: the answer is given up
+  std::uint64_t until_ms = 0;  // the hold is over: by then it goes on, or ends
   protocol::pg::AdvisoryLocks locks;
   protocol::pg::AdvisoryLocks more;  // of them, held more than once
   std::vector<std::string> rows;

@@ -257,6 +257,10 @@ class Session final : public Handler {
   // advisory locks on their way to the other side: session_locks.cpp
   void note_locks(bool is_late);
   void let_lock_work_go();
+  [[nodiscard]] bool may_wait_for_lock(char first) const;
+  [[nodiscard]] bool waits_for_lock() const;
+  void end_lock_wait();
+  bool lock_wait_ended(protocol::pg::Bytes error);
   [[nodiscard]] bool may_move_locks() const;
   void continue_parked(std::uint64_t now_ms);
   void locks_asked(bool failed);

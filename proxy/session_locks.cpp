@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "proxy/canceller.h"
 #include "proxy/session.h"
 #include "proxy/subscription.h"
 #include "proxy/worker.h"
@@ -26,6 +27,7 @@ constexpr std::size_t locks_max = 1'000;           // of one session; with more 
 constexpr std::size_t message_bytes_max = 64'000;  // of an answer to our own questions, or a report
 constexpr std::uint64_t quiet_ms = 2;              // without work: in the midst of a critical section it is not parked
 constexpr std::uint64_t again_ms = 10;
+constexpr std::uint64_t patience_ms = 50;  // with a statement that waits for a lock: it may be had any moment
 constexpr std::uint64_t answer_ms_max = 2'000;
 constexpr std::uint64_t resume_ms_max = 5'000;
 
@@ -52,6 +54,7 @@ void Session::note_locks(bool is_late) {
   if (!lock_transfer_) {
     lock_transfer_ = std::make_unique<LockTransfer>();
     lock_transfer_->holds_work = is_late;
+    lock_transfer_->since_ms = worker().loop.now_ms();
     shard_.watch_locks(*this);
   }
   if (lock_transfer_->stage == Stage::waiting) lock_transfer_->next_ms = worker().loop.now_ms() + quiet_ms;
@@ -76,6 +79,8 @@ bool Session::continue_locks(std::uint64_t now_ms) {
   const bool is_late = now_ms >= mine.next_ms;
   if (mine.is_parked()) {
     continue_parked(now_ms);
+  } else if (mine.is_cancelling || (mine.holds_work && server_ != nullptr && server_->cancels_in_flight != 0)) {
+    return true;  // whatever comes of it: nothing may go out before
   } else if (server_ == nullptr || shard_.table().hold == router::Hold::nothing) {
     drop_locks();
     let_lock_work_go();
@@ -85,6 +90,11 @@ bool Session::continue_locks(std::uint64_t now_ms) {
     mine.rows.clear();
     mine.has_failed = false;
     send_own(OwnQuery::ask_locks, pg::ask_advisory_locks());
+  } else if (mine.stage == Stage::waiting && is_late && (recheck_ & pins_) != 0 && is_at_safe_point() &&
+             server_->cancels_in_flight == 0) {
+    ask_pins();
+  } else if (mine.stage == Stage::waiting && now_ms >= mine.since_ms + patience_ms && waits_for_lock()) {
+    end_lock_wait();
   } else if (mine.stage == Stage::taking && is_late) {
     lose_fresh();
   }
@@ -115,6 +125,44 @@ void Session::continue_parked(std::uint64_t now_ms) {
   } else if (mine.stage == Stage::taking && now_ms >= mine.next_ms) {
     lose_fresh();
   }
+}
+
+// ---- who waits for one ---------------------------------------------------------------------------------------------
+//
+// A statement that waits for a lock of a session that moves would wait, and the drain with it, until that one has moved
+// and lets go. Cancelled it has done nothing, and the client has heard nothing: it waits anew on the new writer.
+
+// Is the unit that begins with this message, which was just taken, to be kept until then?
+bool Session::may_wait_for_lock(char first) const {
+  const auto waits = [](const pg::Effect& effect) {
+    return effect.kind == pg::EffectKind::advisory_lock && !effect.name.starts_with("pg_try");
+  };
+  if (first == 'Q') return pending_effects_.size() == 1 && waits(pending_effects_[0].effect);
+  return first == 'P' && unnamed_watch_ && unnamed_watch_->effects.size() == 1 && waits(unnamed_watch_->effects[0]);
+}
+
+bool Session::waits_for_lock() const {
+  if (server_ == nullptr || state_ != State::active || client_status_ != 'I' || body_left_ != 0) return false;
+  const bool is_unseen = record_ == Record::whole && !told_more_ && told_trivial_ == 0 && !answered_ && !detour_ &&
+                         !was_renewed_ && held_reply_.empty();
+  const pg::Exchange& exchange = server_->exchange;
+  if (!is_unseen || !may_wait_for_lock('Q') || exchange.units_owed() != 1) return false;
+  const Pool& pool = server_->pool();
+  return pool.access() == router::Access::write && server_->cancels_in_flight == 0 &&
+         shard_.table().sides[router::index(other(pool.side()))].warm;
+}
+
+void Session::end_lock_wait() {
+  lock_transfer_->is_cancelling = lock_transfer_->holds_work = true;
+  server_->suspect = true;  // what else it has locked
+  send_cancel(shard_, *server_);
+}
+
+// true: the client hears nothing of this error, the unit will run once more.
+bool Session::lock_wait_ended(pg::Bytes error) {
+  if (!std::exchange(lock_transfer_->is_cancelling, false)) return false;
+  was_renewed_ = pg::parse_error(error).sqlstate == "57014";
+  return was_renewed_;
 }
 
 // ---- taking them on the other side ---------------------------------------------------------------------------------

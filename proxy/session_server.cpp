@@ -160,6 +160,11 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
         held_reply_.clear();
       }
       if (!detour_ && forwards && renew_plan(connection, received.entry, body)) detour_ = true;
+      if (!detour_ && forwards && lock_transfer_ && lock_wait_ended(body)) {
+        detour_ = true;
+        out.clear();
+        held_reply_.clear();
+      }
     } else if (header.type == 'D' && is_own_query(received.entry)) {
       own_row(static_cast<OwnQuery>(received.entry.statement), body);
     }
@@ -171,6 +176,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       forwards = false;
     }
     const bool is_ours = received.entry.owner == pg::Owner::ours;
+    if (received.ready && !is_ours && lock_transfer_) lock_transfer_->is_cancelling = false;
     if (received.ready && !is_ours && trail_ && !trail_->restarted.empty() && !detour_) {
       on_ready(connection, received.entry);
       forwards = forwards && !begin_restart(connection);
@@ -197,7 +203,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
   pg::Exchange::Entry entry{};
   while (!exchange.is_simple_only() && exchange.next_fabricated(entry)) put_fabricated(out.own(), entry);
   if (out.empty()) return at;
-  if (ramped_ && !answered_) {
+  if ((ramped_ && !answered_) || (lock_transfer_ && lock_transfer_->is_cancelling)) {
     held_reply_.append(out.view());
   } else if (!held_reply_.empty()) {
     held_reply_.append(out.view());

@@ -379,6 +379,7 @@ void Session::begin_detour() {
   unit_left_ = 0;
   no_ramp_ = true;
   must_begin_ = client_status_ == 'T';
+  recheck_ |= pins_ & pin_advisory_lock;  // it was not had
   input_.insert(0, replay_);
   stop_recording();
   run_input();
@@ -500,6 +501,7 @@ void Session::cancel(CancelTicket ticket) {
     set_state(State::idle);
     refuse_unit("57014", "canceling statement due to user request", {});
   } else if (server_ != nullptr && !server_->exchange.is_idle()) {
+    if (lock_transfer_) lock_transfer_->is_cancelling = false;  // the client hears of it
     cancel_statement(std::move(ticket));
   } else {
     shard_.numbers.cancels_idle.add();

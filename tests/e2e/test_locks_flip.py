@@ -251,6 +251,74 @@ def test_a_lock_taken_behind_the_fence(fresh: Fresh) -> None:
         assert fresh.pair.green.value("SELECT value FROM counter WHERE session = 200", database="app") == 2
 
 
+class Standby:
+    """Waits for 42 in a thread; `how` is the protocol it does that with."""
+
+    def __init__(self, turnout: Any, how: str) -> None:
+        self.connection = turnout.connect()
+        self.how, self.got, self.error = how, False, None
+        if how == "prepared":
+            self.connection.execute("SELECT pg_advisory_lock(%s::int)", (99,), prepare=True)
+            self.connection.execute("SELECT pg_advisory_unlock(99)")
+        if how == "with its own":
+            self.connection.execute("SELECT pg_advisory_lock(50)")
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            if self.how == "simple":
+                psycopg.ClientCursor(self.connection).execute("SELECT pg_advisory_lock(42)")
+            else:
+                self.connection.execute("SELECT pg_advisory_lock(%s::int)", (42,), prepare=self.how == "prepared")
+            self.got = True
+        except psycopg.Error as error:
+            self.error = error  # type: ignore[assignment]
+
+    def join(self) -> None:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+@pytest.mark.parametrize("fresh", [CHANGES, {**SHORT, "cutover": {"drain": "1s"}}], indirect=True, ids=["committed", "reverted"])
+def test_who_waits_goes_on_waiting(fresh: Fresh, request: pytest.FixtureRequest) -> None:
+    """A leader and those who wait to be the next one: none is in the way, and the leader stays it."""
+    turnout = fresh.turnout
+    moves = [("cutover", "green"), ("rollback", "blue"), ("cutover", "green")] if "committed" in request.node.name else [("cutover", "blue")]
+    with turnout.connect() as leader:
+        leader.execute("SELECT pg_advisory_lock(42)")
+        standbys = [Standby(turnout, how) for how in ("simple", "extended", "prepared", "with its own")]
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        fresh.pair.blue.wait_for(waiting, len(standbys))
+        stuck = turnout.connect()
+        if moves[0][1] == "blue":
+            stuck.execute("BEGIN; UPDATE counter SET value = 5 WHERE session = 201")
+        for verb, writer in moves:
+            report = turnout.ask(verb, "app", expect=REVERTED if stuck.info.transaction_status else 0)
+            assert report["client_errors"] == 0, report
+            fresh.pair.sides[writer].wait_for(waiting, len(standbys))
+            assert [(one.got, one.error) for one in standbys] == [(False, None)] * 4
+        stuck.close()
+        wait_until(lambda: ("ExclusiveLock", 0, 50, 1) in held_on(fresh, moves[-1][1]), "a standby's own lock")
+        standbys[1].connection.cancel()
+        standbys[1].join()
+        assert isinstance(standbys[1].error, psycopg.errors.QueryCanceled)
+        leader.execute("UPDATE counter SET value = 9 WHERE session = 200")
+        assert leader.execute("SELECT pg_advisory_unlock(42)").fetchone() == (True,)
+        left = {standbys[0], standbys[2], standbys[3]}
+        while left:
+            wait_until(lambda: any(one.got for one in left), "the next leader")
+            (leads,) = [one for one in left if one.got]
+            leads.join()
+            leads.connection.execute("UPDATE counter SET value = value + 1 WHERE session = 200")
+            assert leads.connection.execute("SELECT pg_advisory_unlock(42)").fetchone() == (True,)
+            left.remove(leads)
+        for one in standbys:
+            one.connection.close()
+    assert fresh.pair.sides[moves[-1][1]].value("SELECT value FROM counter WHERE session = 200", database="app") == 12
+    wait_until(lambda: held_on(fresh, moves[-1][1]) == set(), "nothing is left")
+
+
 def test_the_session_ends_while_its_locks_are_on_both_sides(fresh: Fresh) -> None:
     turnout = fresh.turnout
     holder = turnout.connect()
