@@ -41,17 +41,19 @@ boost::json::array list_blockers(StepContext& context, router::Side writer) {
   boost::json::array out;
   for (const auto& client : context.proxy.clients(context.index)) {
     if (client.pinned_by.empty() && !client.in_transaction) continue;
-    out.push_back(boost::json::object{{"kind", client.pinned_by.empty() ? "open_transaction" : "unmovable_session"},
-                                      {"client", client.id},
-                                      {"address", client.address},
-                                      {"user", client.user},
-                                      {"database", client.database},
-                                      {"application", client.application},
-                                      {"reason", client.pinned_by.empty() ? "in a transaction" : client.pinned_by},
-                                      {"age_s", client.state_s},
-                                      {"connected_s", client.connected_s},
-                                      {"query", ""},
-                                      {"pid", client.server_pid}});
+    const auto why = client.stays_because.empty() ? "" : ": " + client.stays_because;
+    out.push_back(
+        boost::json::object{{"kind", client.pinned_by.empty() ? "open_transaction" : "unmovable_session"},
+                            {"client", client.id},
+                            {"address", client.address},
+                            {"user", client.user},
+                            {"database", client.database},
+                            {"application", client.application},
+                            {"reason", client.pinned_by.empty() ? "in a transaction" : client.pinned_by + why},
+                            {"age_s", client.state_s},
+                            {"connected_s", client.connected_s},
+                            {"query", ""},
+                            {"pid", client.server_pid}});
   }
   Attempt scratch;
   auto loan = context.shelf.take(writer, databases_of(context, scratch).front(), window_ms_max);

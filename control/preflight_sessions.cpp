@@ -132,7 +132,8 @@ void check_unmovable(Look& look) {
   for (const auto& client : look.context.proxy.clients(look.context.index)) {
     const bool is_replication = client.pinned_by == "replication";
     if (is_replication) streams.push_back(fmt::format("client {} {} from {}", client.id, client.user, client.address));
-    if (client.pinned_by.empty() || client.in_transaction || is_replication) continue;
+    const bool has_locks_only = client.pinned_by == "advisory_lock";  // taken again on the other side
+    if (client.pinned_by.empty() || client.in_transaction || is_replication || has_locks_only) continue;
     pinned.push_back(
         fmt::format("client {} {} from {} ({})", client.id, client.user, client.address, client.pinned_by));
   }

@@ -78,6 +78,17 @@ ServerConnection* Pool::take(Session& session) {
   return nullptr;
 }
 
+ServerConnection* Pool::take_spare(Session& session) {
+  if (!idle_.empty()) {
+    ServerConnection* const connection = idle_.back();
+    idle_.pop_back();
+    connection->lease_to(session);
+    return connection;
+  }
+  if (is_allowed() && !is_backing_off() && opening() == 0 && take_unit(size_max())) start_one();
+  return nullptr;
+}
+
 void Pool::forget(Session& session) {
   const auto erased = std::erase(waiters_, &session);
   shard().numbers.waiting.subtract(erased);
@@ -271,6 +282,16 @@ void Pool::proof_answered(ServerConnection& connection, bool writable) {
   publish_numbers();
 }
 
+void Pool::proved(ServerConnection& connection) {
+  connection.proven_version = shard().table().version;
+  publish_numbers();
+}
+
+void Pool::set_parked(ServerConnection& connection, bool is_parked) {
+  connection.is_parked = is_parked;
+  publish_numbers();
+}
+
 void Pool::cancel_finished(std::uint64_t connection_id, bool is_certain) {
   ServerConnection* const connection = find(connection_id);
   if (connection == nullptr || connection->cancels_in_flight == 0) return;
@@ -329,7 +350,7 @@ void Pool::unseal() {
 }
 
 bool Pool::is_sealed(const ServerConnection& connection) const {
-  return std::find(sealed_.begin(), sealed_.end(), &connection) != sealed_.end();
+  return connection.is_parked || std::find(sealed_.begin(), sealed_.end(), &connection) != sealed_.end();
 }
 
 void Pool::warm() {
@@ -424,10 +445,11 @@ bool Pool::needs_tick_soon() const {
 
 void Pool::publish_numbers() {
   WorkerNumbers::Side& numbers = shard().numbers.side[router::index(side_)];
-  const std::uint64_t open = connections_.size() - sealed_.size();
+  std::uint64_t open = connections_.size() - sealed_.size();
   std::uint64_t ready = 0;
   std::uint64_t unproven = 0;
   for (const auto& connection : connections_) {
+    if (connection->is_parked) --open;
     if (connection->state() < ServerConnection::State::proving || is_sealed(*connection)) continue;
     ++ready;
     if (!may_work(*connection)) ++unproven;

@@ -41,6 +41,8 @@ class Pool {
 
   // An idle connection, now leased; or nullptr, and the session waits until Session::served() or wait_failed().
   [[nodiscard]] ServerConnection* take(Session& session);
+  // Of a side that is not the writer: for a session that has a connection of the writer's. Nobody waits for it.
+  [[nodiscard]] ServerConnection* take_spare(Session& session);
   void forget(Session& session);                      // it no longer waits
   [[nodiscard]] std::deque<Session*> take_waiters();  // all of them, for a new decision
 
@@ -55,6 +57,8 @@ class Pool {
   // ---- heard from connections
   void logged_in(ServerConnection& connection);
   void login_failed(ServerConnection& connection, const LoginFailure& failure);
+  void proved(ServerConnection& connection);  // by its session
+  void set_parked(ServerConnection& connection, bool is_parked);
   void proof_answered(ServerConnection& connection, bool writable);
   void cleaned(ServerConnection& connection);
   // False: whether the server will still carry it out is not known; then the connection is nobody's any more.
@@ -72,6 +76,7 @@ class Pool {
   [[nodiscard]] router::Access access() const { return access_; }
   [[nodiscard]] const std::vector<std::unique_ptr<ServerConnection>>& connections() const { return connections_; }
   [[nodiscard]] bool is_sealed(const ServerConnection& connection) const;  // open, but out of use: see seal_idle
+  [[nodiscard]] bool needs_proof(const ServerConnection& connection) const { return !may_work(connection); }
   [[nodiscard]] std::size_t idle() const { return idle_.size(); }
   [[nodiscard]] const std::deque<Session*>& waiters() const { return waiters_; }
   [[nodiscard]] std::uint32_t opening() const;

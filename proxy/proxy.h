@@ -60,7 +60,8 @@ struct ClientInfo {
   std::string side;   // of its lease, "" without
   bool in_transaction = false;
   double connected_s = 0, state_s = 0;
-  std::string pinned_by;  // why it cannot move: "temp_object", "listen", …; "" = movable
+  std::string pinned_by;      // why it cannot move: "temp_object", "listen", …; "" = movable
+  std::string stays_because;  // what kept a session with advisory locks from moving in the hold that is on
   std::uint32_t prepared_statements = 0;
   std::uint32_t server_pid = 0;
 };

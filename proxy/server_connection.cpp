@@ -388,7 +388,7 @@ void ServerConnection::on_readable() {
       input_.clear();
   } while (!reading_paused_ && transport_.has_pending());
   // Last: the lease may end here, and the connection may already be on its way to another worker's thread.
-  if (session != nullptr) session->after_server_bytes();
+  if (session != nullptr) session->after_server_bytes(*this);
   if (keeper_ != nullptr) keeper_->line_read();
 }
 
@@ -423,7 +423,7 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
       proof_says_writable_ = pg::text(body).ends_with("off");
     } else if (received.ready && state_ == State::proving) {
       pool_->proof_answered(*this, proof_says_writable_);
-    } else if (received.ready && state_ == State::cleaning) {
+    } else if (received.ready && state_ == State::cleaning && exchange.is_idle()) {  // not what went out before it
       pool_->cleaned(*this);
     }
   }

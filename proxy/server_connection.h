@@ -88,6 +88,7 @@ class ServerConnection final : public Handler {
   Parameters parameters;            // what we, or the session, set on it since login
   std::uint64_t last_session = 0;   // whose state it may carry when `suspect`
   bool is_retired = false;          // at an address that the side no longer has, or not to be trusted: closed when idle
+  bool is_parked = false;           // its session goes on elsewhere, or comes back: proxy/lock_transfer.h
   bool suspect = false;             // may carry state that we did not see: DISCARD ALL before anybody else uses it
   void forget_state();              // of the four above and the statements: DISCARD ALL is being sent
   std::uint32_t announced = 0;      // session whose notifications this backend's are, as the hubs were told; 0 = none

@@ -36,6 +36,7 @@
 
 namespace turnout::proxy {
 
+struct LockTransfer;
 struct Subscription;
 enum class OwnQuery : std::uint32_t;
 using NotificationPtr = std::shared_ptr<const std::string>;
@@ -78,7 +79,7 @@ class Session final : public Handler {
 
   // ---- from the server connection it holds
   std::size_t on_server_bytes(ServerConnection& connection, protocol::pg::Bytes data);
-  void after_server_bytes();
+  void after_server_bytes(ServerConnection& connection);
   void server_took_everything();
   void server_lost(ServerConnection& connection, const std::string& why);
 
@@ -91,6 +92,7 @@ class Session final : public Handler {
   void echoed(std::uint32_t echo);
 
   // ---- from the shard
+  [[nodiscard]] bool continue_locks(std::uint64_t now_ms);  // session_locks.cpp
   void types_changed();
   void table_changed();              // ends a lease that the new table does not want, where that can be done unseen
   void reconsider();                 // held or waiting: decide again
@@ -252,6 +254,38 @@ class Session final : public Handler {
   void forget_channels();
   void announce_owner(ServerConnection& connection);
 
+  // advisory locks on their way to the other side: session_locks.cpp
+  void note_locks(bool is_late);
+  void let_lock_work_go();
+  [[nodiscard]] bool may_wait_for_lock(char first) const;
+  [[nodiscard]] bool waits_for_lock() const;
+  void end_lock_wait();
+  bool lock_wait_ended(protocol::pg::Bytes error);
+  [[nodiscard]] bool may_move_locks() const;
+  void continue_parked(std::uint64_t now_ms);
+  void locks_asked(bool failed);
+  void take_locks();
+  void locks_taken();
+  void wait_with_locks(std::string refusal);
+  void park_with_locks();
+  void wait_for_locks(std::size_t bytes);
+  void prove_for_locks();
+  void locks_proven();
+  void locks_released();
+  void locks_drained();
+  void finish_locks();
+  void go_on_with_locks(ServerConnection& connection);
+  void ask_for_locks(ServerConnection& connection, const std::string& sql);
+  std::size_t on_lock_bytes(ServerConnection& connection, protocol::pg::Bytes data);
+  void after_lock_bytes(ServerConnection& connection);
+  bool lock_connection_lost(ServerConnection& connection, const std::string& why);
+  void lose_fresh();
+  void fresh_lost();
+  void abandon_fresh();
+  void drop_locks();
+  void end_without_locks(const char* why);
+  [[nodiscard]] const std::string& lock_refusal() const;
+
   // pins and their end: session_pins.cpp
   void pin(Pin reason, bool for_sure);
   void note_ending_tag(std::string_view tag);
@@ -294,10 +328,10 @@ class Session final : public Handler {
   bool awaiting_types_ = false;   // a Bind waits for what the server says of its statement
   bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
   std::uint32_t pins_ = 0;
-  std::uint32_t told_trivial_ = 0;  // replies of the recorded unit that went to the client and say nothing yet
-  std::uint32_t skip_trivial_ = 0;  // so many it has had already
-  std::uint32_t recheck_ = 0;       // of these it is to be asked whether they still stand
-  std::uint32_t pinned_since_asked_ = 0;
+  std::uint32_t told_trivial_ = 0;    // replies of the recorded unit that went to the client and say nothing yet
+  std::uint32_t skip_trivial_ = 0;    // so many it has had already
+  std::uint32_t recheck_ = 0;         // of these it is to be asked whether they still stand
+  std::uint32_t pinned_anew_ = 0;     // since that was asked: the answer does not know of it
   std::uint32_t published_pins_ = 0;  // as the worker's numbers have them
   std::uint32_t events_ = 0;
   std::uint64_t body_left_ = 0;  // of a client message that is being streamed
@@ -326,9 +360,10 @@ class Session final : public Handler {
   std::unique_ptr<std::unordered_map<std::string, Prepared, TextHash, std::equal_to<>>> forgotten_;  // if DISCARD fails
   std::shared_ptr<const protocol::pg::Watch> unnamed_watch_;  // of the last unnamed Parse, if it has effects
   std::vector<PendingEffect> pending_effects_;
-  std::unique_ptr<Subscription> subscription_;  // of one that listens
-  std::uint32_t work_ = 0;                      // number of the last query or execute
-  std::uint32_t statements_done_ = 0;           // of the query that is being answered
+  std::unique_ptr<Subscription> subscription_;   // of one that listens
+  std::unique_ptr<LockTransfer> lock_transfer_;  // of one with advisory locks, while a hold is on
+  std::uint32_t work_ = 0;                       // number of the last query or execute
+  std::uint32_t statements_done_ = 0;            // of the query that is being answered
   std::string address_;
   std::uint64_t connected_us_ = 0;
 };

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "proxy/lock_transfer.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -99,6 +100,7 @@ bool Session::must_wait_at_boundary() const {
   if (server_ == nullptr) return false;
   if ((ramped_ && unit_left_ == 0) || is_ready_held()) return true;
   const pg::Exchange& exchange = server_->exchange;
+  if (lock_transfer_ && lock_transfer_->holds_work && exchange.is_safe_point() && client_status_ == 'I') return true;
   // What we prepare, close or answer ourselves did not happen if the server meets an error before it; all statements
   // may be there again if it does not get as far as DISCARD ALL. What was reset to the client's start-up values is that
   // only when it was answered. And what follows a COMMIT on a read connection may be a write.

@@ -8,6 +8,7 @@
 // swallowed. If the hub cannot, the session keeps its connection: nothing fails, it is only pinned.
 #include <algorithm>
 
+#include "proxy/lock_transfer.h"
 #include "proxy/session.h"
 #include "proxy/subscription.h"
 #include "proxy/worker.h"
@@ -107,18 +108,25 @@ void Session::send_unlisten() {
 void Session::own_row(OwnQuery query, pg::Bytes body) {
   if (query == OwnQuery::ask_pins)
     if (const auto row = pg::first_column(body)) pins_answered(*row);
+  if (query == OwnQuery::ask_locks && lock_transfer_)
+    lock_transfer_->rows.emplace_back(pg::first_column(body).value_or(""));
   if (query != OwnQuery::ask_channels || !subscription_) return;
   if (const auto channel = pg::first_column(body)) subscription_->asked.emplace_back(*channel);
 }
 
 void Session::own_failed(OwnQuery query) {
   if (query == OwnQuery::echo) release_ready();
+  if (query == OwnQuery::ask_locks) {
+    locks_asked(true);
+    return;
+  }
   if (query == OwnQuery::echo || query == OwnQuery::announce_owner || query == OwnQuery::ask_pins || !subscription_)
     return;
   subscription_->take_over = Subscription::TakeOver::refused;
 }
 
 void Session::own_answered(OwnQuery query) {
+  if (query == OwnQuery::ask_locks) locks_asked(false);
   if (!subscription_) return;
   Subscription& mine = *subscription_;
   if (query == OwnQuery::ask_channels && mine.take_over == Subscription::TakeOver::asking) order_channels();

@@ -45,7 +45,7 @@ std::string question_of(std::uint32_t pins) {
 // Its transaction may undo it, or the text only tried.
 void Session::pin(Pin reason, bool for_sure) {
   pins_ |= reason;
-  pinned_since_asked_ |= reason;
+  pinned_anew_ |= reason;
   if (!for_sure || client_status_ != 'I') recheck_ |= reason;
 }
 
@@ -57,7 +57,7 @@ void Session::note_ending_tag(std::string_view tag) {
 
 void Session::ask_pins() {
   const std::uint32_t asked = recheck_ & pins_;
-  recheck_ = pinned_since_asked_ = 0;
+  recheck_ = pinned_anew_ = 0;
   send_own(OwnQuery::ask_pins, question_of(asked));
 }
 
@@ -67,8 +67,7 @@ void Session::pins_answered(std::string_view row) {
   const auto first = std::from_chars(row.data(), end, asked);
   if (first.ec != std::errc{} || first.ptr == end) return;
   if (std::from_chars(first.ptr + 1, end, standing).ec != std::errc{}) return;
-  // What the client has sent behind the question is not in the answer.
-  pins_ &= ~(asked & ~standing & ~pinned_since_asked_ & pins_that_end);
+  pins_ &= ~(asked & ~standing & ~pinned_anew_ & pins_that_end);
 }
 
 // LISTEN pins only where the hub cannot take the channels over.

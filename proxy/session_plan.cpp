@@ -30,7 +30,8 @@ void Session::record(const pg::Header& header, pg::Bytes message) {
   if (record_ == Record::ready) {
     const bool is_named_parse =
         header.type == 'P' && message.size() > pg::header_bytes && message[pg::header_bytes] != 0;
-    if (client_status_ != 'I' || ramped_ || !(is_named_parse || header.type == 'B' || header.type == 'D')) {
+    if (client_status_ != 'I' || ramped_ ||
+        !(is_named_parse || header.type == 'B' || header.type == 'D' || may_wait_for_lock(header.type))) {
       record_ = Record::off;
       return;
     }
@@ -44,13 +45,15 @@ void Session::record(const pg::Header& header, pg::Bytes message) {
     }
   }
   segment_describes_ = segment_describes_ || header.type == 'D';
+  const bool is_query = header.type == 'Q' && replay_.empty();
   const bool fits = body_left_ == 0 && replay_.size() + message.size() <= recorded_bytes_max;
-  if (record_ == Record::whole || !fits || std::string_view("PBDECHS").find(header.type) == std::string_view::npos) {
+  if (record_ == Record::whole || !fits ||
+      (!is_query && std::string_view("PBDECHS").find(header.type) == std::string_view::npos)) {
     stop_recording();
     return;
   }
   replay_.append(pg::text(message));
-  if (header.type == 'S') record_ = Record::whole;
+  if (header.type == 'S' || is_query) record_ = Record::whole;
 }
 
 void Session::stop_recording() {

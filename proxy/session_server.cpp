@@ -3,6 +3,7 @@
 
 #include "proxy/cancel_key.h"
 #include "proxy/canceller.h"
+#include "proxy/lock_transfer.h"
 #include "proxy/session.h"
 #include "proxy/subscription.h"
 #include "proxy/worker.h"
@@ -86,6 +87,7 @@ void Session::listen_to(std::uint32_t events) {
 // ---- server bytes --------------------------------------------------------------------------------------------------
 
 std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes data) {
+  if (&connection != server_ && lock_transfer_) return on_lock_bytes(connection, data);
   Outgoing& out = worker().to_client;
   out.clear();
   std::size_t at = 0;
@@ -158,6 +160,11 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
         held_reply_.clear();
       }
       if (!detour_ && forwards && renew_plan(connection, received.entry, body)) detour_ = true;
+      if (!detour_ && forwards && lock_transfer_ && lock_wait_ended(body)) {
+        detour_ = true;
+        out.clear();
+        held_reply_.clear();
+      }
     } else if (header.type == 'D' && is_own_query(received.entry)) {
       own_row(static_cast<OwnQuery>(received.entry.statement), body);
     }
@@ -170,6 +177,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
     }
     if (received.ready && exchange.has_dropped()) void_dropped(connection);  // sent behind the error, before the Sync
     const bool is_ours = received.entry.owner == pg::Owner::ours;
+    if (received.ready && !is_ours && lock_transfer_) lock_transfer_->is_cancelling = false;
     if (received.ready && !is_ours && trail_ && !trail_->restarted.empty() && !detour_) {
       on_ready(connection, received.entry);
       forwards = forwards && !begin_restart(connection);
@@ -196,7 +204,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
   pg::Exchange::Entry entry{};
   while (!exchange.is_simple_only() && exchange.next_fabricated(entry)) put_fabricated(out.own(), entry);
   if (out.empty()) return at;
-  if (ramped_ && !answered_) {
+  if ((ramped_ && !answered_) || (lock_transfer_ && lock_transfer_->is_cancelling)) {
     held_reply_.append(out.view());
   } else if (!held_reply_.empty()) {
     held_reply_.append(out.view());
@@ -216,7 +224,11 @@ void Session::put_fabricated(std::string& out, const pg::Exchange::Entry& entry)
   pg::put_empty_message(out, type);
 }
 
-void Session::after_server_bytes() {
+void Session::after_server_bytes(ServerConnection& connection) {
+  if (&connection != server_ && lock_transfer_) {
+    after_lock_bytes(connection);
+    return;
+  }
   if (state_ == State::ended || server_ == nullptr) return;
   pg::Exchange& exchange = server_->exchange;
   if (server_->cancel_waiting && !exchange.is_ours_now()) {
@@ -396,6 +408,7 @@ void Session::flush_client() {
 // ---- the end -------------------------------------------------------------------------------------------------------
 
 void Session::server_lost(ServerConnection& connection, const std::string& why) {
+  if (lock_connection_lost(connection, why)) return;
   server_ = nullptr;
   if (begins_later_) note_begin_later();
   shard_.lease_ended(connection.pool());
@@ -449,6 +462,7 @@ void Session::end(const char* reason, std::string_view sqlstate, std::string_vie
   if (state_ == State::waiting)
     for (const auto& side : account_.pools())
       for (const auto& pool : side) pool->forget(*this);
+  if (lock_transfer_) drop_locks();
   if (server_ != nullptr) {
     ServerConnection& connection = *server_;
     server_ = nullptr;
@@ -497,6 +511,7 @@ ClientInfo Session::info() const {
   for (std::size_t i = 0; i < pin_count; ++i)
     if ((visible_pins() >> i & 1) != 0)
       info.pinned_by += (info.pinned_by.empty() ? "" : ",") + std::string(pin_names[i]);
+  info.stays_because = lock_refusal();
   info.prepared_statements = static_cast<std::uint32_t>(prepared_.size());
   return info;
 }

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "proxy/canceller.h"
+#include "proxy/lock_transfer.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
@@ -58,6 +59,10 @@ void Session::set_state(State state) {
 // ---- deciding ------------------------------------------------------------------------------------------------------
 
 Session::Begin Session::begin_unit(pg::Bytes rest) {
+  if (lock_transfer_) {  // parked: there is no lease
+    wait_for_locks(rest.size());
+    return Begin::stop;
+  }
   bool incomplete = false;
   unit_is_read_ = read_begins_ = only_prepares_ = false;
   replay_.clear();
@@ -292,6 +297,7 @@ bool Session::keeps_lease() const {
 
 void Session::detach() {
   if (record_ != Record::off && !detour_) stop_recording();
+  if (lock_transfer_) drop_locks();
   ServerConnection& connection = *server_;
   server_ = nullptr;
   awaiting_types_ = false;
@@ -312,6 +318,7 @@ void Session::unit_done(ServerConnection& connection) {
   replay_.clear();
   if (subscription_ && listen_at_safe_point()) return;
   if (const std::uint32_t pins = visible_pins(); pins != published_pins_) publish_pins(pins);
+  if ((pins_ & pin_advisory_lock) != 0 || lock_transfer_) note_locks(true);
   if ((recheck_ & pins_) != 0) {
     ask_pins();
     if (state_ == State::ended) return;
@@ -372,6 +379,7 @@ void Session::begin_detour() {
   unit_left_ = 0;
   no_ramp_ = true;
   must_begin_ = client_status_ == 'T';
+  recheck_ |= pins_ & pin_advisory_lock;  // it was not had
   input_.insert(0, replay_);
   stop_recording();
   run_input();
@@ -397,11 +405,15 @@ void Session::reconsider() {
 void Session::note_begin_later() {
   bool later = false;
   if (server_ != nullptr && shard_.table().hold != router::Hold::nothing) {
-    const bool runs_procedure = std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const auto& pending) {
-      return pending.effect.kind == pg::EffectKind::unknown;
-    });
+    const auto has_effect = [this](pg::EffectKind kind) {
+      return std::any_of(pending_effects_.begin(), pending_effects_.end(),
+                         [kind](const auto& pending) { return pending.effect.kind == kind; });
+    };
+    const bool runs_procedure = has_effect(pg::EffectKind::unknown);
+    // Somebody may wait for what it does before it lets go.
+    const bool locks = (pins_ & pin_advisory_lock) != 0 || has_effect(pg::EffectKind::advisory_lock);
     later = server_->pool().access() == router::Access::write &&
-            (server_->exchange.units_owed() > 1 || (runs_procedure && !server_->exchange.is_idle()));
+            (locks || server_->exchange.units_owed() > 1 || (runs_procedure && !server_->exchange.is_idle()));
   }
   if (later == begins_later_) return;
   begins_later_ = later;
@@ -413,7 +425,8 @@ void Session::table_changed() {
   if (server_ == nullptr || state_ != State::active) return;
   note_begin_later();
   const bool may_write = server_->pool().access() == router::Access::write;
-  if (begin_only_ && may_write && shard_.table().hold != router::Hold::nothing) {
+  if ((pins_ & pin_advisory_lock) != 0) note_locks(false);
+  if (begin_only_ && may_write && pins_ == 0 && shard_.table().hold != router::Hold::nothing) {
     rollback_empty_transaction();
     return;
   }
@@ -488,6 +501,7 @@ void Session::cancel(CancelTicket ticket) {
     set_state(State::idle);
     refuse_unit("57014", "canceling statement due to user request", {});
   } else if (server_ != nullptr && !server_->exchange.is_idle()) {
+    if (lock_transfer_) lock_transfer_->is_cancelling = false;  // the client hears of it
     cancel_statement(std::move(ticket));
   } else {
     shard_.numbers.cancels_idle.add();

@@ -167,6 +167,19 @@ void Shard::release_held() {
   if (held_.empty()) numbers.held_bytes.set(0);
 }
 
+void Shard::watch_locks(const Session& session) {
+  lock_movers_.insert(session.number());
+  worker.loop.tick_soon();
+}
+
+void Shard::move_locks(std::uint64_t now_ms) {
+  const std::vector<std::uint32_t> numbers_now(lock_movers_.begin(), lock_movers_.end());
+  for (const std::uint32_t number : numbers_now) {
+    Session* const session = find_session(number);
+    if (session == nullptr || !session->continue_locks(now_ms)) lock_movers_.erase(number);
+  }
+}
+
 void Shard::lease_began(const Pool& pool) {
   WorkerNumbers::Side& side = numbers.side[router::index(pool.side())];
   (pool.access() == router::Access::write ? side.writes_in_flight : side.reads_in_flight).add();
@@ -302,8 +315,9 @@ std::uint32_t Shard::tick() {
   if (!table_) return 100;
   if (table_->hold == router::Hold::nothing && !held_.empty()) release_held();
   const std::uint64_t now_ms = worker.loop.now_ms();
+  if (!lock_movers_.empty()) move_locks(now_ms);
   bool soon = false;
-  bool proving = false;
+  bool proving = !lock_movers_.empty();
   for (const auto& [shared, account] : accounts_) {
     if (account->known_hub() && account->known_hub()->sweep()) soon = true;
     for (const auto& side : account->pools()) {

@@ -10,6 +10,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,9 @@ class Shard {
   void unhold(Session& session);
   [[nodiscard]] std::size_t held() const { return held_.size(); }
 
+  // ---- sessions whose advisory locks are on their way to the other side
+  void watch_locks(const Session& session);
+
   // ---- counting leases: the levels of the drain
   void lease_began(const Pool& pool);
   void lease_ended(const Pool& pool);
@@ -127,6 +131,7 @@ class Shard {
   template <typename Do>
   void for_each_replication(Do what);
   void release_held();
+  void move_locks(std::uint64_t now_ms);
 
   router::RoutingTablePtr table_;
   std::map<SharedAccount*, std::unique_ptr<Account>> accounts_;
@@ -134,6 +139,7 @@ class Shard {
   std::map<std::uint32_t, std::unique_ptr<Replication>> replications_;
   std::list<std::unique_ptr<Greeting>> greetings_;
   std::deque<Session*> held_;
+  std::set<std::uint32_t> lock_movers_;               // numbers of sessions
   std::unique_ptr<AuthQuery> auth_query_;             // made for the first question
   std::list<std::unique_ptr<Farewell>> farewells_;    // oldest first
   std::list<std::unique_ptr<Canceller>> cancellers_;  // oldest first

@@ -23,6 +23,7 @@ enum class OwnQuery : std::uint32_t {
   announce_owner,  // whose notifications the backend's are
   echo,            // the NOTIFY behind the session's own notifications
   ask_pins,        // does what pins the session still stand?
+  ask_locks,       // which advisory locks does the backend hold?
 };
 
 struct Subscription {

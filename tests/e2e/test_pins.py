@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Callable
 
 import psycopg
+
 import pytest
 
 from harness.listening import wait_until
