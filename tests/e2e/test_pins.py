@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Callable
 
 import psycopg
-
 import pytest
 
 from harness.listening import wait_until
