@@ -147,8 +147,11 @@ bool Session::waits_for_lock() const {
                          !was_renewed_ && held_reply_.empty();
   const pg::Exchange& exchange = server_->exchange;
   if (!is_unseen || !may_wait_for_lock('Q') || exchange.units_owed() != 1) return false;
+  std::string_view sql = unnamed_parse_.c_str();
+  if (bound_ != nullptr) sql = bound_->statement->sql();
+  if (replay_.starts_with('Q')) sql = replay_.c_str() + pg::header_bytes;
   const Pool& pool = server_->pool();
-  return pool.access() == router::Access::write && server_->cancels_in_flight == 0 &&
+  return pool.access() == router::Access::write && server_->cancels_in_flight == 0 && pg::waits_for_one_lock(sql) &&
          shard_.table().sides[router::index(other(pool.side()))].warm;
 }
 

@@ -1,6 +1,10 @@
 #include "protocol/pg/advisory_lock.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
+
+#include "protocol/pg/sql_lexer.h"
 
 namespace turnout::protocol::pg {
 
@@ -23,7 +27,58 @@ std::int64_t whole_key(const AdvisoryLock& lock) {
   return static_cast<std::int64_t>((std::uint64_t{lock.high} << 32U) | lock.low);
 }
 
+// What keys are made with.
+bool may_be_in_key(const Token& token) {
+  static constexpr std::array<std::string_view, 20> words = {"pg_catalog",
+                                                             "hashtext",
+                                                             "hashtextextended",
+                                                             "md5",
+                                                             "abs",
+                                                             "cast",
+                                                             "as",
+                                                             "current_database",
+                                                             "left",
+                                                             "substr",
+                                                             "int",
+                                                             "int4",
+                                                             "int8",
+                                                             "text",
+                                                             "integer",
+                                                             "bigint",
+                                                             "bit",
+                                                             "varchar",
+                                                             "lower",
+                                                             "concat"};
+  if (token.kind == TokenKind::number || token.kind == TokenKind::literal) return true;
+  if (token.kind == TokenKind::symbol) return std::string_view("(),:-+$|.").find(token.text) != std::string_view::npos;
+  return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return token.is_word(word); });
+}
+
 }  // namespace
+
+bool waits_for_one_lock(std::string_view sql) {
+  SqlLexer lexer(sql);
+  if (!lexer.next().is_word("select")) return false;
+  Token token = lexer.next();
+  if (token.is_word("pg_catalog")) {
+    if (!lexer.next().is_symbol('.')) return false;
+    token = lexer.next();
+  }
+  if (!token.is_word("pg_advisory_lock") && !token.is_word("pg_advisory_lock_shared")) return false;
+  if (!lexer.next().is_symbol('(')) return false;
+  for (int depth = 1; depth > 0;) {
+    token = lexer.next();
+    if (!may_be_in_key(token)) return false;
+    depth += token.is_symbol('(') ? 1 : token.is_symbol(')') ? -1 : 0;
+  }
+  token = lexer.next();
+  if (token.is_word("as")) {
+    if (lexer.next().name().empty()) return false;
+    token = lexer.next();
+  }
+  if (token.is_symbol(';')) token = lexer.next();
+  return token.kind == TokenKind::end;
+}
 
 std::string AdvisoryLock::key() const {
   if (!is_pair) return "'" + std::to_string(whole_key(*this)) + "'::pg_catalog.int8";

@@ -28,6 +28,10 @@ struct AdvisoryLock {
 
 using AdvisoryLocks = std::vector<AdvisoryLock>;
 
+// A text that asks for one lock, waits for it and does nothing else: cancelled while it waits, it has left nothing, and
+// may be run again. Only what is known to be such a text: no FROM, no functions but those that make a key.
+[[nodiscard]] bool waits_for_one_lock(std::string_view sql);
+
 [[nodiscard]] std::string ask_advisory_locks();
 // A row of the answer. Nothing: not such a row.
 [[nodiscard]] std::optional<AdvisoryLock> parse_advisory_lock(std::string_view row);

@@ -34,6 +34,22 @@ TEST(AdvisoryLock, WhatIsNoSuchRow) {
     EXPECT_FALSE(parse_advisory_lock(row)) << row;
 }
 
+TEST(AdvisoryLock, WhatWaitsForOne) {
+  for (const char* sql :
+       {"SELECT pg_advisory_lock(42)", "select PG_CATALOG.pg_advisory_lock_shared($1, $2) ;",
+        "SELECT pg_advisory_lock(-1::bigint)", "SELECT pg_advisory_lock(hashtext('leader; FROM')::int) AS had",
+        "/* job */ SELECT pg_advisory_lock($1) -- wait", "SELECT pg_advisory_lock(('x' || md5('a'))::bit(64)::bigint)"})
+    EXPECT_TRUE(waits_for_one_lock(sql)) << sql;
+  for (const char* sql :
+       {"", "SELECT", "SELECT pg_advisory_lock", "SELECT pg_advisory_lock(", "SELECT pg_advisory_lock(1",
+        "SELECT pg_try_advisory_lock(1)", "SELECT pg_advisory_lock(1), pg_advisory_lock(2)",
+        "SELECT pg_advisory_lock(id) FROM jobs", "SELECT pg_advisory_lock(generate_series(1, 3))",
+        "SELECT pg_advisory_lock(f(1))", "SELECT pg_advisory_lock(1) FROM jobs", "SELECT pg_advisory_lock(1); SELECT 2",
+        "SELECT pg_advisory_lock((SELECT 1))", "SELECT mine.pg_advisory_lock(1)",
+        "SELECT pg_advisory_lock(1) UNION ALL SELECT pg_advisory_lock(2)", "SELECT pg_advisory_lock('a"})
+    EXPECT_FALSE(waits_for_one_lock(sql)) << sql;
+}
+
 TEST(AdvisoryLock, Texts) {
   AdvisoryLocks locks = {{0, 7, false, false}, {1, 2, true, true}};
   EXPECT_EQ(try_advisory_locks(locks),
