@@ -117,6 +117,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       while (exchange.next_fabricated(entry)) put_fabricated(out.own(), entry);
     }
     const pg::Bytes body = rest.subspan(pg::header_bytes, available - pg::header_bytes);
+    const bool was_done = exchange.is_safe_point();
     const auto received = exchange.received(header.type, body.empty() ? std::uint8_t{0} : body[0]);
     if (framing == pg::Framing::malformed || received.action == pg::Exchange::Action::protocol_error) {
       shard_.numbers.protocol_errors.add();
@@ -141,6 +142,9 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       if (!detour_) on_command_complete(connection, received.entry, body);
     } else if (header.type == 'A') {
       if (!detour_) take_notification(connection, body, out.own());
+      forwards = false;
+    } else if (received.is_error && was_done && !keeps_lease()) {
+      connection.is_retired = true;  // its last words, behind the answer: the session keeps nothing of it and goes on
       forwards = false;
     } else if (received.is_error && is_own_query(received.entry)) {
       own_failed(static_cast<OwnQuery>(received.entry.statement));

@@ -137,7 +137,9 @@ void FakeServer::serve(int fd) {
       pg::put_command_complete(reply, tag);
     }
     pg::put_ready_for_query(reply, status);
-    if (!write_all(fd, reply)) break;
+    const bool is_last = ends_behind_answer && tag == "SELECT";
+    if (is_last) pg::put_error(reply, {"FATAL", "57P01", "terminating connection", {}, {}});
+    if (!write_all(fd, reply) || is_last) break;
   }
   --open_;
   ::shutdown(fd, SHUT_RDWR);

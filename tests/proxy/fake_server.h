@@ -29,10 +29,11 @@ class FakeServer {
   // Every query text, in the order it arrived; the proof's and ours included.
   [[nodiscard]] std::vector<std::string> texts() const;
 
-  std::atomic<bool> is_read_only{false};    // what SHOW transaction_read_only says
-  std::atomic<bool> fails_reads{false};     // answers every SELECT with 25006
-  std::atomic<int> delay_ms{0};             // before each answer
-  std::atomic<bool> knows_only_3_0{false};  // refuses to speak of any other version of the protocol
+  std::atomic<bool> is_read_only{false};        // what SHOW transaction_read_only says
+  std::atomic<bool> fails_reads{false};         // answers every SELECT with 25006
+  std::atomic<bool> ends_behind_answer{false};  // a FATAL in the same packet as the answer to a SELECT, and it closes
+  std::atomic<int> delay_ms{0};                 // before each answer
+  std::atomic<bool> knows_only_3_0{false};      // refuses to speak of any other version of the protocol
 
  private:
   void accept_loop();

@@ -96,6 +96,19 @@ TEST_F(Relay, ManyClientsShareAFewConnectionsOverTwoWorkers) {
   EXPECT_EQ(green_.connections(), 0u);
 }
 
+// The session has its answer, and keeps nothing of the connection: what becomes of that one is nothing to its client.
+TEST_F(Relay, TheLastWordsOfAServerBehindAnAnswerReachNobody) {
+  blue_.ends_behind_answer = true;
+  begin(2);
+  FakeClient client(port_, "app");
+  for (int i = 0; i < 20; ++i) {
+    const FakeClient::Reply reply = client.query("SELECT 1");
+    EXPECT_EQ(reply.row, "blue");
+    EXPECT_EQ(reply.sqlstate, "");
+    EXPECT_FALSE(reply.closed);
+  }
+}
+
 // Several connections ask at once and are refused: each of them asks again.
 TEST_F(Relay, AServerThatRefusesProtocol32IsAskedWith30) {
   blue_.knows_only_3_0 = true;
