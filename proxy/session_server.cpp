@@ -152,13 +152,17 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       unit_failed_ = true;
       if (connection.lens) connection.lens->failed();
       if (exchange.has_dropped()) void_dropped(connection);
-      if (received.entry.owner == pg::Owner::ours && received.entry.request == pg::Request::query && !rolling_back_) {
+      const bool is_unseen = ramped_ && !answered_ && !received.is_asynchronous;
+      const bool is_preparation =
+          received.entry.owner == pg::Owner::ours && received.entry.request == pg::Request::query && !rolling_back_;
+      if (is_preparation) connection.is_retired = true;  // it is not as the session would have it
+      if (is_preparation && !is_unseen) {
         const pg::ErrorFields fields = pg::parse_error(body);
         end("the server refused the session's parameters", fields.sqlstate, fields.message);
         return data.size();
       }
       if (mark_ && !received.is_asynchronous) measure_error(pg::parse_error(body).sqlstate);
-      if (ramped_ && !answered_ && !received.is_asynchronous && !detour_) {
+      if (is_unseen && !detour_) {
         detour_ = true;  // the client has seen nothing of it yet
         out.clear();
         held_reply_.clear();

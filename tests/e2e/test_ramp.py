@@ -201,6 +201,20 @@ def test_green_dies_under_the_reads(turnout: Turnout, pair: Pair) -> None:
     assert not readers.errors, readers.errors[:5]
 
 
+DETOURS = 'turnout_route_detours_total{deployment="app"}'
+
+
+def test_what_green_refuses_to_set_is_read_on_the_writer(turnout: Turnout) -> None:
+    """A setting that has another name since 16; as with a green that ends in front of the read, nobody notices."""
+    set_weight(turnout, 100)
+    with turnout.connect() as connection:
+        connection.execute("SET force_parallel_mode = off")
+        before, deadline = turnout.metrics()[DETOURS], time.monotonic() + 20
+        while turnout.metrics()[DETOURS] == before:  # then the ramp steps back by itself
+            assert time.monotonic() < deadline, "nothing was tried on green"
+            assert connection.execute("SELECT body FROM notes WHERE id = 2").fetchone() == ("note 2",)
+
+
 @pytest.mark.parametrize("text, to_green", [
     ("SELECT abalance FROM pgbench_accounts WHERE aid = 1", True),
     ("SELECT m, count(*) FROM feelings GROUP BY m ORDER BY 2 DESC", True),
