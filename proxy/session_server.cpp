@@ -17,6 +17,8 @@ namespace {
 
 // Messages up to this size are looked at whole; longer ones are streamed on, judged by their first bytes.
 constexpr std::size_t whole_bytes_max = 32 * 1024;
+// Of an answer that is kept back while its statement is being cancelled: proxy/session_locks.cpp.
+constexpr std::size_t kept_back_bytes_max = 1024 * 1024;
 
 // A question of our own that may fail.
 bool is_own_query(const pg::Exchange::Entry& entry) {
@@ -214,6 +216,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
   if (out.empty()) return at;
   if ((ramped_ && !answered_) || (lock_transfer_ && lock_transfer_->is_cancelling)) {
     held_reply_.append(out.view());
+    if (lock_transfer_ && held_reply_.size() > kept_back_bytes_max) lock_transfer_->is_cancelling = false;
   } else if (!held_reply_.empty()) {
     held_reply_.append(out.view());
     const std::string reply = std::exchange(held_reply_, {});
