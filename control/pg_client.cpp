@@ -53,15 +53,6 @@ const char* sslmode_name(conf::TlsMode mode) {
   return "prefer";
 }
 
-std::string quote_identifier(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + '"';
-}
-
 std::string quote_literal(std::string_view text) {
   std::string out = "'";
   bool backslash = false;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "conf/config.h"
+#include "protocol/pg/notification.h"
 #include "router/routing_table.h"
 
 namespace turnout::control {
@@ -120,7 +121,7 @@ class PgClient {
 };
 
 // SQL text helpers: what cannot be a parameter (DDL) is quoted here and nowhere else.
-[[nodiscard]] std::string quote_identifier(std::string_view name);
+using protocol::pg::quote_identifier;
 [[nodiscard]] std::string quote_literal(std::string_view text);
 // A conninfo value: 'it''s' with backslashes escaped as libpq wants it.
 [[nodiscard]] std::string quote_conninfo(std::string_view text);

@@ -101,7 +101,8 @@ void check_statements(Look& look) {
     missing.push_back(fmt::format("client {}: {}: {}", text.client, router::query_shape(statement.sql, shape_bytes_max),
                                   parsed->error().text));
   }
-  look.verdict(check_name, Verdict::fail, missing, fmt::format("{} statements of living sessions", all),
+  look.verdict(check_name, Verdict::fail, missing,
+               fmt::format("{} of {} statements of living sessions", texts.size(), all),
                "each of them means something on the follower",
                "give the follower what is missing; a session whose statement it cannot parse fails after the flip");
 }

@@ -121,12 +121,18 @@ void ChannelHub::hand_out(Shard& shard, const Messages& messages) {
 
 // ---- sessions ------------------------------------------------------------------------------------------------------
 
+// On its own worker; nothing if it has ended meanwhile.
+template <typename Do>
+void ChannelHub::tell_session(SessionNumber number, Do what) const {
+  Worker& peer = shard().worker.peer(Worker::worker_of(number));
+  peer.loop.post([&peer, deployment = shard().deployment.index, number, what] {
+    if (Session* const found = peer.shard(deployment).find_session(number)) what(*found);
+  });
+}
+
 void ChannelHub::subscribe(SessionNumber session, std::uint32_t ticket, const Channels& channels) {
   if (subscriptions_.size() + channels.size() > shard().settings->conf.limits.channels_max) {
-    Worker& peer = shard().worker.peer(Worker::worker_of(session));
-    peer.loop.post([&peer, deployment = shard().deployment.index, session, ticket] {
-      if (Session* const found = peer.shard(deployment).find_session(session)) found->channels_refused(ticket);
-    });
+    tell_session(session, [ticket](Session& found) { found.channels_refused(ticket); });
     return;
   }
   const router::Subscriptions::Wanted wanted = subscriptions_.want(session, ticket, channels);
@@ -158,22 +164,15 @@ void ChannelHub::tell_ready() {
     }
     if (!is_ready) continue;
     order.is_told = true;
-    Worker& peer = shard().worker.peer(Worker::worker_of(session));
-    peer.loop.post([&peer, deployment = shard().deployment.index, number = session, ticket = order.ticket] {
-      if (Session* const found = peer.shard(deployment).find_session(number)) found->channels_ready(ticket);
-    });
+    tell_session(session, [ticket = order.ticket](Session& found) { found.channels_ready(ticket); });
   }
 }
 
 // They have missed something, or may have.
 void ChannelHub::end_sessions() {
   flush();
-  for (const SessionNumber session : subscriptions_.lose_heard()) {
-    Worker& peer = shard().worker.peer(Worker::worker_of(session));
-    peer.loop.post([&peer, deployment = shard().deployment.index, session] {
-      if (Session* const found = peer.shard(deployment).find_session(session)) found->listener_lost();
-    });
-  }
+  for (const SessionNumber session : subscriptions_.lose_heard())
+    tell_session(session, [](Session& found) { found.listener_lost(); });
 }
 
 // ---- lines ---------------------------------------------------------------------------------------------------------
@@ -391,11 +390,8 @@ void ChannelHub::take_mark(Side side, std::uint32_t pid, const std::string& payl
       owners.erase(pid);
   } else if (mark.word == "echo" && subscriptions_.hears(session)) {  // other accounts' hubs hear it as well
     flush();                                                          // what came before it must be there before it
-    Worker& peer = shard().worker.peer(Worker::worker_of(session));
-    peer.loop.post([&peer, deployment = shard().deployment.index, session, number = mark.second] {
-      if (Session* const found = peer.shard(deployment).find_session(session))
-        found->echoed(static_cast<std::uint32_t>(number));
-    });
+    const auto echo = static_cast<std::uint32_t>(mark.second);
+    tell_session(session, [echo](Session& found) { found.echoed(echo); });
   } else if (mark.word == "flip" && is_flipping_ && side != writer_ && mark.first == flip_number_) {
     finish_flip();
   }

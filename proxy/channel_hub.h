@@ -103,6 +103,8 @@ class ChannelHub final : public LineKeeper {
   void listen(router::Side side, const router::Channels& channels);
   void unlisten(const router::Channels& channels);
   void settle_lines();
+  template <typename Do>
+  void tell_session(router::SessionNumber number, Do what) const;
   void tell_ready();
   void publish_warming();
   void begin_flip(router::Side former);

@@ -4,7 +4,7 @@
 // Owned by the shard. Ends with the server's end of the socket, or at its deadline: a server that says nothing any more
 // must not keep others from being reached. A statement that its client has left behind is cancelled, and again until
 // the server has closed: a backend that is signalled before it has read the statement forgets the signal (postgres.c,
-// ProcessClientReadInterrupt), and would keep its locks until the statement ends by itself.
+// ProcessInterrupts), and would keep its locks until the statement ends by itself.
 #pragma once
 
 #include <cstdint>

@@ -84,8 +84,7 @@ void Greeting::run_input() {
   }
 }
 
-// ---- start-up
-// --------------------------------------------------------------------------------------------------------
+// ---- start-up ------------------------------------------------------------------------------------------------------
 
 // Direct TLS (PostgreSQL 17): a TLS record instead of a start-up packet. It must stay in the socket, for OpenSSL.
 bool Greeting::begin_direct_tls() {
@@ -258,8 +257,7 @@ bool Greeting::read_parameters(const pg::StartupPacket& packet) {
   return true;
 }
 
-// ---- authentication
-// --------------------------------------------------------------------------------------------------
+// ---- authentication ------------------------------------------------------------------------------------------------
 
 bool Greeting::take_authentication() {
   pg::Header header;
@@ -372,8 +370,7 @@ void Greeting::welcome() {
   shard_.remove_greeting(*this);
 }
 
-// ---- the rest
-// --------------------------------------------------------------------------------------------------------
+// ---- the rest ------------------------------------------------------------------------------------------------------
 
 void Greeting::send(std::string_view bytes) {
   // A login's answers fit any socket buffer; a client that has filled it with unread bytes is not a client.

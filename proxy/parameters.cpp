@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <cctype>
 
+#include "protocol/pg/sql_lexer.h"
 #include "protocol/pg/startup_options.h"
 
 namespace turnout::proxy {
 
-namespace {
+namespace pg = protocol::pg;
 
-std::string lower(std::string_view name) {
-  std::string out(name);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
+namespace {
 
 auto position(auto& entries, std::string_view name) {
   return std::lower_bound(entries.begin(), entries.end(), name,
@@ -72,7 +69,7 @@ void put_ordinary_difference(std::string& sql, const std::vector<Parameters::Ent
 }  // namespace
 
 bool Parameters::set(std::string_view name, std::string_view sql_value) {
-  const std::string key = lower(name);
+  const std::string key = pg::lowered(name);
   if (!is_plain_identifier(key)) return false;
   auto at = position(entries_, key);
   if (at != entries_.end() && at->first == key) {
@@ -85,7 +82,7 @@ bool Parameters::set(std::string_view name, std::string_view sql_value) {
 }
 
 void Parameters::erase(std::string_view name) {
-  const std::string key = lower(name);
+  const std::string key = pg::lowered(name);
   auto at = position(entries_, key);
   if (at != entries_.end() && at->first == key) entries_.erase(at);
 }
@@ -130,7 +127,7 @@ std::string Parameters::encoding_difference(const Parameters& from, const Parame
 }
 
 std::optional<std::string> Parameters::from_string(std::string_view name, std::string_view value) {
-  const auto list = protocol::pg::split_list_value(name, value);
+  const auto list = pg::split_list_value(name, value);
   if (!list) return quote(value);
   if (list->is_malformed) return std::nullopt;
   return string_mark + quote(value);
@@ -158,10 +155,10 @@ std::string Parameters::quote(std::string_view value) {
 }
 
 bool Parameters::accept(std::string_view name, std::string_view sql_value) {
-  const std::string key = lower(name);
+  const std::string key = pg::lowered(name);
   if (key == "in_hot_standby" || key == "transaction_read_only") return false;
   if (key != "default_transaction_read_only") return true;
-  std::string value = lower(sql_value);
+  std::string value = pg::lowered(sql_value);
   std::erase_if(value, [](char c) { return c == '\'' || c == '"' || c == ' '; });
   return value == "on" || value == "true" || value == "yes" || value == "1" || value == "t" || value == "y";
 }

@@ -30,8 +30,7 @@ Worker& ServerConnection::worker() const {
   return pool_->shard().worker;
 }
 
-// ---- opening
-// ---------------------------------------------------------------------------------------------------------
+// ---- opening -------------------------------------------------------------------------------------------------------
 
 void ServerConnection::open() {
   opened_ms_ = worker().loop.now_ms();
@@ -200,8 +199,7 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   pool_->logged_in(*this);
 }
 
-// ---- lease
-// -----------------------------------------------------------------------------------------------------------
+// ---- lease ---------------------------------------------------------------------------------------------------------
 
 void ServerConnection::lease_to(Session& session) {
   session_ = &session;
@@ -328,8 +326,7 @@ void ServerConnection::parameter_reported(std::string_view name, std::string_vie
   if (reported_.size() < parameters_max) reported_.emplace_back(name, value);
 }
 
-// ---- events
-// ----------------------------------------------------------------------------------------------------------
+// ---- events --------------------------------------------------------------------------------------------------------
 
 void ServerConnection::on_events(std::uint32_t events) {
   switch (state_) {
@@ -430,8 +427,7 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
   return at;
 }
 
-// ---- the end
-// ---------------------------------------------------------------------------------------------------------
+// ---- the end -------------------------------------------------------------------------------------------------------
 
 void ServerConnection::fail(std::string sqlstate, std::string message, std::string raw_error) {
   if (state_ == State::closed) return;

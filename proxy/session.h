@@ -134,6 +134,7 @@ class Session final : public Handler {
   void forget_unnamed();
   [[nodiscard]] bool is_deallocate_of_ours(const protocol::pg::Watch& watch) const;
   bool take_deallocate(const protocol::pg::Watch& watch);
+  void prepare_gone(std::string_view name);
   bool take_deallocates(const protocol::pg::Watch& watch, std::string_view sql);
   void send_to_server();
   void answer_fabricated();

@@ -17,10 +17,6 @@ constexpr std::size_t prepared_max = 10'000;        // named statements of one s
 
 constexpr std::size_t waiting_bytes_max = 1024 * 1024;  // read ahead of a unit that waits for the one before it
 
-// The statement that a server deallocates in place of one that others use.
-constexpr std::string_view gone_name = "turnout_gone";
-constexpr std::string_view deallocate_gone = "DEALLOCATE turnout_gone";
-
 // Must the whole message be here before anything of it can go on?
 bool is_taken_whole(char type) {
   switch (type) {
@@ -291,25 +287,6 @@ void Session::forward(pg::Bytes message, pg::Request request, TypeLens::Ticket t
   worker().to_server.keep(message);
   const bool is_work = request == pg::Request::query || request == pg::Request::execute || request == pg::Request::sync;
   server_->exchange.sent(request, pg::Owner::client, is_work ? work_ : 0, ticket);
-}
-
-// DEALLOCATE by name, of a statement that the protocol made and others may use: the client forgets it, and the server
-// deallocates an empty one in its place, so that the answer is the server's own.
-bool Session::is_deallocate_of_ours(const pg::Watch& watch) const {
-  return watch.statements == 1 && watch.effects.size() == 1 && watch.effects[0].kind == pg::EffectKind::deallocate &&
-         client_status_ != 'E' && prepared_.contains(watch.effects[0].name);
-}
-
-bool Session::take_deallocate(const pg::Watch& watch) {
-  if (!is_deallocate_of_ours(watch)) return false;
-  bound_ = nullptr;
-  prepared_.erase(watch.effects[0].name);
-  pg::put_close_statement(worker().to_server.own(),
-                          gone_name);  // if one before did not get as far as being deallocated
-  server_->exchange.sent(pg::Request::close, pg::Owner::ours);
-  put_parse(gone_name, std::string_view("\0\0\0", 3));
-  server_->exchange.sent(pg::Request::parse, pg::Owner::ours);
-  return true;
 }
 
 void Session::take_execute(pg::Bytes message) {

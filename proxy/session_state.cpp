@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "protocol/pg/sql_lexer.h"
 #include "proxy/session.h"
 #include "proxy/subscription.h"
 #include "proxy/worker.h"
@@ -20,18 +21,12 @@ bool happens_at_once(Kind kind) {
          kind == Kind::unknown;
 }
 
-std::string lower(std::string_view name) {
-  std::string out(name);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return out;
-}
-
 // Reported settings that a session may set; of the others the server's word is not the session's wish.
 bool is_believable(std::string_view name) {
   static constexpr std::array<std::string_view, 8> names = {
       "client_encoding", "datestyle",        "intervalstyle",    "timezone",
       "search_path",     "application_name", "scram_iterations", "standard_conforming_strings"};
-  return std::find(names.begin(), names.end(), lower(name)) != names.end();
+  return std::find(names.begin(), names.end(), pg::lowered(name)) != names.end();
 }
 
 bool is_before(std::uint32_t a, std::uint32_t b) {
@@ -201,7 +196,7 @@ bool Session::apply_setting(const pg::Effect& effect, ServerConnection& connecti
     case Kind::set: {
       // Its backslashes mean what they meant to the client, wherever the text is said again.
       const std::string* const standard = parameters_.find("standard_conforming_strings");
-      const bool is_escaped = standard != nullptr && lower(*standard).find("off") != std::string::npos &&
+      const bool is_escaped = standard != nullptr && pg::lowered(*standard).find("off") != std::string::npos &&
                               effect.value.starts_with('\'') && effect.value.find('\\') != std::string::npos;
       set_parameter(connection, effect.name, (is_escaped ? " E" : "") + effect.value);
       return true;
@@ -282,7 +277,7 @@ void Session::apply_transaction(const pg::Effect& effect, ServerConnection& conn
     trail_->all_touched = true;
   }
   for (const auto& [name, value] : trail_->reports)
-    if (trail_->journal.was_local(lower(name))) trail_->touched.push_back(lower(name));
+    if (trail_->journal.was_local(pg::lowered(name))) trail_->touched.push_back(pg::lowered(name));
   trail_->all_touched = trail_->all_touched || trail_->journal.was_local("");
   trail_->journal.commit();
 }
@@ -365,8 +360,8 @@ void Session::apply_effect(const pg::Effect& effect, ServerConnection& connectio
 // false: the client is not told now.
 bool Session::note_report(ServerConnection& connection, std::string_view name, std::string_view value, bool is_ours) {
   const bool is_restarted =
-      trail_ && (trail_->is_restarting ||
-                 std::find(trail_->restarted.begin(), trail_->restarted.end(), lower(name)) != trail_->restarted.end());
+      trail_ && (trail_->is_restarting || std::find(trail_->restarted.begin(), trail_->restarted.end(),
+                                                    pg::lowered(name)) != trail_->restarted.end());
   if (is_restarted) {
     for (const auto& [known, old] : connection.reported())
       if (known == name) trail_->told.emplace_back(name, old);
@@ -386,7 +381,7 @@ void Session::believe_reports(ServerConnection& connection) {
   const bool all_touched = std::exchange(trail_->all_touched, false);
   if (all_touched) return;
   for (const auto& [reported, value] : reports) {
-    const std::string name = lower(reported);
+    const std::string name = pg::lowered(reported);
     if (std::find(touched.begin(), touched.end(), name) != touched.end()) continue;
     if (const auto sql = Parameters::from_string(name, value)) set_parameter(connection, name, *sql);
   }

@@ -56,8 +56,7 @@ Account& Shard::account(SharedAccount& shared) {
   return *account;
 }
 
-// ---- orders
-// ----------------------------------------------------------------------------------------------------------
+// ---- orders --------------------------------------------------------------------------------------------------------
 
 void Shard::apply_table(router::RoutingTablePtr table) {
   if (table_ && table->version <= table_->version) return;
@@ -100,8 +99,7 @@ void Shard::apply_settings(SettingsPtr new_settings) {
   if (auth_query_) auth_query_->settings_changed();
 }
 
-// ---- replication clients
-// -----------------------------------------------------------------------------------------------
+// ---- replication clients -------------------------------------------------------------------------------------------
 
 Replication& Shard::add_replication(std::unique_ptr<Replication> replication) {
   Replication& added = *replication;
@@ -135,8 +133,7 @@ void Shard::apply_addresses(router::Side side, AddressesPtr new_addresses) {
     for (const auto& pool : account->pools()[router::index(side)]) pool->addresses_changed();
 }
 
-// ---- the hold
-// --------------------------------------------------------------------------------------------------------
+// ---- the hold ------------------------------------------------------------------------------------------------------
 
 void Shard::hold(Session& session, std::size_t bytes) {
   held_.push_back(&session);
@@ -250,8 +247,7 @@ Canceller* Shard::find_canceller(std::uint64_t connection_id) const {
   return at == cancellers_.end() ? nullptr : at->get();
 }
 
-// ---- logins and sessions
-// ---------------------------------------------------------------------------------------------
+// ---- logins and sessions -------------------------------------------------------------------------------------------
 
 AuthQuery& Shard::auth_query() {
   if (!auth_query_) auth_query_ = std::make_unique<AuthQuery>(*this);
@@ -308,8 +304,7 @@ void Shard::drain_for_stop() {
   });
 }
 
-// ---- time
-// ------------------------------------------------------------------------------------------------------------
+// ---- time ----------------------------------------------------------------------------------------------------------
 
 std::uint32_t Shard::tick() {
   if (!table_) return 100;

@@ -63,5 +63,8 @@ class StatementCache {
 [[nodiscard]] std::string server_side_name(std::uint32_t number, std::uint32_t generation);
 [[nodiscard]] std::uint32_t statement_number(std::string_view server_side_name);  // 0: not such a name
 inline constexpr std::string_view server_side_prefix = "turnout_";
+// What a server deallocates in place of a statement that others use.
+inline constexpr std::string_view gone_name = "turnout_gone";
+inline constexpr std::string_view deallocate_gone = "DEALLOCATE turnout_gone";
 
 }  // namespace turnout::proxy

@@ -4,21 +4,17 @@
 #include <array>
 #include <utility>
 
+#include "protocol/pg/sql_lexer.h"
+
 namespace turnout::protocol::pg {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return out;
-}
 
 std::string date_style(std::string_view wish, std::string_view told) {
   const std::size_t comma = told.find(", ");
   std::string style(told.substr(0, comma));
   std::string order(comma == std::string_view::npos ? "MDY" : told.substr(comma + 2));
   bool has_order = false;
-  const std::string wanted = lower(wish);
+  const std::string wanted = lowered(wish);
   for (std::size_t at = 0; at < wanted.size();) {
     const std::size_t begin = wanted.find_first_not_of(" ,\t\"", at);
     if (begin == std::string::npos) break;
@@ -45,7 +41,7 @@ std::string date_style(std::string_view wish, std::string_view told) {
 }
 
 std::string encoding(std::string_view wish) {
-  std::string key = lower(wish);
+  std::string key = lowered(wish);
   std::erase_if(key, [](char c) { return !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')); });
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 34> names = {{
       {"utf8", "UTF8"},           {"unicode", "UTF8"},        {"sqlascii", "SQL_ASCII"},
@@ -66,7 +62,7 @@ std::string encoding(std::string_view wish) {
 }
 
 std::string boolean(std::string_view wish) {
-  const std::string word = lower(wish);
+  const std::string word = lowered(wish);
   if (word == "1" || word == "true" || word == "yes" || word == "on") return "on";
   if (word == "0" || word == "false" || word == "no" || word == "off") return "off";
   return std::string(wish);
@@ -75,10 +71,10 @@ std::string boolean(std::string_view wish) {
 }  // namespace
 
 std::string canonical_value(std::string_view name, std::string_view wish, std::string_view told) {
-  const std::string key = lower(name);
+  const std::string key = lowered(name);
   if (key == "datestyle") return date_style(wish, told);
   if (key == "client_encoding") return encoding(wish);
-  if (key == "intervalstyle") return lower(wish);
+  if (key == "intervalstyle") return lowered(wish);
   if (key == "standard_conforming_strings") return boolean(wish);
   return std::string(wish);
 }

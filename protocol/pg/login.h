@@ -43,8 +43,7 @@ struct Userlist {
 };
 [[nodiscard]] Userlist parse_userlist(std::string_view text);
 
-// ---- what a conversation wants next
-// ----------------------------------------------------------------------------------
+// ---- what a conversation wants next --------------------------------------------------------------------------------
 
 struct LoginStep {
   enum class Status { more, done, failed };
@@ -56,8 +55,7 @@ struct LoginStep {
   std::string raw_error;  // failed, server side: the server's own ErrorResponse body, to relay word for word
 };
 
-// ---- we are the server: a client logs in
-// -------------------------------------------------------------------------------
+// ---- we are the server: a client logs in ---------------------------------------------------------------------------
 
 enum class ClientMethod { trust, md5, scram_sha_256 };
 
@@ -102,8 +100,7 @@ class ClientLogin {
   bool plus_ = false, mock_ = false;
 };
 
-// ---- we are the client: log in to a server
-// -----------------------------------------------------------------------------
+// ---- we are the client: log in to a server -------------------------------------------------------------------------
 
 class ServerLogin {
  public:

@@ -1,5 +1,7 @@
 #include "protocol/pg/sql_lexer.h"
 
+#include <algorithm>
+
 #include <array>
 
 namespace turnout::protocol::pg {
@@ -46,11 +48,16 @@ bool Token::is_word(std::string_view lower) const {
   return kind == TokenKind::word && is_equal_ignoring_case(text, lower);
 }
 
+std::string lowered(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return lowered(c); });
+  return out;
+}
+
 std::string Token::name() const {
+  if (kind == TokenKind::word) return lowered(text);
   std::string out;
-  if (kind == TokenKind::word) {
-    for (const char c : text) out += lowered(c);
-  } else if (kind == TokenKind::quoted) {
+  if (kind == TokenKind::quoted) {
     const std::string_view inner = text.substr(1, text.size() - 2);
     for (std::size_t i = 0; i < inner.size(); ++i) {
       out += inner[i];

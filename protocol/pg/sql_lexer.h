@@ -52,6 +52,8 @@ class SqlLexer {
   std::size_t at_ = 0;
 };
 
+// In lower case as the server folds names: of ASCII letters only.
+[[nodiscard]] std::string lowered(std::string_view text);
 [[nodiscard]] bool is_equal_ignoring_case(std::string_view text, std::string_view lower);
 
 }  // namespace turnout::protocol::pg

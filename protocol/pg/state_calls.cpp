@@ -58,8 +58,7 @@ std::optional<bool> boolean(Tokens argument) {
     text = argument.front().name();
   else if (const auto value = literal(argument))
     text = *value;
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+  text = lowered(text);
   const bool is_literal = !argument.empty() && argument.front().kind == TokenKind::literal;
   if (text == "true" || (is_literal && (text == "t" || text == "on" || text == "yes" || text == "1"))) return true;
   if (text == "false" || (is_literal && (text == "f" || text == "off" || text == "no" || text == "0"))) return false;
@@ -89,11 +88,6 @@ std::optional<Call> read_call(Tokens tokens, std::size_t open) {
   return std::nullopt;
 }
 
-std::string lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return text;
-}
-
 // SELECT set_config(…) [AS name] [, …]: what each does, or nothing where that is not proven.
 std::optional<std::vector<Effect>> proven(Tokens tokens) {
   if (tokens.empty() || !tokens[0].is_word("select")) return std::nullopt;
@@ -110,7 +104,7 @@ std::optional<std::vector<Effect>> proven(Tokens tokens) {
     const auto is_local = boolean(call->arguments[2]);
     const bool is_null = call->arguments[1].size() == 1 && call->arguments[1].front().is_word("null");
     if (!is_local || !name || (!value && !is_null && !*is_local)) return std::nullopt;
-    const std::string setting = lower(*name);
+    const std::string setting = lowered(*name);
     if (setting.starts_with("transaction_")) return std::nullopt;
     if (*is_local)
       effects.push_back({EffectKind::set_local, setting, ""});
@@ -163,7 +157,7 @@ void add_block_effects(std::string_view statement, std::vector<Effect>& effects)
       sets = sets || is_name(token, "set_config") || token.kind == TokenKind::unterminated;
       sets = sets || (is_at_start && (token.is_word("set") || token.is_word("listen") || token.is_word("load")));
       // A text that is put together: it may be a SET, a PREPARE, anything.
-      sets = sets || (previous.is_word("execute") && lower(std::string(token.text)).find("set ") != std::string::npos);
+      sets = sets || (previous.is_word("execute") && lowered(token.text).find("set ") != std::string::npos);
       makes_temporary =
           makes_temporary || token.is_word("temp") || token.is_word("temporary") || is_name(token, "pg_temp");
       sets = sets || is_name(token, "pg_advisory_lock") || is_name(token, "pg_try_advisory_lock");

@@ -11,8 +11,7 @@
 namespace turnout::protocol::pg {
 namespace {
 
-// ---- the full answer
-// -------------------------------------------------------------------------------------------------
+// ---- the full answer -----------------------------------------------------------------------------------------------
 
 // What the mention of a function (or of the temporary schema) means, wherever it stands.
 std::optional<EffectKind> effect_of_name(const std::string& name) {
@@ -175,8 +174,7 @@ class Watcher {
   Token previous_, before_previous_;
 };
 
-// ---- the quick look
-// --------------------------------------------------------------------------------------------------
+// ---- the quick look ------------------------------------------------------------------------------------------------
 
 // Sixteen bytes of text at a time against everything that could begin an effect, as bit masks of the compiler's own
 // vectors (SSE2, NEON, or plain code elsewhere). It does not know strings from words, so it only ever says "maybe" too
