@@ -384,9 +384,9 @@ void ServerConnection::on_readable() {
     else if (!input_.empty())
       input_.clear();
   } while (!reading_paused_ && transport_.has_pending());
-  // Last: the lease may end here, and the connection may already be on its way to another worker's thread.
-  if (session != nullptr) session->after_server_bytes(*this);
   if (keeper_ != nullptr) keeper_->line_read();
+  // Last: the lease may end here, and the connection may already be at work on another worker's thread.
+  if (session != nullptr) session->after_server_bytes(*this);
 }
 
 std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {

@@ -155,10 +155,12 @@ class Turnout:
             time.sleep(0.02)
 
     def stop(self, timeout_s: float = 15) -> int | None:
-        """SIGTERM, as a service manager would; returns the exit code."""
+        """SIGTERM, as a service manager would; returns the exit code. One that had failed by itself says so with the end of its log."""
         process, self._process = self._process, None
         if process is None:
             return None
+        if process.poll():
+            raise AssertionError(f"turnout had ended by itself with {process.returncode}:\n{self.log_tail(120)}")
         process.terminate()
         try:
             return process.wait(timeout_s)
