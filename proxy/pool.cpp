@@ -209,6 +209,20 @@ void Pool::pass_on(ServerConnection& connection) {
   make_idle(connection);
 }
 
+// Of one that is still at work, reading: who gets it may be through with it at once, and then it may move to another
+// thread or be closed.
+void Pool::make_idle_later(ServerConnection& connection) {
+  connection.become_idle();
+  shard().worker.loop.post([this, id = connection.id()] {
+    ServerConnection* const ready = find(id);
+    if (ready == nullptr || ready->state() != ServerConnection::State::idle) return;
+    if (std::find(idle_.begin(), idle_.end(), ready) != idle_.end() || is_sealed(*ready)) return;
+    make_idle(*ready);
+    lend_if_wanted();
+    if (!waiters_.empty()) open_for_waiters();  // one more may be on its way now
+  });
+}
+
 void Pool::make_idle(ServerConnection& connection) {
   if (!is_allowed() || connection.is_retired) {
     remove(connection);
@@ -272,8 +286,7 @@ void Pool::farewell_over() {
 void Pool::proof_answered(ServerConnection& connection, bool writable) {
   if (writable) {
     connection.proven_version = shard().table().version;
-    make_idle(connection);
-    lend_if_wanted();
+    make_idle_later(connection);
   } else {
     connection.become_idle();  // asked again by the sweep
     prove_again_ms_ = shard().worker.loop.now_ms() + 1;

@@ -107,6 +107,7 @@ class Pool {
   void make_idle(ServerConnection& connection);
   void serve_waiters();
   void lend_if_wanted();
+  void make_idle_later(ServerConnection& connection);
   void publish_waiting();
   void publish_numbers();
   void seal_idle();

@@ -137,10 +137,8 @@ void Pool::logged_in(ServerConnection& connection) {
   publish_numbers();
   std::vector<Greeting*> greetings;
   greetings.swap(account_.greetings);
-  make_idle(connection);
-  lend_if_wanted();
+  make_idle_later(connection);
   for (Greeting* greeting : greetings) greeting->welcome_known();
-  if (!waiters_.empty()) open_for_waiters();  // one more may be on its way now
 }
 
 // The server's words are for those who waited for this login. Whoever comes next asks the server again.
