@@ -201,7 +201,8 @@ class Session final : public Handler {
   void listen_to(std::uint32_t events);
 
   // statements that a server no longer takes: session_plan.cpp
-  void record(const protocol::pg::Header& header, protocol::pg::Bytes message);
+  void record(const protocol::pg::Header& header, protocol::pg::Bytes message, std::size_t at, std::size_t& from);
+  void keep_recorded(protocol::pg::Bytes bytes);
   void stop_recording();
   bool renew_plan(ServerConnection& connection, const protocol::pg::Exchange::Entry& entry, protocol::pg::Bytes error);
   bool was_told(char type);

@@ -1,5 +1,6 @@
 // Client → server: what each message of a client means for the server connection it goes to.
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "proxy/lock_transfer.h"
@@ -41,7 +42,12 @@ bool begins_unit(char type) {
 }
 
 bool is_known(char type) {
-  return type != '\0' && std::strchr("QPBDCEFSHXdcf", type) != nullptr;
+  constexpr auto is_in = [] {
+    std::array<bool, 256> table{};
+    for (const char one : std::string_view("QPBDCEFSHXdcf")) table[static_cast<std::uint8_t>(one)] = true;
+    return table;
+  }();
+  return is_in[static_cast<std::uint8_t>(type)];
 }
 
 }  // namespace
@@ -96,6 +102,7 @@ bool Session::must_wait_at_boundary() const {
   if (server_ == nullptr) return false;
   if ((ramped_ && unit_left_ == 0) || is_ready_held()) return true;
   const pg::Exchange& exchange = server_->exchange;
+  if (exchange.is_unsynced() || exchange.in_copy()) return false;
   if (lock_transfer_ && lock_transfer_->holds_work && exchange.is_safe_point() && client_status_ == 'I') return true;
   // What we prepare, close or answer ourselves did not happen if the server meets an error before it; all statements
   // may be there again if it does not get as far as DISCARD ALL. What was reset to the client's start-up values is that
@@ -104,11 +111,12 @@ bool Session::must_wait_at_boundary() const {
   const bool one_at_a_time = forgotten_ || resets || exchange.owes_preparation() ||
                              shard_.table().hold != router::Hold::nothing ||
                              server_->pool().access() == router::Access::read;
-  return one_at_a_time && !exchange.is_idle() && !exchange.is_unsynced() && !exchange.in_copy();
+  return one_at_a_time && !exchange.is_idle();
 }
 
 std::size_t Session::process(pg::Bytes data) {
   std::size_t at = 0;
+  std::size_t recorded_from = 0;
   while (at < data.size() && state_ != State::ended) {
     const pg::Bytes rest = data.subspan(at);
     if (body_left_ != 0) {
@@ -140,7 +148,7 @@ std::size_t Session::process(pg::Bytes data) {
         continue;
       }
       if (begin_unit(rest) != Begin::ready) break;
-    } else if ((must_wait_at_boundary() && (begins_unit(header.type) || ramped_)) || rolling_back_) {
+    } else if (((begins_unit(header.type) || ramped_) && must_wait_at_boundary()) || rolling_back_) {
       break;
     } else if (begin_only_ && server_->pool().access() == router::Access::read && !decide_first_read(rest)) {
       break;
@@ -151,7 +159,7 @@ std::size_t Session::process(pg::Bytes data) {
     if (available < header.total() && is_taken_whole(header.type) && !is_huge) break;
     const Take taken = take_message(header, rest.first(available));
     if (taken != Take::done) break;
-    if (record_ != Record::off) record(header, rest.first(available));
+    if (record_ != Record::off) record(header, rest.first(available), at, recorded_from);
     at += available;
     unit_left_ -= std::min<std::uint64_t>(unit_left_, available);
   }
@@ -159,6 +167,7 @@ std::size_t Session::process(pg::Bytes data) {
     worker().to_server.clear();  // what was not sent yet must not go out with another session's work
     return data.size();
   }
+  if (record_ != Record::off) keep_recorded(data.first(at).subspan(recorded_from));
   send_to_server();
   answer_fabricated();
   return at;
@@ -465,8 +474,9 @@ Session::Take Session::take_bind(const pg::Header& header, pg::Bytes available) 
   }
   const DescribedPtr known = has_types ? described(prepared) : nullptr;
   // Nobody gets at a shared statement by guessing its name.
-  std::string server_name = name->empty() ? std::string() : "?" + std::string(*name);
-  if (prepared != nullptr) server_name = server_side_name(prepared->statement->number, server_->statement_generation());
+  const std::string server_name = prepared != nullptr
+                                      ? server_side_name(prepared->statement->number, server_->statement_generation())
+                                      : (name->empty() ? std::string() : "?" + std::string(*name));
   std::string& out = worker().to_server.own();
   const std::size_t length = header.body + 4 - name->size() + server_name.size();
   const std::size_t message_at = out.size();

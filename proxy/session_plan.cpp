@@ -17,6 +17,11 @@ namespace {
 
 constexpr std::size_t recorded_bytes_max = 16 * 1024;
 constexpr std::size_t spare_max = 64;
+constexpr std::size_t spare_bytes_min = 64;  // less is not worth to be lent
+
+bool is_of_segment(char type) {
+  return type == 'P' || type == 'B' || type == 'D' || type == 'E' || type == 'C' || type == 'H' || type == 'S';
+}
 
 bool is_trivial(char type) {
   return type == '1' || type == '3' || type == 't';
@@ -26,7 +31,9 @@ bool is_trivial(char type) {
 
 // ---- keeping the unit until its first answer -----------------------------------------------------------------------
 
-void Session::record(const pg::Header& header, pg::Bytes message) {
+// `at` is the message's place in what is being read, `from` that of the first one of it that belongs to the recording:
+// the bytes of a whole reading are kept at once (keep_recorded), behind what earlier readings brought.
+void Session::record(const pg::Header& header, pg::Bytes message, std::size_t at, std::size_t& from) {
   if (record_ == Record::ready) {
     const bool is_named_parse =
         header.type == 'P' && message.size() > pg::header_bytes && message[pg::header_bytes] != 0;
@@ -38,29 +45,33 @@ void Session::record(const pg::Header& header, pg::Bytes message) {
     record_ = Record::on;
     told_more_ = segment_describes_ = false;
     told_trivial_ = 0;
-    auto& spares = worker().spare_buffers;
-    if (!spares.empty()) {
-      replay_.swap(spares.back());
-      spares.pop_back();
-    }
+    from = at;
   }
   segment_describes_ = segment_describes_ || header.type == 'D';
-  const bool is_query = header.type == 'Q' && replay_.empty();
-  const bool fits = body_left_ == 0 && replay_.size() + message.size() <= recorded_bytes_max;
-  if (record_ == Record::whole || !fits ||
-      (!is_query && std::string_view("PBDECHS").find(header.type) == std::string_view::npos)) {
+  const bool is_query = header.type == 'Q' && from == at && replay_.empty();
+  const bool fits = body_left_ == 0 && replay_.size() + (at - from) + message.size() <= recorded_bytes_max;
+  if (record_ == Record::whole || !fits || (!is_query && !is_of_segment(header.type))) {
     stop_recording();
     return;
   }
-  replay_.append(pg::text(message));
   if (header.type == 'S' || is_query) record_ = Record::whole;
+}
+
+void Session::keep_recorded(pg::Bytes bytes) {
+  if (record_ == Record::ready || bytes.empty()) return;
+  auto& spares = worker().spare_buffers;
+  if (replay_.empty() && !spares.empty()) {
+    replay_ = std::move(spares.back());
+    spares.pop_back();
+  }
+  replay_.append(pg::text(bytes));
 }
 
 void Session::stop_recording() {
   if (record_ == Record::on || record_ == Record::whole) {
     replay_.clear();
     auto& spares = worker().spare_buffers;
-    if (spares.size() < spare_max) spares.emplace_back().swap(replay_);
+    if (spares.size() < spare_max && replay_.capacity() >= spare_bytes_min) spares.push_back(std::move(replay_));
     replay_ = {};
   }
   record_ = Record::off;

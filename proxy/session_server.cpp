@@ -27,7 +27,33 @@ bool is_own_query(const pg::Exchange::Entry& entry) {
 
 // Part of an answer that says nothing yet about whether it will be one.
 bool is_preamble(char type) {
-  return type == '1' || type == '2' || type == '3' || type == 't' || type == 'T' || type == 'n';
+  switch (type) {
+    case '1':
+    case '2':
+    case '3':
+    case 't':
+    case 'T':
+    case 'n':
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Part of an answer that only has to be passed on.
+bool is_plain(char type) {
+  switch (type) {
+    case 'D':
+    case 'T':
+    case '2':
+    case 'n':
+    case 't':
+    case 'I':
+    case 's':
+      return true;
+    default:
+      return false;
+  }
 }
 
 // Of a request whose answer holds types; 0: of none.
@@ -119,12 +145,23 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       while (exchange.next_fabricated(entry)) put_fabricated(out.own(), entry);
     }
     const pg::Bytes body = rest.subspan(pg::header_bytes, available - pg::header_bytes);
-    const bool was_done = exchange.is_safe_point();
+    // What nobody but the client has to know, unless something special goes on.
+    const bool is_passed_on = framing == pg::Framing::complete && !connection.lens && !detour_ && skip_trivial_ == 0;
+    const bool was_done = header.type == 'E' && exchange.is_safe_point();
     const auto received = exchange.received(header.type, body.empty() ? std::uint8_t{0} : body[0]);
     if (framing == pg::Framing::malformed || received.action == pg::Exchange::Action::protocol_error) {
       shard_.numbers.protocol_errors.add();
       end("protocol violation by the server", "08P01", "the server sent a message that nobody asked for");
       return data.size();
+    }
+    if (is_passed_on && received.action == pg::Exchange::Action::forward && is_plain(header.type)) {
+      if (record_ != Record::off) note_told(header.type);
+      answered_ = answered_ || !is_preamble(header.type);
+      out.keep(rest.first(available));
+      connection.forward_body = true;
+      connection.body_left = header.total() - available;
+      at += available;
+      continue;
     }
     const bool has_types = connection.lens && connection.lens->begin_message(header.type, ticket_of(received));
     if (has_types && connection.lens->wants_whole() && available < header.total() && header.total() <= whole_bytes_max)

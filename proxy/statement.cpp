@@ -1,6 +1,7 @@
 #include "proxy/statement.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "protocol/pg/sql_lexer.h"
@@ -49,8 +50,14 @@ const StatementPtr& StatementCache::intern(std::string_view content) {
 }
 
 std::string server_side_name(std::uint32_t number, std::uint32_t generation) {
-  std::string name = std::string(server_side_prefix) + std::to_string(number);
-  if (generation != 0) name += "_" + std::to_string(generation);
+  std::array<char, 10> digits{};
+  const auto put = [&digits](std::string& out, std::uint32_t value) {
+    const auto written = std::to_chars(digits.data(), digits.data() + digits.size(), value);
+    out.append(digits.data(), static_cast<std::size_t>(written.ptr - digits.data()));
+  };
+  std::string name(server_side_prefix);
+  put(name, number);
+  if (generation != 0) put(name.append(1, '_'), generation);
   return name;
 }
 

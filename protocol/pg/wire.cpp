@@ -1,5 +1,7 @@
 #include "protocol/pg/wire.h"
 
+#include <array>
+
 namespace turnout::protocol::pg {
 
 std::optional<Bytes> Reader::take(std::size_t count) {
@@ -55,7 +57,10 @@ Writer& Writer::u16(std::uint16_t value) {
 }
 
 Writer& Writer::u32(std::uint32_t value) {
-  return u16(static_cast<std::uint16_t>(value >> 16)).u16(static_cast<std::uint16_t>(value));
+  std::array<char, 4> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(value >> (24 - 8 * i));
+  out_.append(bytes.data(), bytes.size());
+  return *this;
 }
 
 Writer& Writer::cstring(std::string_view value) {
