@@ -71,6 +71,17 @@ def test_twice_in_a_row(fresh: Fresh) -> None:
     assert_writer(fresh.pair, fresh.turnout, "blue")
 
 
+def test_moves_on_each_other_s_heels(fresh: Fresh) -> None:
+    """A launcher of 15 that is woken within its interval sleeps for all of it again: the way back must not wait for that."""
+    interval_ms = float(fresh.pair.blue.value("SELECT setting FROM pg_settings WHERE name = 'wal_retrieve_retry_interval'"))
+    for verb in ("cutover", "rollback", "cutover"):
+        report = fresh.turnout.ask(verb, "app")
+        assert_report(report, verb)
+    # Counted from the last start on blue, which was before the rollback, and not from the subscription's making.
+    assert report["phases_ms"]["settle"] < interval_ms, report
+    assert_writer(fresh.pair, fresh.turnout, "green")
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("run", range(10))
 def test_ten_runs_in_a_row(fresh: Fresh, run: int) -> None:
