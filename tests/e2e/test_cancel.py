@@ -5,17 +5,13 @@ import asyncio
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
 import psycopg
 import pytest
 
-from conftest import Fresh
-from harness.checks import assert_report
 from harness.crowd import Member, Refused, cancel
-from harness.listening import wait_until
 from harness.pair import Pair
 from harness.postgres import Postgres
 from harness.raw import Raw, query
@@ -25,7 +21,6 @@ from harness.turnout import Turnout
 CANCELED = "57014"
 CHANGES = {"pool": {"mode": "transaction", "size": 8}, "limits": {"cancels": 2_000, "cancels_per_second": 100_000}}
 ONE = {"pool": {"mode": "transaction", "size": 1}, "limits": {"cancels_per_second": 100_000}}
-LONG_DRAIN = {"cutover": {"drain": "20s", "window": "30s", "transaction_age": "60s"}}
 Make = Callable[..., Turnout]
 
 # Sessions of the storm (even: not spared) that sleep until somebody cancels them.
@@ -229,24 +224,6 @@ def test_work_that_never_reached_a_server_is_cancelled_at_once(other_turnout: Ma
         else:
             first.rollback()
         assert second.execute("SELECT 5").fetchone() == (5,)
-
-
-@pytest.mark.parametrize("fresh", [LONG_DRAIN], indirect=True, ids=["cutover"])
-def test_a_cancel_in_the_window_is_no_error_of_turnout(fresh: Fresh) -> None:
-    """The report of a move counts what Turnout has refused, and not what a client itself has called off."""
-    turnout = fresh.turnout
-    with turnout.connect() as writer, turnout.connect() as asker, ThreadPoolExecutor() as threads:
-        writer.execute("BEGIN; UPDATE counter SET value = 5 WHERE session = 200")  # the drain waits for it
-        report = threads.submit(turnout.ask, "cutover", "app")
-        wait_until(lambda: turnout.status()["phase"] == "drain", "the drain")
-        statement = threads.submit(asker.execute, "UPDATE counter SET value = 6 WHERE session = 201")
-        wait_until(lambda: any(client["state"] == "held" for client in turnout.ask("clients")["clients"]), "a held statement")
-        asker.cancel()
-        with pytest.raises(psycopg.errors.QueryCanceled):
-            statement.result(20)
-        writer.execute("COMMIT")
-        assert_report(report.result(60), "cutover")
-        assert asker.execute("SELECT inet_server_port()").fetchone() == (fresh.pair.green.port,)
 
 
 def test_what_turnout_sends_itself_is_not_cancelled(other_turnout: Make) -> None:
