@@ -1,5 +1,7 @@
 #include "control/settle.h"
 
+#include <chrono>
+
 namespace turnout::control {
 
 namespace {
@@ -7,6 +9,11 @@ namespace {
 constexpr std::uint32_t connect_ms_max = 2'000;
 constexpr std::uint32_t settle_ms_max = 10'000;  // of one statement, off the critical path
 constexpr int guard_rows_max = 100;
+
+// Before 16 the launcher starts nothing for wal_retrieve_retry_interval (5 s) after its last start, whatever that was
+// for, and sleeps for all of it again whenever it is woken too early. So it is woken until it may.
+constexpr int own_start_times_since = 160000;
+constexpr auto wake_every = std::chrono::milliseconds(500);
 
 StepAnswer failed(const PgError& error) {
   return StepAnswer::failed(error.message());
@@ -48,6 +55,62 @@ StepAnswer answer_of(const PgOutcome<PgRows>& outcome) {
 // subscriber does not know the word.
 bool knows_origin(PgClient& subscriber, PgClient& publisher) {
   return subscriber.server_version() >= 160000 && publisher.server_version() >= 160000;
+}
+
+StepAnswer create_reverse(StepContext& context, Attempt& attempt, router::Side from) {
+  const auto to = router::other(from);
+  const auto config = context.config();
+  return for_each_stream(context, attempt, from, [&](PgClient& follower, const Stream& stream) {
+    const auto name = own_subscription(to);
+    const auto there = exists(follower, subscription_here(name));
+    if (!there) return failed(there.error());
+    if (*there) return StepAnswer::done();
+    auto writer = context.shelf.take(to, stream.database, connect_ms_max);
+    if (!writer) return failed(writer.error());
+    const auto publication = marker_publication(**writer);
+    if (!publication) return failed(publication.error());
+    if (publication->empty())
+      return StepAnswer::failed(std::string("no publication with turnout.marker on ") + router::name(to));
+    return answer_of(follower.query(
+        writing("CREATE SUBSCRIPTION " + quote_identifier(name) + " CONNECTION " +
+                quote_literal(replication_conninfo(config, to, stream.database)) + " PUBLICATION " +
+                quote_identifier(*publication) + " WITH (copy_data = false, create_slot = false, slot_name = " +
+                quote_literal(own_slot(to, stream.database)) +
+                (knows_origin(follower, **writer) ? ", origin = none)" : ")")),
+        settle_ms_max));
+  });
+}
+
+// Wakes the launcher, and changes nothing else.
+StepAnswer wake_launcher(PgClient& follower, const std::string& subscription) {
+  return answer_of(
+      follower.query(writing("ALTER SUBSCRIPTION " + quote_identifier(subscription) + " ENABLE"), settle_ms_max));
+}
+
+StepAnswer await_reverse(StepContext& context, Attempt& attempt, router::Side from,
+                         const std::atomic<bool>& cancelled) {
+  const auto to = router::other(from);
+  return for_each_stream(context, attempt, from, [&](PgClient& follower, const Stream& stream) {
+    auto writer = context.shelf.take(to, stream.database, connect_ms_max);
+    if (!writer) return failed(writer.error());
+    const std::string streaming =
+        "SELECT 1 FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid "
+        "WHERE r.state = 'streaming' AND s.slot_name = " +
+        quote_literal(own_slot(to, stream.database));
+    auto woken = std::chrono::steady_clock::now();
+    while (!cancelled) {
+      const auto streams = exists(**writer, streaming);
+      if (!streams) return failed(streams.error());
+      if (*streams) return StepAnswer::done();
+      long_pause();
+      const auto now = std::chrono::steady_clock::now();
+      if (follower.server_version() >= own_start_times_since || now - woken < wake_every) continue;
+      woken = now;
+      auto answer = wake_launcher(follower, own_subscription(to));
+      if (!answer.ok) return answer;
+    }
+    return StepAnswer::failed("given up");
+  });
 }
 
 }  // namespace
@@ -154,43 +217,12 @@ StepAnswer await_forward_gone(StepContext& context, Attempt& attempt, router::Si
   });
 }
 
+// Announced only when it streams. All are there before any is waited for: a launcher of 15 starts together what it
+// finds.
 StepAnswer start_reverse(StepContext& context, Attempt& attempt, router::Side from,
                          const std::atomic<bool>& cancelled) {
-  const auto to = router::other(from);
-  const auto config = context.config();
-  return for_each_stream(context, attempt, from, [&](PgClient& follower, const Stream& stream) {
-    auto writer = context.shelf.take(to, stream.database, connect_ms_max);
-    if (!writer) return failed(writer.error());
-    const auto name = own_subscription(to);
-    const auto slot = own_slot(to, stream.database);
-    const auto there = exists(follower, subscription_here(name));
-    if (!there) return failed(there.error());
-    if (!*there) {
-      const auto publication = marker_publication(**writer);
-      if (!publication) return failed(publication.error());
-      if (publication->empty())
-        return StepAnswer::failed(std::string("no publication with turnout.marker on ") + router::name(to));
-      const auto created = follower.query(
-          writing("CREATE SUBSCRIPTION " + quote_identifier(name) + " CONNECTION " +
-                  quote_literal(replication_conninfo(config, to, stream.database)) + " PUBLICATION " +
-                  quote_identifier(*publication) + " WITH (copy_data = false, create_slot = false, slot_name = " +
-                  quote_literal(slot) + (knows_origin(follower, **writer) ? ", origin = none)" : ")")),
-          settle_ms_max);
-      if (!created) return failed(created.error());
-    }
-    // Announced only when it streams. The launcher may take 5 s (wal_retrieve_retry_interval).
-    while (!cancelled) {
-      const auto streams =
-          exists(**writer,
-                 "SELECT 1 FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid "
-                 "WHERE r.state = 'streaming' AND s.slot_name = " +
-                     quote_literal(slot));
-      if (!streams) return failed(streams.error());
-      if (*streams) return StepAnswer::done();
-      long_pause();
-    }
-    return StepAnswer::failed("given up");
-  });
+  auto created = create_reverse(context, attempt, from);
+  return created.ok ? await_reverse(context, attempt, from, cancelled) : created;
 }
 
 StepAnswer drop_forward(StepContext& context, Attempt& attempt, router::Side from) {

@@ -175,7 +175,9 @@ class Session final : public Handler {
   void restore_state(ServerConnection& connection);
   void detach();
   void start_hold(std::size_t bytes);
+  // Of a unit that was never sent. refuse_unit is an error that Turnout makes, and is counted as one.
   void refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
+  void answer_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
   void set_state(State state);
   void rollback_empty_transaction();
   void send_rollback();     // ours: the client hears nothing of it

@@ -465,6 +465,10 @@ void Session::read_elsewhere() {
 
 void Session::refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error) {
   shard_.numbers.client_errors.add();
+  answer_unit(sqlstate, message, raw_error);
+}
+
+void Session::answer_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error) {
   held_us_ = 0;
   ramped_ = no_ramp_ = false;
   pg::Header header;
@@ -499,7 +503,7 @@ void Session::cancel(CancelTicket ticket) {
         for (const router::Access access : {router::Access::write, router::Access::read})
           account_.pool(side, access).forget(*this);
     set_state(State::idle);
-    refuse_unit("57014", "canceling statement due to user request", {});
+    answer_unit("57014", "canceling statement due to user request", {});  // its own wish: no error of ours
   } else if (server_ != nullptr && !server_->exchange.is_idle()) {
     if (lock_transfer_) lock_transfer_->is_cancelling = false;  // the client hears of it
     cancel_statement(std::move(ticket));

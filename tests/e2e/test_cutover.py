@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
@@ -12,10 +13,12 @@ import pytest
 from conftest import Fresh
 from harness.checks import (assert_books, assert_no_errors, assert_report, assert_sequences_moved_on, assert_writer, other)
 from harness.ledger import Ledger
+from harness.listening import wait_until
 from harness.load import Pgbench, TypeReaders
 from harness.turnout import CONFLICT, DONE
 
 CHANGES: dict[str, Any] = {}
+LONG_DRAIN: dict[str, Any] = {"cutover": {"drain": "20s", "window": "30s", "transaction_age": "60s"}}
 
 
 def move(fresh: Fresh, ledger: Ledger, verb: str, to: str) -> dict[str, Any]:
@@ -69,6 +72,35 @@ def test_twice_in_a_row(fresh: Fresh) -> None:
     assert epochs == sorted(set(epochs)), "every attempt has a greater epoch"
     assert_no_errors(ledger)
     assert_writer(fresh.pair, fresh.turnout, "blue")
+
+
+@pytest.mark.parametrize("fresh", [LONG_DRAIN], indirect=True, ids=["cutover"])
+def test_a_cancel_in_the_window_is_no_error_of_turnout(fresh: Fresh) -> None:
+    """The report of a move counts what Turnout has refused, and not what a client itself has called off."""
+    turnout = fresh.turnout
+    with turnout.connect() as writer, turnout.connect() as asker, ThreadPoolExecutor() as threads:
+        writer.execute("BEGIN; UPDATE counter SET value = 5 WHERE session = 200")  # the drain waits for it
+        report = threads.submit(turnout.ask, "cutover", "app")
+        wait_until(lambda: turnout.status()["phase"] == "drain", "the drain")
+        statement = threads.submit(asker.execute, "UPDATE counter SET value = 6 WHERE session = 201")
+        wait_until(lambda: any(client["state"] == "held" for client in turnout.ask("clients")["clients"]), "a held statement")
+        asker.cancel()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            statement.result(20)
+        writer.execute("COMMIT")
+        assert_report(report.result(60), "cutover")
+        assert asker.execute("SELECT inet_server_port()").fetchone() == (fresh.pair.green.port,)
+
+
+def test_moves_on_each_other_s_heels(fresh: Fresh) -> None:
+    """A launcher of 15 that is woken within its interval sleeps for all of it again: the way back must not wait for that."""
+    interval_ms = float(fresh.pair.blue.value("SELECT setting FROM pg_settings WHERE name = 'wal_retrieve_retry_interval'"))
+    for verb in ("cutover", "rollback", "cutover"):
+        report = fresh.turnout.ask(verb, "app")
+        assert_report(report, verb)
+    # Counted from the last start on blue, which was before the rollback, and not from the subscription's making.
+    assert report["phases_ms"]["settle"] < interval_ms, report
+    assert_writer(fresh.pair, fresh.turnout, "green")
 
 
 @pytest.mark.soak

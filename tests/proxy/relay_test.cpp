@@ -34,7 +34,7 @@ std::uint16_t free_port() {
 
 class Relay : public ::testing::Test {
  protected:
-  void begin(std::uint32_t pool_size, std::uint32_t workers = 2) {
+  void begin(std::uint32_t pool_size, std::uint32_t workers = 2, std::uint32_t wait_ms_max = 20'000) {
     port_ = free_port();
     conf::Deployment deployment;
     deployment.name = "app";
@@ -44,7 +44,7 @@ class Relay : public ::testing::Test {
     deployment.auth = conf::ClientAuth::trust;
     deployment.server_tls.mode = conf::TlsMode::disable;
     deployment.pool.size = pool_size;
-    deployment.pool.wait_ms_max = 20'000;
+    deployment.pool.wait_ms_max = wait_ms_max;
     conf::Config config;
     config.deployments = {deployment};
     config.workers = workers;
@@ -256,9 +256,20 @@ TEST_F(Relay, HeldWorkCanBeCancelledAndTheSessionGoesOn) {
     EXPECT_EQ(reply.status, 'I');
     ::close(fd);
   }
+  EXPECT_EQ(proxy_->levels(0).client_errors, 0u) << "the client has asked for this one";
   table_.hold = router::Hold::nothing;
   publish();
   EXPECT_EQ(client.query("SELECT 1").row, "blue");
+}
+
+TEST_F(Relay, WorkThatHasWaitedTooLongIsAnErrorOfOurs) {
+  begin(1, 1, 1'000);
+  FakeClient first(port_, "app");
+  FakeClient second(port_, "app");
+  ASSERT_EQ(first.query("BEGIN").status, 'T');
+  ASSERT_EQ(first.query("INSERT x").status, 'T');
+  EXPECT_FALSE(second.query("INSERT y").sqlstate.empty());
+  EXPECT_EQ(proxy_->levels(0).client_errors, 1u);
 }
 
 TEST_F(Relay, ParametersFollowTheSessionAndLeakToNobody) {
