@@ -40,6 +40,7 @@ _SETTINGS: dict[str, Any] = {
     "password_encryption": "scram-sha-256",
     "log_line_prefix": "%m [%p] %u@%d ",
     "timezone": "UTC",
+    "jit": "off",  # asyncpg's look at the catalogues is estimated so dear that it is compiled: seconds of a core for three rows
 }
 
 
