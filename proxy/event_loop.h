@@ -1,8 +1,10 @@
-// One worker's epoll loop: level-triggered, one registration a socket, no timers but a tick. The tick is a timerfd, so
-// that epoll_wait itself never has a timeout: the kernel would set up and cancel a timer at each sleep, twice a query.
+// One worker's epoll loop: one registration a socket, level-triggered unless asked otherwise (Transport::wanted), no
+// timers but a tick. The tick is a timerfd, so that epoll_wait itself never has a timeout: the kernel would set up and
+// cancel a timer at each sleep, twice a query.
 //
 // Why not Asio here: its reactor arms a descriptor edge-triggered and reads until EAGAIN, or re-arms with epoll_ctl;
-// either costs one more system call a direction. This loop needs 6 calls a query, as many as the bare relay.
+// either costs one more system call a direction. This loop needs 6 calls a query, as many as the bare relay: a reading
+// that does not fill its buffer has taken all there was (epoll(7)).
 // Always true: handlers run on the loop's thread only; a handler given to bury() is destroyed after the current batch,
 // so events already fetched for it are skipped, never dangling.
 #pragma once

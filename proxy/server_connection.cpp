@@ -190,6 +190,7 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   login_.reset();
   to_try_.reset();
   state_ = State::idle;
+  worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);  // from now on
   idle_since_ms_ = worker().loop.now_ms();
   if (keeper_ != nullptr) {
     state_ = State::listening;
@@ -282,7 +283,7 @@ void ServerConnection::pause_reading(bool paused) {
 void ServerConnection::listen_to(std::uint32_t events) {
   if (events == events_ || !transport_.is_open()) return;
   events_ = events;
-  worker().loop.change(transport_.fd(), events, *this);
+  worker().loop.change(transport_.fd(), is_logged_in() ? transport_.wanted(events) : events, *this);
 }
 
 bool ServerConnection::has_statement(std::uint32_t number) {
@@ -352,13 +353,13 @@ void ServerConnection::on_events(std::uint32_t events) {
   if ((events & EPOLLOUT) != 0 && !output_.empty()) flush();
   if (state_ == State::closed) return;
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !reading_paused_) {
-    on_readable();
+    on_readable((events & EPOLLRDHUP) != 0);
   } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
     lost("the server ended the connection");
   }
 }
 
-void ServerConnection::on_readable() {
+void ServerConnection::on_readable(bool is_ending) {
   Session* const session = session_;
   do {
     const std::span<std::uint8_t> buffer = worker().buffer();
@@ -370,6 +371,8 @@ void ServerConnection::on_readable() {
       lost(transport_.error().empty() ? "the server ended the connection" : transport_.error());
       return;
     }
+    if (had + got.bytes == buffer.size() || is_ending)
+      worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);
     const pg::Bytes data = buffer.first(had + got.bytes);
     std::size_t used = 0;
     if (session != nullptr)
@@ -451,12 +454,15 @@ void ServerConnection::lost(const std::string& why, std::string raw_error) {
   if (state_ != State::closed) pool_->remove(*this);
 }
 
+bool ServerConnection::is_logged_in() const {
+  return state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning ||
+         state_ == State::listening;
+}
+
 Transport ServerConnection::take_leave() {
   if (state_ == State::closed) return {};
   // A server that is told goodbye frees its slot at once instead of at its next write.
-  const bool is_logged_in = state_ == State::idle || state_ == State::leased || state_ == State::proving ||
-                            state_ == State::cleaning || state_ == State::listening;
-  if (is_logged_in && output_.empty()) {
+  if (is_logged_in() && output_.empty()) {
     std::string goodbye;
     pg::put_empty_message(goodbye, 'X');
     [[maybe_unused]] const IoResult ignored = transport_.write(goodbye);
@@ -480,7 +486,7 @@ void ServerConnection::attach_to_pool(Pool& pool) {
   pool_ = &pool;
   events_ = EPOLLIN;
   reading_paused_ = false;
-  worker().loop.add(transport_.fd(), events_, *this);
+  worker().loop.add(transport_.fd(), transport_.wanted(events_), *this);
 }
 
 }  // namespace turnout::proxy

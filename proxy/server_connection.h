@@ -133,7 +133,8 @@ class ServerConnection final : public Handler {
   [[nodiscard]] std::atomic<bool>& is_classic() const;
   void on_connected();
   void on_tls_answer();
-  void on_readable();
+  void on_readable(bool is_ending);
+  [[nodiscard]] bool is_logged_in() const;
   void continue_handshake();
   std::size_t on_login_bytes(protocol::pg::Bytes data);
   std::size_t on_idle_bytes(protocol::pg::Bytes data);

@@ -115,7 +115,7 @@ class Session final : public Handler {
   enum class Take { done, incomplete, stop };
 
   // client → server: session_client.cpp
-  void on_client_readable();
+  void on_client_readable(bool is_ending);
   void run_input();                               // processes input_ as far as it goes
   std::size_t process(protocol::pg::Bytes data);  // returns what was used up
   Take take_message(const protocol::pg::Header& header, protocol::pg::Bytes message);

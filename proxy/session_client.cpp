@@ -52,11 +52,11 @@ bool is_known(char type) {
 
 }  // namespace
 
-void Session::on_client_readable() {
+void Session::on_client_readable(bool is_ending) {
   if (state_ == State::waiting || state_ == State::held || rolling_back_ || awaiting_types_ ||
       (server_ != nullptr && server_->is_backed_up()) ||
       (input_.size() >= waiting_bytes_max && must_wait_at_boundary())) {
-    pause_client(true);  // level-triggered: only now do we know that there is more
+    pause_client(true);  // only now do we know that there is more
     return;
   }
   do {
@@ -75,6 +75,7 @@ void Session::on_client_readable() {
       return;
     }
     shard_.numbers.bytes_from_clients.add(got.bytes);
+    if (got.bytes == into.size() || is_ending) worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);
     if (had != 0) {
       run_input();
     } else {

@@ -86,7 +86,7 @@ Session::~Session() = default;
 void Session::begin() {
   connected_us_ = since_us_ = worker().loop.now_us();
   events_ = EPOLLIN;
-  worker().loop.change(transport_.fd(), events_, *this);
+  worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);
 }
 
 bool Session::secret_matches(std::string_view key) const {
@@ -103,13 +103,13 @@ void Session::on_events(std::uint32_t events) {
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) end("client closed the connection");
     return;
   }
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) on_client_readable();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) on_client_readable((events & EPOLLRDHUP) != 0);
 }
 
 void Session::listen_to(std::uint32_t events) {
   if (events == events_ || state_ == State::ended) return;
   events_ = events;
-  worker().loop.change(transport_.fd(), events, *this);
+  worker().loop.change(transport_.fd(), transport_.wanted(events), *this);
 }
 
 // ---- server bytes --------------------------------------------------------------------------------------------------

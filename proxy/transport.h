@@ -4,6 +4,8 @@
 // CVE-2021-23214 class). Idle TLS connections have their record buffers released (SSL_MODE_RELEASE_BUFFERS).
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <openssl/ssl.h>
 #include <sys/uio.h>
 
@@ -61,6 +63,13 @@ class Transport {
 
   [[nodiscard]] IoResult read(std::span<std::uint8_t> into);
   [[nodiscard]] int peek() const;  // the first byte that waits in the socket, which stays there; -1: none
+  // The events to ask epoll for. A plain socket is edge-triggered: else epoll looks at it once more after each reading,
+  // to find nothing. So what a reading leaves must be asked for again: when it filled its buffer, and when EPOLLRDHUP
+  // says that the end comes behind it. What TLS holds back has no edges: level-triggered.
+  [[nodiscard]] std::uint32_t wanted(std::uint32_t events) const {
+    if (ssl_ != nullptr) return events;
+    return events | EPOLLET | ((events & EPOLLIN) != 0 ? std::uint32_t{EPOLLRDHUP} : 0U);
+  }
   [[nodiscard]] bool has_pending() const { return ssl_ != nullptr && SSL_pending(ssl_.get()) > 0; }
   [[nodiscard]] IoResult write(std::string_view data);
   [[nodiscard]] const std::string& error() const { return error_; }

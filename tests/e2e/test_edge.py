@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -306,3 +307,32 @@ def test_a_parameter_that_no_setting_can_be_named_after(turnout: Turnout) -> Non
     with Raw(turnout.port) as client:
         error = client.login_with({"user": "app", "database": DATABASE, "a; DROP TABLE ledger": "1"})
         assert error["C"] == "42602", error
+
+
+# ---- the end of a connection, whatever comes with it
+
+def test_an_end_that_comes_with_bytes_is_seen(turnout: Turnout) -> None:
+    """A query and the end of the connection in one reading, and an end while nothing is read from it."""
+    def sessions() -> int:
+        return len(turnout.ask("clients")["clients"])
+
+    before = sessions()
+    members = [Raw(turnout.port) for _ in range(20)]
+    for number, member in enumerate(members):
+        member.login()
+        member.send(query("SELECT pg_sleep(0.2)") if number % 2 else query("SELECT 1"))
+        member.close()
+    deadline = time.monotonic() + 20
+    while sessions() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sessions() <= before
+
+
+@pytest.mark.parametrize("bytes_each", [60_000, 65_536, 200_000, 3_000_000])
+def test_more_than_one_reading_each_way(turnout: Turnout, bytes_each: int) -> None:
+    """What fills a buffer exactly, or several of them, is read to its end, both ways and one query behind the other."""
+    text = "x" * bytes_each
+    with turnout.connect() as connection:
+        for _ in range(5):
+            assert connection.execute(f"SELECT '{text}' || length('{text}')").fetchone() == (text + str(bytes_each),)
+            assert connection.execute("SELECT %s::text", [text]).fetchone() == (text,)
