@@ -129,6 +129,7 @@ def test_killed_at_random_several_times(fresh: Fresh, seed: int) -> None:
     """The same attempt is killed, restarted and killed again."""
     dice = random.Random(seed)
     turnout = fresh.turnout
+    turnout.ask("prepare", "app")  # from here on green is read-only, whatever becomes of the attempt
     ledger = Ledger(turnout.conninfo()).start()
     process = turnout.cli_start("cutover", "app", "--yes")
     for _ in range(4):
