@@ -250,7 +250,10 @@ void Session::settle_unlistened(bool committed) {
     if (mine.take_over != Subscription::TakeOver::refused) mine.take_over = Subscription::TakeOver::none;
     return;
   }
-  for (const std::string& channel : changes.channels) mine.channels.erase(channel);
+  for (const std::string& channel : changes.channels) {
+    mine.channels.erase(channel);
+    std::erase(mine.asked, channel);  // not to be taken over any more, however far that is: the hub forgets it too
+  }
   drop_queued([&](std::string_view channel) {
     return std::find(changes.channels.begin(), changes.channels.end(), channel) != changes.channels.end();
   });

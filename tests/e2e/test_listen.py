@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Callable
 
 import asyncpg
@@ -142,6 +143,24 @@ def test_listening_again_brings_nothing_twice(turnout: Turnout) -> None:
 
 
 @pytest.mark.smoke
+def test_unlisten_while_the_channel_is_being_taken_over(turnout: Turnout) -> None:
+    """At each moment of it: what is notified then comes to nobody, and its answer does not wait for it."""
+    with turnout.connect(connect_timeout=10) as connection:
+        connection.execute("SET statement_timeout = '20s'")
+        for moment in range(400):
+            channel = f"short_{moment % 7}"
+            connection.execute(f"LISTEN {channel}")
+            if moment % 5:
+                time.sleep(moment % 40 / 10_000)
+            if moment % 3 == 0:
+                connection.execute("SELECT 1")
+            connection.execute(f"UNLISTEN {channel}")
+            connection.execute(f"NOTIFY {channel}, '{moment}'")
+        connection.execute("SELECT pg_sleep(0.2)")
+        assert connection.pgconn.notifies() is None
+    wait_until(lambda: not pinned(turnout), "nothing is left of it")
+
+
 def test_own_notifications_carry_the_own_pid(turnout: Turnout) -> None:
     """Sessions compare the pid with their own to know their own ones; a trigger's count as well."""
     with Ear(turnout.conninfo(), "mine") as first, Ear(turnout.conninfo(), "mine") as second, turnout.connect() as stranger:
