@@ -60,6 +60,11 @@ void Executor::stop() {
   workers_.clear();
 }
 
+bool Executor::is_stopping() const {
+  const std::lock_guard guard(mutex_);
+  return stopping_;
+}
+
 double Executor::now_ms() const {
   return std::chrono::duration<double, std::milli>(Clock::now() - started_).count();
 }
@@ -152,7 +157,10 @@ void Executor::advance(const drain::Event& event) {
 void Executor::issue(const drain::Action& action) {
   const auto time_index = begin_time(action);
   if (is_publication(action.step)) {
+    const auto over = [this] { return is_stopping(); };
+    stops_.reach("before", action.step, over);
     runner_.publish(action);
+    stops_.reach("after", action.step, over);
     end_time(time_index, "");
     post(event_of(action, StepAnswer::done()));
     return;
@@ -174,7 +182,10 @@ void Executor::work() {
     const Job job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
+    const auto over = [&job] { return job.cancelled->load(); };
+    stops_.reach("before", job.action.step, over);
     const StepAnswer answer = runner_.run(job.action, *job.cancelled);
+    stops_.reach("after", job.action.step, over);
     end_time(job.time_index, answer.ok ? "" : answer.reason);
     lock.lock();
     cancels_.erase({job.action.epoch, job.action.id.value});

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/stop_points.h"
 #include "drain/cutover.h"
 
 namespace turnout::control {
@@ -90,7 +91,10 @@ class Executor {
   [[nodiscard]] std::size_t begin_time(const drain::Action& action);
   void end_time(std::size_t index, const std::string& reason);
 
+  [[nodiscard]] bool is_stopping() const;
+
   Runner& runner_;
+  const StopPoints stops_;
   const Clock::time_point started_ = Clock::now();
   const std::size_t thread_count_;
 

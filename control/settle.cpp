@@ -9,6 +9,7 @@ namespace {
 constexpr std::uint32_t connect_ms_max = 2'000;
 constexpr std::uint32_t settle_ms_max = 10'000;  // of one statement, off the critical path
 constexpr int guard_rows_max = 100;
+constexpr std::string_view insufficient_privilege = "42501";
 
 // Before 16 the launcher starts nothing for wal_retrieve_retry_interval (5 s) after its last start, whatever that was
 // for, and sleeps for all of it again whenever it is woken too early. So it is woken until it may.
@@ -57,34 +58,72 @@ bool knows_origin(PgClient& subscriber, PgClient& publisher) {
   return subscriber.server_version() >= 160000 && publisher.server_version() >= 160000;
 }
 
-StepAnswer create_reverse(StepContext& context, Attempt& attempt, router::Side from) {
-  const auto to = router::other(from);
-  const auto config = context.config();
-  return for_each_stream(context, attempt, from, [&](PgClient& follower, const Stream& stream) {
-    const auto name = own_subscription(to);
-    const auto there = exists(follower, subscription_here(name));
-    if (!there) return failed(there.error());
-    if (*there) return StepAnswer::done();
-    auto writer = context.shelf.take(to, stream.database, connect_ms_max);
-    if (!writer) return failed(writer.error());
-    const auto publication = marker_publication(**writer);
-    if (!publication) return failed(publication.error());
-    if (publication->empty())
-      return StepAnswer::failed(std::string("no publication with turnout.marker on ") + router::name(to));
-    return answer_of(follower.query(
-        writing("CREATE SUBSCRIPTION " + quote_identifier(name) + " CONNECTION " +
-                quote_literal(replication_conninfo(config, to, stream.database)) + " PUBLICATION " +
-                quote_identifier(*publication) + " WITH (copy_data = false, create_slot = false, slot_name = " +
-                quote_literal(own_slot(to, stream.database)) +
-                (knows_origin(follower, **writer) ? ", origin = none)" : ")")),
-        settle_ms_max));
-  });
+PgOutcome<PgRows> create_subscription(StepContext& context, PgClient& follower, PgClient& writer, router::Side to,
+                                      const Stream& stream, const std::string& publication) {
+  return follower.query(writing("CREATE SUBSCRIPTION " + quote_identifier(own_subscription(to)) + " CONNECTION " +
+                                quote_literal(replication_conninfo(context.config(), to, stream.database)) +
+                                " PUBLICATION " + quote_identifier(publication) +
+                                " WITH (enabled = false, copy_data = false, create_slot = false, slot_name = " +
+                                quote_literal(own_slot(to, stream.database)) +
+                                (knows_origin(follower, writer) ? ", origin = none)" : ")")),
+                        settle_ms_max);
 }
 
-// Wakes the launcher, and changes nothing else.
-StepAnswer wake_launcher(PgClient& follower, const std::string& subscription) {
+// A slot that was moved forgets it when its server crashes before the next checkpoint (manual of
+// pg_replication_slot_advance). It would then send back what had come forward. So the follower itself remembers,
+// durably, from where on it wants to hear: a walsender begins at the later one of both.
+StepAnswer start_at_proof(Attempt& attempt, PgClient& follower, const Stream& stream, const std::string& subscription) {
+  std::string target;
+  {
+    const std::lock_guard guard(attempt.mutex);
+    target = attempt.slot_target[stream.database];
+  }
+  if (target.empty()) return StepAnswer::done();
+  const auto moved = follower.query(
+      "SELECT pg_replication_origin_advance(name, " + quote_literal(target) +
+          ") FROM (SELECT 'pg_' || oid AS name FROM pg_subscription WHERE NOT subenabled AND subname = " +
+          quote_literal(subscription) +
+          " AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())) s "
+          "WHERE coalesce(pg_replication_origin_progress(name, true), '0/0') < " +
+          quote_literal(target) + "::pg_lsn",
+      settle_ms_max);
+  if (moved) return StepAnswer::done();
+  if (moved.error().sqlstate != insufficient_privilege) return failed(moved.error());
+  const std::lock_guard guard(attempt.mutex);
+  attempt.notes.emplace_back(
+      "the admin may not execute pg_replication_origin_advance on the side that follows: a crash of the "
+      "new writer before its next checkpoint could stop the way back");
+  return StepAnswer::done();
+}
+
+// Wakes the launcher; changes nothing about one that is enabled already.
+StepAnswer enable(PgClient& follower, const std::string& subscription) {
   return answer_of(
       follower.query(writing("ALTER SUBSCRIPTION " + quote_identifier(subscription) + " ENABLE"), settle_ms_max));
+}
+
+StepAnswer create_reverse(StepContext& context, Attempt& attempt, router::Side from) {
+  const auto to = router::other(from);
+  return for_each_stream(context, attempt, from, [&](PgClient& follower, const Stream& stream) {
+    const auto name = own_subscription(to);
+    const auto enabled = exists(follower, subscription_here(name) + " AND subenabled");
+    if (!enabled) return failed(enabled.error());
+    if (*enabled) return StepAnswer::done();
+    const auto there = exists(follower, subscription_here(name));
+    if (!there) return failed(there.error());
+    if (!*there) {
+      auto writer = context.shelf.take(to, stream.database, connect_ms_max);
+      if (!writer) return failed(writer.error());
+      const auto publication = marker_publication(**writer);
+      if (!publication) return failed(publication.error());
+      if (publication->empty())
+        return StepAnswer::failed(std::string("no publication with turnout.marker on ") + router::name(to));
+      const auto made = create_subscription(context, follower, **writer, to, stream, *publication);
+      if (!made) return failed(made.error());
+    }
+    auto placed = start_at_proof(attempt, follower, stream, name);
+    return placed.ok ? enable(follower, name) : placed;
+  });
 }
 
 StepAnswer await_reverse(StepContext& context, Attempt& attempt, router::Side from,
@@ -106,7 +145,7 @@ StepAnswer await_reverse(StepContext& context, Attempt& attempt, router::Side fr
       const auto now = std::chrono::steady_clock::now();
       if (follower.server_version() >= own_start_times_since || now - woken < wake_every) continue;
       woken = now;
-      auto answer = wake_launcher(follower, own_subscription(to));
+      auto answer = enable(follower, own_subscription(to));
       if (!answer.ok) return answer;
     }
     return StepAnswer::failed("given up");

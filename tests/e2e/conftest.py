@@ -118,7 +118,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return
     fixtures: dict[str, Any] = getattr(item, "funcargs", {})
     for value in fixtures.values():
-        turnout = value.turnout if isinstance(value, Fresh) else value
+        turnout = getattr(value, "turnout", value)
         if isinstance(turnout, Turnout):
             report.sections.append(("turnout", turnout.log_tail()))
             for name, server in turnout.pair.sides.items():

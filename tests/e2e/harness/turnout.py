@@ -99,6 +99,7 @@ class Turnout:
         self.config_file = self.home / "turnout.yaml"
         self.log_file = self.home / "turnout.log"
         self.state_dir = workspace.directory(f"{name}/state")
+        self.environment: dict[str, str] = {}  # of the process, besides ours
         self._process: subprocess.Popen[bytes] | None = None
         self.config = {
             "deployments": {self.deployment: merged({
@@ -132,7 +133,7 @@ class Turnout:
         assert self._process is None, "turnout is already running"
         with open(self.log_file, "ab") as log:
             self._process = subprocess.Popen([str(binary()), "run", "-c", str(self.config_file), "--grace", "3s"], stdout=log, stderr=log,
-                                             stdin=subprocess.DEVNULL, start_new_session=True,
+                                             stdin=subprocess.DEVNULL, start_new_session=True, env=os.environ | self.environment,
                                              preexec_fn=self.workspace.tie(signal.SIGKILL))
         if wait_ready:
             self.wait_ready(timeout_s)

@@ -1,0 +1,155 @@
+"""A fault exactly before or after a step of the executor, and who must be the writer afterwards.
+
+The steps come from drain/plan.cpp itself, so a new step is a new row of the matrix. Turnout stops where a file of
+TURNOUT_STOP_POINTS tells it to (control/stop_points.h); the fault strikes while it stands there.
+"""
+from __future__ import annotations
+
+import re
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import psycopg
+
+from .checks import other
+from .pair import DATABASE, Pair
+from .turnout import ROOT, Turnout
+
+WINDOW_S = 3
+_ROW = re.compile(r"^ *\{(\w+), Road::(\w+),", re.M)
+
+
+def steps(road: str) -> list[str]:
+    """In the order of the plan."""
+    return [step for step, of in _ROW.findall((ROOT / "drain/plan.cpp").read_text()) if of == road]
+
+
+BEFORE_THE_HOLD = steps("forward")[:steps("forward").index("publish_hold")]
+IN_THE_WINDOW = steps("forward")[len(BEFORE_THE_HOLD):]
+AFTER_THE_DECISION = steps("commit")
+
+
+class StopPoints:
+    """Where Turnout shall stand still."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.environment = {"TURNOUT_STOP_POINTS": str(directory)}
+
+    def set(self, point: str) -> None:
+        (self._directory / f"{point}.reached").unlink(missing_ok=True)
+        (self._directory / point).touch()
+
+    def wait(self, point: str, timeout_s: float = 30) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not (self._directory / f"{point}.reached").exists():
+            assert time.monotonic() < deadline, f"{point} was not reached in {timeout_s} s"
+            time.sleep(0.001)
+
+    def release(self, point: str) -> None:
+        (self._directory / point).unlink(missing_ok=True)
+
+
+@dataclass
+class Scene:
+    """A move that stands at a stop point."""
+
+    pair: Pair
+    turnout: Turnout
+    stops: StopPoints
+    point: str  # before-STEP, after-STEP
+    old: str    # the writer until now
+
+    def release(self) -> None:
+        self.stops.release(self.point)
+
+
+def killed(scene: Scene) -> None:
+    scene.turnout.kill9()
+    scene.release()
+    scene.turnout.start(timeout_s=30)
+
+
+def stalled(scene: Scene) -> None:
+    """Longer than the window may last: the deadline has passed before it moves again."""
+    scene.turnout.signal(signal.SIGSTOP)
+    scene.release()
+    time.sleep(WINDOW_S + 0.5)
+    scene.turnout.signal(signal.SIGCONT)
+
+
+def _server_dies(scene: Scene, side: str) -> None:
+    scene.pair.sides[side].kill9()
+    scene.release()
+    time.sleep(0.5)
+    scene.pair.sides[side].start()
+
+
+def old_dies(scene: Scene) -> None:
+    _server_dies(scene, scene.old)
+
+
+def new_dies(scene: Scene) -> None:
+    _server_dies(scene, other(scene.old))
+
+
+def cut_off(scene: Scene) -> None:
+    """Every connection of Turnout to both servers, and between the servers, is ended."""
+    for server in scene.pair.sides.values():
+        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IN ('turnout', 'app')")
+    scene.release()
+
+
+FAULTS: dict[str, Callable[[Scene], None]] = {
+    "turnout_killed": killed, "turnout_stalled": stalled, "old_dies": old_dies, "new_dies": new_dies, "connections_cut": cut_off}
+
+
+def outcomes(fault: str, when: str, step: str, old: str) -> set[str]:
+    """The writers that are right afterwards (`old` is the former one)."""
+    new = other(old)
+    if step in AFTER_THE_DECISION or (when, step) == ("after", "decide_commit"):
+        return {new}
+    if fault == "turnout_killed":
+        return {old}
+    if fault == "turnout_stalled":
+        if step in BEFORE_THE_HOLD:
+            return {new}  # no deadline runs yet
+        # The decision is asked for and the deadline has passed: whichever the store says first.
+        return {old, new} if step == "decide_commit" else {old}
+    return {old, new}
+
+
+def cells() -> Iterator[tuple[str, str, str]]:
+    """(fault, when, step)"""
+    for fault in FAULTS:
+        for step in BEFORE_THE_HOLD + IN_THE_WINDOW + AFTER_THE_DECISION:
+            for when in ("before", "after"):
+                yield fault, when, step
+
+
+def wait_free(pair: Pair, timeout_s: float = 30) -> None:
+    """Both servers answer again."""
+    deadline = time.monotonic() + timeout_s
+    for server in pair.sides.values():
+        while True:
+            try:
+                server.sql("SELECT 1", database=DATABASE)
+                break
+            except psycopg.Error as error:
+                assert time.monotonic() < deadline, error
+                time.sleep(0.02)
+
+
+def settled_snapshot(pair: Pair, wanted: dict[str, Any], timeout_s: float = 10) -> dict[str, Any]:
+    """What differs from `wanted`; empty as soon as nothing does."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = pair.snapshot()
+        differing = {what: (wanted[what], found[what]) for what in wanted if wanted[what] != found[what]}
+        if not differing or time.monotonic() > deadline:
+            return differing
+        time.sleep(0.05)

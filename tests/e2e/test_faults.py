@@ -1,0 +1,156 @@
+"""Every fault at every step of a cutover and of a rollback, under a ledger and the hammer, on real servers.
+
+One pair and one Turnout go from cell to cell, which is a test of its own: what a fault leaves behind must not disturb the
+next move. Only after a failed cell are they made anew.
+"""
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any, Iterator
+
+import pytest
+
+from harness import faults
+from harness.checks import assert_books, assert_writer, other, writes_soon
+from harness.ledger import Ledger
+from harness.load import Hammer
+from harness.pair import Pair, Template
+from harness.turnout import DONE, Turnout
+from harness.workspace import Workspace
+
+CHANGES: dict[str, Any] = {"waive": ["bypassing_clients"],  # the hammer
+                           "cutover": {"drain": "1s", "proof": "1500ms", "window": f"{faults.WINDOW_S}s"}}
+SETTINGS = {"track_commit_timestamp": "on"}  # the servers' own clock says which commit came first
+WRITER_OF = {"cutover": "blue", "rollback": "green"}  # before
+ON_THE_NEW = ("old", "new")  # see test_hammer.py
+
+
+class World:
+    """What outlives a cell."""
+
+    def __init__(self, workspace: Workspace, template: Template) -> None:
+        self.pair: Pair = template.copy(**SETTINGS)
+        self.turnout = Turnout(workspace, self.pair, f"{self.pair.name}/turnout", CHANGES)
+        self.stops = faults.StopPoints(workspace.directory(f"{self.pair.name}/stops"))
+        self.turnout.environment = self.stops.environment
+        self.turnout.start()
+        self.turnout.ask("prepare", "app")
+        self.ledger = Ledger(self.turnout.conninfo(), sessions_per_kind=1, pace_s=0.01).start()
+
+    def move(self, verb: str, timeout_s: float = 60) -> None:
+        """A server that has just come back may be refused for a while."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            outcome = self.turnout.cli(verb, "app", "--yes", "-o", "json")
+            self.turnout.wait_settled()
+            if outcome.code == DONE:
+                return
+            assert time.monotonic() < deadline, f"{verb} is not possible any more: {outcome}\n{self.turnout.log_tail()}"
+            time.sleep(0.2)
+
+    def before(self, verb: str) -> str:
+        """The writer from which `verb` goes."""
+        old = WRITER_OF[verb]
+        self.turnout.wait_settled()
+        if self.turnout.status()["writer"] != old:
+            self.move("rollback" if old == "blue" else "cutover")
+        self.pair.caught_up(old)
+        return old
+
+    def close(self) -> None:
+        try:
+            self.ledger.stop()
+        finally:
+            self.turnout.stop()
+            Template.drop(self.pair)
+
+
+class Worlds:
+    def __init__(self, workspace: Workspace, template: Template) -> None:
+        self._workspace, self._template = workspace, template
+        self._world: World | None = None
+        self._failed = False
+
+    def take(self) -> World:
+        if self._failed:
+            self.close()
+        self._world = self._world or World(self._workspace, self._template)
+        self._failed = True  # until the cell says otherwise
+        return self._world
+
+    @property
+    def turnout(self) -> Turnout | None:
+        return self._world and self._world.turnout
+
+    def give_back(self) -> None:
+        self._failed = False
+
+    def close(self) -> None:
+        world, self._world = self._world, None
+        if world is not None:
+            world.close()
+
+
+@pytest.fixture(scope="module")
+def worlds(workspace: Workspace, template: Template) -> Iterator[Worlds]:
+    made = Worlds(workspace, template)
+    yield made
+    made.close()
+
+
+def assert_one_writer(hammer: Hammer, old: str, writer: str, since: str) -> None:
+    if writer == old:
+        assert hammer.successes(other(old)) == 0, "the other side took writes although nothing was decided"
+        return
+    verdict = hammer.verdict(old, writer, since)
+    assert verdict.overlap_ms() <= 0, f"both sides took writes for {verdict.overlap_ms():.2f} ms: {verdict}"
+
+
+def strike(world: World, verb: str, fault: str, when: str, step: str, old: str) -> None:
+    """The move, stopped at its point, struck there, and all that follows."""
+    point = f"{when}-{step}"
+    world.stops.set(point)
+    process: subprocess.Popen[str] = world.turnout.cli_start(verb, "app", "--yes")
+    try:
+        world.stops.wait(point)
+        faults.FAULTS[fault](faults.Scene(world.pair, world.turnout, world.stops, point, old))
+    finally:
+        world.stops.release(point)
+        if fault == "turnout_killed":
+            process.kill()
+        process.communicate(timeout=90)
+    faults.wait_free(world.pair)
+    world.turnout.wait_settled(60)
+
+
+@pytest.mark.soak
+@pytest.mark.faults
+@pytest.mark.parametrize("verb", ["cutover", "rollback"])
+@pytest.mark.parametrize(("fault", "when", "step"), faults.cells())
+def test_fault(worlds: Worlds, verb: str, fault: str, when: str, step: str) -> None:
+    world = worlds.take()
+    pair, turnout, ledger = world.pair, world.turnout, world.ledger
+    old = world.before(verb)
+    before, unknown = pair.snapshot(), ledger.unknown()
+    since = pair.sides[other(old)].value("SELECT now()::text")
+    hammer = Hammer(pair.sides, {old: Hammer.WAYS, other(old): ON_THE_NEW}, pace_s=0.005).start()
+    try:
+        strike(world, verb, fault, when, step, old)
+        writer = str(turnout.status()["writer"])
+        writes_soon(turnout)
+        ledger.wait_commits(3, timeout_s=60)
+    finally:
+        hammer.stop()
+    assert writer in faults.outcomes(fault, when, step, old), f"{writer} is the writer\n{turnout.log_tail()}"
+    assert_one_writer(hammer, old, writer, since)
+    assert_writer(pair, turnout, writer)
+    with ledger.resting(60):
+        # At most the COMMIT that each session had on its way, and one more while a server came back.
+        assert_books(ledger, pair, writer, unknown_max=unknown + 2 * len(ledger.sessions))
+        pair.caught_up(writer)
+        assert_books(ledger, pair, other(writer), unknown_max=unknown + 2 * len(ledger.sessions))
+    if writer == old:
+        differing = faults.settled_snapshot(pair, before)
+        assert not differing, f"a trace is left: {differing}"
+    worlds.give_back()
