@@ -21,12 +21,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from drivers.registry import DRIVERS  # noqa: E402
-from harness import matrix  # noqa: E402
+from harness import matrix, told  # noqa: E402
 from harness.pair import Pair, Template  # noqa: E402
 from harness.turnout import Turnout, binary  # noqa: E402
 from harness.workspace import Workspace, exit_on_signals  # noqa: E402
 
 SOAK_SAMPLE = 3
+FAULT_SAMPLE = 6        # cells of test_faults.py
 MATRIX_SAMPLE_S = 30  # about, of the driver matrix in a plain run, beside one loop under moves
 TEST_S_MAX = 150
 
@@ -51,17 +52,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.option.soak or os.environ.get("TURNOUT_SOAK"):
         return
     _seed = config.option.seed if config.option.seed is not None else int(datetime.date.today().strftime("%Y%m%d"))
-    long_ones = [item for item in items if item.get_closest_marker("soak") and not item.get_closest_marker("matrix")]
-    cells = [item for item in items if item.get_closest_marker("matrix")]
-    named = any("::" in argument for argument in config.args)  # asked for by name: run it
+    if any("::" in argument for argument in config.args):
+        return  # asked for by name: run it
+    kinds: dict[str, list[Any]] = collections.defaultdict(list)
+    for item in items:
+        kinds[kind_of(item)].append(item)
     chance = random.Random(_seed)
-    sample = long_ones if named else chance.sample(long_ones, min(SOAK_SAMPLE, len(long_ones)))
-    sample += cells if named else matrix_sample(cells, chance)
-    left_out = [item for item in long_ones + cells if item not in sample]
+    sample = [chance.sample(kinds[kind], min(count, len(kinds[kind]))) for kind, count in (("soak", SOAK_SAMPLE), ("faults", FAULT_SAMPLE))]
+    sample += [kinds[""], matrix_sample(kinds["matrix"], chance)]
+    left_out = [item for item in items if not any(item in some for some in sample)]
     items[:] = [item for item in items if item not in left_out]
     _left_out[:] = [item.nodeid for item in left_out]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def kind_of(item: Any) -> str:
+    """Of what is not always run: the driver matrix, the faults, the long ones, and what takes longer than a whole run."""
+    for kind in ("matrix", "faults"):
+        if item.get_closest_marker(kind):
+            return kind
+    soak = item.get_closest_marker("soak")
+    return "" if soak is None else "road" if soak.kwargs else "soak"
 
 
 def matrix_sample(cells: list[Any], chance: random.Random) -> list[Any]:
@@ -86,7 +98,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    for line in matrix.table():
+    for line in matrix.table() + told.lines():
         terminalreporter.write_line(line)
     if _left_out:
         counts = collections.Counter(node.split("[")[0] for node in _left_out)
@@ -101,10 +113,12 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """A hung client must fail its test, not the whole run."""
 
     def too_long(_number: int, _frame: object) -> None:
-        raise TimeoutError(f"{item.nodeid} ran for more than {TEST_S_MAX} s")
+        raise TimeoutError(f"{item.nodeid} ran for more than {seconds_max} s")
 
+    soak = item.get_closest_marker("soak")
+    seconds_max = soak.kwargs.get("seconds", 4 * TEST_S_MAX) if soak else TEST_S_MAX
     before = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(TEST_S_MAX * (4 if item.get_closest_marker("soak") else 1))
+    signal.alarm(seconds_max)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

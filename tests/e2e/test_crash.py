@@ -108,22 +108,6 @@ def test_killed_before_the_hold(fresh: Fresh, phase: str) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("delay_ms", [0, 1, 3, 8])
-@pytest.mark.parametrize("phase", ["warm", "drain", "fence", "prove", "copy_state", "decide", "flip", "resume", "settle"])
-@pytest.mark.parametrize("verb", ["cutover", "rollback"])
-def test_killed_anywhere(fresh: Fresh, verb: str, phase: str, delay_ms: int) -> None:
-    if verb == "rollback":
-        fresh.turnout.ask("cutover", "app")
-        fresh.turnout.wait_settled()
-    old = str(fresh.turnout.status()["writer"])
-    writer = kill_at(fresh, verb, phase, delay_ms / 1000)
-    if phase in ("flip", "resume", "settle"):
-        assert writer == other(old)
-    fresh.turnout.ask("cutover" if writer == "blue" else "rollback", "app")
-    assert_writer(fresh.pair, fresh.turnout, other(writer))
-
-
-@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_at_random_several_times(fresh: Fresh, seed: int) -> None:
     """The same attempt is killed, restarted and killed again."""
@@ -139,24 +123,3 @@ def test_killed_at_random_several_times(fresh: Fresh, seed: int) -> None:
     let_go(process)
     turnout.kill9()
     restart_and_judge(fresh, ledger, "blue")
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("side", ["blue", "green"])
-@pytest.mark.parametrize("phase", ["warm", "fence", "prove", "decide", "flip", "settle"])
-def test_server_killed_in_the_window(fresh: Fresh, side: str, phase: str) -> None:
-    turnout = fresh.turnout
-    ledger = Ledger(turnout.conninfo(), sessions_per_kind=1).start()
-    events = turnout.events()
-    process = turnout.cli_start("cutover", "app", "--yes")
-    assert events.wait_phase(phase, 20), events.phases()
-    fresh.pair.sides[side].kill9()
-    time.sleep(1)
-    fresh.pair.sides[side].start()
-    process.communicate(timeout=90)
-    turnout.wait_settled(60)
-    ledger.wait_commits(10, timeout_s=60)
-    ledger.stop()
-    writer = str(turnout.status()["writer"])
-    assert_books(ledger, fresh.pair, writer, unknown_max=2 * len(ledger.sessions))
-    assert_writer(fresh.pair, turnout, writer)
