@@ -107,28 +107,49 @@ def assert_one_writer(hammer: Hammer, old: str, writer: str, since: str) -> None
     assert verdict.overlap_ms() <= 0, f"both sides took writes for {verdict.overlap_ms():.2f} ms: {verdict}"
 
 
-def strike(world: World, verb: str, fault: str, when: str, step: str, old: str) -> None:
-    """The move, stopped at its point, struck there, and all that follows."""
-    point = f"{when}-{step}"
-    world.stops.set(point)
-    process: subprocess.Popen[str] = world.turnout.cli_start(verb, "app", "--yes")
-    try:
+def walk_to(world: World, verb: str, road: str, point: str) -> subprocess.Popen[str]:
+    """The move stands at `point` when this returns."""
+    turn = {"onward": None, "aborted": faults.ABORTED_AT, "restarted_undecided": faults.UNDECIDED_AT,
+            "restarted_decided": faults.DECIDED_AT}[road]
+    world.stops.set(turn or point)
+    process = world.turnout.cli_start(verb, "app", "--yes")
+    world.stops.wait(turn or point)
+    if turn is not None:
+        world.stops.set(point)
+        if road == "aborted":
+            world.turnout.ask("abort", "app")
+        else:
+            world.turnout.kill9()
+            process.kill()
+        world.stops.release(turn)
+        if road != "aborted":
+            world.turnout.start(wait_ready=False)
         world.stops.wait(point)
+    return process
+
+
+def strike(world: World, verb: str, road: str, fault: str, point: str, old: str) -> None:
+    """The move, stopped at its point, struck there, and all that follows."""
+    process = None
+    try:
+        process = walk_to(world, verb, road, point)
         faults.FAULTS[fault](faults.Scene(world.pair, world.turnout, world.stops, point, old))
     finally:
-        world.stops.release(point)
-        if fault == "turnout_killed":
-            process.kill()
-        process.communicate(timeout=90)
+        world.stops.clear()
+        if process is not None:
+            if fault == "turnout_killed":
+                process.kill()
+            process.communicate(timeout=90)
     faults.wait_free(world.pair)
+    world.turnout.wait_ready(60)
     world.turnout.wait_settled(60)
 
 
 @pytest.mark.soak
 @pytest.mark.faults
 @pytest.mark.parametrize("verb", ["cutover", "rollback"])
-@pytest.mark.parametrize(("fault", "when", "step"), faults.cells())
-def test_fault(worlds: Worlds, verb: str, fault: str, when: str, step: str) -> None:
+@pytest.mark.parametrize(("road", "fault", "when", "step"), faults.cells())
+def test_fault(worlds: Worlds, verb: str, road: str, fault: str, when: str, step: str) -> None:
     world = worlds.take()
     pair, turnout, ledger = world.pair, world.turnout, world.ledger
     old = world.before(verb)
@@ -136,13 +157,13 @@ def test_fault(worlds: Worlds, verb: str, fault: str, when: str, step: str) -> N
     since = pair.sides[other(old)].value("SELECT now()::text")
     hammer = Hammer(pair.sides, {old: Hammer.WAYS, other(old): ON_THE_NEW}, pace_s=0.005).start()
     try:
-        strike(world, verb, fault, when, step, old)
+        strike(world, verb, road, fault, f"{when}-{step}", old)
         writer = str(turnout.status()["writer"])
         writes_soon(turnout)
         ledger.wait_commits(3, timeout_s=60)
     finally:
         hammer.stop()
-    assert writer in faults.outcomes(fault, when, step, old), f"{writer} is the writer\n{turnout.log_tail()}"
+    assert writer in faults.outcomes(road, fault, when, step, old), f"{writer} is the writer\n{turnout.log_tail()}"
     assert_one_writer(hammer, old, writer, since)
     assert_writer(pair, turnout, writer)
     with ledger.resting(60):

@@ -30,6 +30,15 @@ def steps(road: str) -> list[str]:
 BEFORE_THE_HOLD = steps("forward")[:steps("forward").index("publish_hold")]
 IN_THE_WINDOW = steps("forward")[len(BEFORE_THE_HOLD):]
 AFTER_THE_DECISION = steps("commit")
+# How a move comes to the step: by itself, because an operator aborted it in the window, or because Turnout starts again after it
+# was killed before or after the decision.
+ROADS = {
+    "onward": BEFORE_THE_HOLD + IN_THE_WINDOW + AFTER_THE_DECISION,
+    "aborted": ["decide_abort", "lower_fence", "await_writable", "publish_release_from", "await_released_from"],
+    "restarted_undecided": ["publish_doubt", "end_former_from", "end_former_to", "lower_fence"],
+    "restarted_decided": ["publish_doubt", "end_former_from", "end_former_to", "publish_flip", "open_to", "start_reverse"],
+}
+ABORTED_AT, UNDECIDED_AT, DECIDED_AT = "after-verify_fence", "after-raise_fence", "after-decide_commit"
 
 
 class StopPoints:
@@ -52,6 +61,10 @@ class StopPoints:
 
     def release(self, point: str) -> None:
         (self._directory / point).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        for file in self._directory.iterdir():
+            file.unlink(missing_ok=True)
 
 
 @dataclass
@@ -108,9 +121,11 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "turnout_killed": killed, "turnout_stalled": stalled, "old_dies": old_dies, "new_dies": new_dies, "connections_cut": cut_off}
 
 
-def outcomes(fault: str, when: str, step: str, old: str) -> set[str]:
+def outcomes(road: str, fault: str, when: str, step: str, old: str) -> set[str]:
     """The writers that are right afterwards (`old` is the former one)."""
     new = other(old)
+    if road != "onward":
+        return {new} if road == "restarted_decided" else {old}
     if step in AFTER_THE_DECISION or (when, step) == ("after", "decide_commit"):
         return {new}
     if fault == "turnout_killed":
@@ -123,12 +138,13 @@ def outcomes(fault: str, when: str, step: str, old: str) -> set[str]:
     return {old, new}
 
 
-def cells() -> Iterator[tuple[str, str, str]]:
-    """(fault, when, step)"""
-    for fault in FAULTS:
-        for step in BEFORE_THE_HOLD + IN_THE_WINDOW + AFTER_THE_DECISION:
-            for when in ("before", "after"):
-                yield fault, when, step
+def cells() -> Iterator[tuple[str, str, str, str]]:
+    """(road, fault, when, step)"""
+    for road, walked in ROADS.items():
+        for fault in FAULTS:
+            for step in walked:
+                for when in ("before", "after"):
+                    yield road, fault, when, step
 
 
 def wait_free(pair: Pair, timeout_s: float = 30) -> None:
