@@ -376,8 +376,7 @@ void Pool::warm() {
   // Reads alone need fewer than reads and writes did.
   const auto needed = access_ == router::Access::write ? writers : (writers + 1) / 2;
   warm_target_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(needed, 1, fair_share));
-  if (shard().worker.loop.now_ms() < retry_at_ms_) return;
-  while (connections_.size() < warm_target_) {
+  while (connections_.size() < warm_target_ && !is_backing_off()) {
     if (!take_unit(size_max())) {
       // The other workers have them all, and lend them: no more will come.
       warm_target_ = static_cast<std::uint32_t>(connections_.size());
@@ -453,7 +452,7 @@ void Pool::sweep_waiters(std::uint64_t now_ms) {
 }
 
 bool Pool::needs_tick_soon() const {
-  return !waiters_.empty() || opening() != 0 || warm_target_ > connections_.size() || is_proving() || wants_more();
+  return !waiters_.empty() || opening() != 0 || is_proving() || wants_more();
 }
 
 void Pool::publish_numbers() {

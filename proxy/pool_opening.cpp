@@ -106,7 +106,7 @@ std::uint32_t Pool::keep_min() const {
 }
 
 bool Pool::wants_more() const {
-  return wants_welcome_ || quota().open() < keep_min();
+  return wants_welcome_ || quota().open() < keep_min() || warm_target_ > connections_.size();
 }
 
 void Pool::open_what_is_wanted() {
