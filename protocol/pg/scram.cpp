@@ -1,6 +1,5 @@
 #include "protocol/pg/scram.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
@@ -97,10 +96,6 @@ ScramKey exclusive_or(const ScramKey& a, const ScramKey& b) {
   ScramKey out{};
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(a[i] ^ b[i]);
   return out;
-}
-
-bool is_equal_secretly(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && (a.empty() || CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
 bool is_equal_secretly(const ScramKey& a, const ScramKey& b) {

@@ -56,8 +56,7 @@ struct ScramKeys {
 [[nodiscard]] ScramKey hmac_sha256(std::string_view key, std::string_view text);
 [[nodiscard]] ScramKey hmac_sha256(const ScramKey& key, std::string_view text);
 [[nodiscard]] ScramKey exclusive_or(const ScramKey& a, const ScramKey& b);
-// In a time that does not depend on where they differ.
-[[nodiscard]] bool is_equal_secretly(std::string_view a, std::string_view b);
+using protocol::is_equal_secretly;
 [[nodiscard]] bool is_equal_secretly(const ScramKey& a, const ScramKey& b);
 
 // RFC 4013 as far as it matters between Postgres programs: ASCII goes through; text that is not UTF-8 is used as it is

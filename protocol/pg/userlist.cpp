@@ -1,56 +1,15 @@
-#include <algorithm>
-#include <set>
+#include <utility>
 
 #include "protocol/pg/login.h"
 #include "protocol/pg/md5.h"
 #include "protocol/pg/scram.h"
+#include "protocol/user_lines.h"
 
 namespace turnout::protocol::pg {
 namespace {
 
-// Longer than any name the server keeps (63 bytes) and any token service hands out.
-constexpr std::size_t user_bytes_max = 255;
+// More than a token service hands out.
 constexpr std::size_t secret_bytes_max = 4096;
-// After so many the file is of another kind; more lines would only hide that.
-constexpr std::size_t mistakes_max = 50;
-
-class Line {
- public:
-  explicit Line(std::string_view text) : text_(text) {}
-
-  void skip_blanks() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) ++at_;
-  }
-  [[nodiscard]] bool is_at_end() const { return at_ == text_.size(); }
-  [[nodiscard]] bool is_at_comment() const { return !is_at_end() && (text_[at_] == ';' || text_[at_] == '#'); }
-  [[nodiscard]] bool is_at_blank() const { return !is_at_end() && (text_[at_] == ' ' || text_[at_] == '\t'); }
-  [[nodiscard]] std::size_t column() const { return at_ + 1; }
-
-  // Between quotes, "" is one quote. On a mistake: empty, `mistake` says what, the position stays at the opening quote.
-  std::optional<std::string> quoted(std::string_view what, std::string& mistake) {
-    if (is_at_end() || text_[at_] != '"') {
-      mistake = std::string{what} + " must begin with a double quote, as in \"user\" \"secret\"";
-      return std::nullopt;
-    }
-    std::string value;
-    for (std::size_t i = at_ + 1; i < text_.size(); ++i) {
-      if (text_[i] != '"') {
-        value += text_[i];
-      } else if (i + 1 < text_.size() && text_[i + 1] == '"') {
-        value += text_[i++];
-      } else {
-        at_ = i + 1;
-        return value;
-      }
-    }
-    mistake = std::string{what} + " has no closing double quote on this line; write a quote inside it as \"\"";
-    return std::nullopt;
-  }
-
- private:
-  std::string_view text_;
-  std::size_t at_ = 0;
-};
 
 std::optional<Secret> secret_from(std::string text, std::string& mistake) {
   Secret secret;
@@ -77,29 +36,6 @@ std::optional<Secret> secret_from(std::string text, std::string& mistake) {
   return secret;
 }
 
-std::optional<UserEntry> entry_from(Line& line, std::string& mistake) {
-  auto name = line.quoted("user name", mistake);
-  if (!name) return std::nullopt;
-  if (name->empty() || name->size() > user_bytes_max) {
-    mistake = "user name must have 1 to " + std::to_string(user_bytes_max) + " bytes";
-    return std::nullopt;
-  }
-  if (!line.is_at_blank()) {
-    mistake = "after the user name a blank and the secret in double quotes must follow";
-    return std::nullopt;
-  }
-  line.skip_blanks();
-  auto text = line.quoted("secret", mistake);
-  if (!text) return std::nullopt;
-  if (!line.is_at_end() && !line.is_at_blank()) {
-    mistake = "text right after the closing quote; write a double quote inside the secret as \"\"";
-    return std::nullopt;
-  }
-  auto secret = secret_from(std::move(*text), mistake);
-  if (!secret) return std::nullopt;
-  return UserEntry{std::move(*name), std::move(*secret)};
-}
-
 }  // namespace
 
 std::optional<Secret> parse_secret(std::string_view text) {
@@ -109,38 +45,18 @@ std::optional<Secret> parse_secret(std::string_view text) {
 }
 
 Userlist parse_userlist(std::string_view text) {
-  Userlist list;
-  std::set<std::string, std::less<>> names;
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  for (std::size_t number = 1; !text.empty(); ++number) {
-    const std::size_t newline = std::min(text.find('\n'), text.size());
-    std::string_view content = text.substr(0, newline);
-    text.remove_prefix(std::min(newline + 1, text.size()));
-    if (content.ends_with('\r')) content.remove_suffix(1);
-
-    Line line{content};
-    line.skip_blanks();
-    if (line.is_at_end() || line.is_at_comment()) continue;
+  UserLines lines = parse_user_lines(text, [](std::string_view secret) {
     std::string mistake;
-    std::optional<UserEntry> entry;
-    if (content.find('\0') != std::string_view::npos) {
-      mistake = "a zero byte; is this a text file?";
-    } else {
-      entry = entry_from(line, mistake);
-    }
-    if (entry && !names.insert(entry->name).second) {
-      mistake = "user \"" + entry->name + "\" is listed twice; keep one line";
-      entry.reset();
-    }
-    if (entry) {
-      list.users.push_back(std::move(*entry));
-      continue;
-    }
-    if (list.mistakes.size() == mistakes_max) {
-      list.mistakes.push_back(std::to_string(number) + ":1: more mistakes follow; is this a userlist?");
-      break;
-    }
-    list.mistakes.push_back(std::to_string(number) + ":" + std::to_string(line.column()) + ": " + mistake);
+    static_cast<void>(secret_from(std::string(secret), mistake));
+    return mistake;
+  });
+  Userlist list;
+  list.mistakes = std::move(lines.mistakes);
+  list.users.reserve(lines.users.size());
+  std::string mistake;
+  for (UserLine& line : lines.users) {
+    if (auto secret = secret_from(std::move(line.secret), mistake))
+      list.users.push_back({std::move(line.name), std::move(*secret)});
   }
   return list;
 }

@@ -8,15 +8,18 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "protocol/bytes.h"
+
 namespace turnout::protocol::pg {
 
-using Bytes = std::span<const std::uint8_t>;
+using protocol::Bytes;
+using protocol::bytes_of;
+using protocol::text;
 
 inline constexpr std::size_t header_bytes = 5;
 inline constexpr std::uint32_t protocol_3_0 = 3U << 16;
@@ -31,12 +34,6 @@ inline constexpr std::uint32_t cancel_request_code = 80877102;
 }
 [[nodiscard]] inline std::uint16_t load_u16(const std::uint8_t* at) {
   return static_cast<std::uint16_t>(at[0] << 8 | at[1]);
-}
-[[nodiscard]] inline std::string_view text(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-[[nodiscard]] inline Bytes bytes_of(std::string_view view) {
-  return {reinterpret_cast<const std::uint8_t*>(view.data()), view.size()};
 }
 
 enum class Framing { complete, incomplete, malformed };

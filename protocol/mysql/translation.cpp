@@ -1,0 +1,137 @@
+#include "protocol/mysql/translation.h"
+
+#include "protocol/mysql/session_changes.h"
+
+namespace turnout::protocol::mysql {
+namespace {
+
+using Kind = Exchange::Kind;
+
+// Flags of a whole result: they are not yet true behind the columns.
+constexpr unsigned flags_of_ends = status::more_results | status::cursor_exists | status::last_row_sent |
+                                   status::no_good_index | status::no_index | status::query_was_slow |
+                                   status::session_state_changed | status::metadata_changed;
+
+bool is_wanted(const SessionChange& change, const WantedChanges& wanted) {
+  switch (change.kind) {
+    case SessionChange::Kind::system_variable:
+      return wanted.system_variables;
+    case SessionChange::Kind::schema:
+      return wanted.schema;
+    case SessionChange::Kind::state:
+      return wanted.state;
+    case SessionChange::Kind::gtids:
+      return wanted.gtids;
+    case SessionChange::Kind::transaction_characteristics:
+      return wanted.transaction_characteristics;
+    case SessionChange::Kind::transaction_state:
+      return wanted.transaction_state;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string filter_changes(std::string_view changes, const WantedChanges& wanted) {
+  std::string kept;
+  SessionChanges list(bytes_of(changes));
+  while (const auto change = list.next()) {
+    if (is_wanted(*change, wanted)) put_session_change(kept, *change);
+  }
+  return kept;
+}
+
+Translation::Translation(Capabilities server, Capabilities client, WantedChanges wanted)
+    : server_(server),
+      client_(client),
+      wanted_(wanted),
+      server_deprecates_((server & capability::deprecate_eof) != 0),
+      client_deprecates_((client & capability::deprecate_eof) != 0),
+      filters_((server & capability::session_track) != 0 &&
+               ((client & capability::session_track) == 0 || !wanted.is_all())) {}
+
+void Translation::put_eof_of_columns(std::string& out) {
+  owes_eof_ = false;
+  std::string payload;
+  put_eof(payload, {0, static_cast<std::uint16_t>(status_ & ~flags_of_ends)});
+  put(out, payload);
+}
+
+// The end of rows, columns or definitions in the client's form.
+void Translation::put_end_of(const Exchange::Received& received, std::string& out) {
+  std::string translated;
+  if (client_deprecates_) {
+    Ok ok;
+    ok.ends_rows = true;
+    ok.status = received.status;
+    ok.warnings = received.warnings;
+    put_ok(translated, ok, client_);
+  } else {
+    // EOF has no place for what else the OK said.
+    unsigned status = received.status;
+    if ((client_ & capability::session_track) == 0) status &= ~unsigned{status::session_state_changed};
+    put_eof(translated, {received.warnings, static_cast<std::uint16_t>(status)});
+  }
+  put(out, translated);
+}
+
+// An OK without the changes that the client is not told; false: there are none to leave out.
+bool Translation::put_filtered(Bytes payload, std::string& out) {
+  auto ok = parse_ok(payload, server_);
+  if (!ok || (ok->status & status::session_state_changed) == 0) return false;
+  const std::string kept = filter_changes(ok->changes, wanted_);
+  if (kept.size() == ok->changes.size() && (client_ & capability::session_track) != 0) return false;
+  ok->changes = kept;
+  std::string translated;
+  put_ok(translated, *ok, client_);
+  put(out, translated);
+  return true;
+}
+
+void Translation::passed(std::string& out) {
+  ++number_;
+  for (; eofs_follow_ != 0; --eofs_follow_) put_eof_of_columns(out);
+}
+
+Translation::Pass Translation::pass(const Exchange::Received& received, Bytes payload, std::string& out) {
+  const bool is_end_of_opening =
+      received.kind == Kind::end && owes_eof_ && (received.status & status::cursor_exists) != 0;
+  if (received.kind == Kind::ok || received.kind == Kind::eof || received.kind == Kind::end) status_ = received.status;
+  switch (received.kind) {
+    case Kind::column:
+    case Kind::columns:
+    case Kind::prepared:
+      if (!adds_eof()) return Pass::as_is;
+      if (received.entry.opens_cursor)
+        owes_eof_ = received.ended_lists != 0;
+      else
+        eofs_follow_ = received.ended_lists;
+      return Pass::as_is;
+    case Kind::eof:
+      return drops_eof() ? Pass::replaced : Pass::as_is;
+    case Kind::end:
+      if (owes_eof_ && !is_end_of_opening) put_eof_of_columns(out);
+      owes_eof_ = false;
+      if (server_deprecates_ != client_deprecates_) {
+        put_end_of(received, out);
+        return Pass::replaced;
+      }
+      return filters_ && server_deprecates_ && put_filtered(payload, out) ? Pass::replaced : Pass::as_is;
+    case Kind::ok:
+      if (owes_eof_) put_eof_of_columns(out);
+      return filters_ && put_filtered(payload, out) ? Pass::replaced : Pass::as_is;
+    case Kind::continuation:
+    case Kind::row:
+    case Kind::progress:
+    case Kind::line:
+    case Kind::login:
+    case Kind::infile:
+    case Kind::error:
+      break;
+  }
+  if (owes_eof_) put_eof_of_columns(out);
+  if (received.unasked) number_ = 0;
+  return Pass::as_is;
+}
+
+}  // namespace turnout::protocol::mysql

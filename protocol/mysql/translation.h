@@ -1,0 +1,86 @@
+// An answer in the words that its client agreed to, when the server's differ: the two forms of the end of rows
+// (DEPRECATE_EOF), session state changes for clients that do not want them, and the numbers of packets that follow from
+// it.
+//
+// The exchange (exchange.h) judges each packet first; pass() says what the client gets. Between two calls number() is
+// the number of the next packet to the client: as_is packets are sent with it in their fourth byte, and passed()
+// follows behind their last byte; what is appended has its numbers already. Between sides that speak alike nothing is
+// changed.
+//  server without the capability, client with: EOF behind columns vanishes, EOF at the end becomes OK (0xfe)
+//  server with, client without: EOF appears behind columns, OK (0xfe) becomes EOF
+// A cursor's opening has one EOF in the old form, which is its end too: hence for executions that asked for one, the
+// EOF behind the columns is put off until it is known what follows. Pure; one per answer that is under way, begin() for
+// each. Source: as exchange.h; golden files with both forms.
+#pragma once
+
+#include <string>
+
+#include "protocol/mysql/exchange.h"
+
+namespace turnout::protocol::mysql {
+
+// What a client is told of changes to its session. Turnout makes servers tell more than clients asked for.
+struct WantedChanges {
+  bool system_variables = true;
+  bool schema = true;
+  bool state = true;
+  bool gtids = true;
+  bool transaction_characteristics = true;
+  bool transaction_state = true;
+  [[nodiscard]] bool is_all() const {
+    return system_variables && schema && state && gtids && transaction_characteristics && transaction_state;
+  }
+};
+
+class Translation {
+ public:
+  enum class Pass : std::uint8_t {
+    as_is,     // send it on, with number() in its header; then passed()
+    replaced,  // what the client gets instead, or nothing, was appended
+  };
+
+  Translation() = default;
+  Translation(Capabilities server, Capabilities client, WantedChanges wanted = {});
+
+  // The next answer: its first number towards the client, and the status of the connection before it.
+  void begin(std::uint8_t number, std::uint16_t status) {
+    number_ = number;
+    status_ = status;
+    owes_eof_ = false;
+    eofs_follow_ = 0;
+  }
+  // True: rows may go on unread (Exchange::take_rows), for they have the right numbers: `server_number` is their first.
+  [[nodiscard]] bool passes_rows(std::uint8_t server_number) const {
+    return !owes_eof_ && eofs_follow_ == 0 && number_ == server_number;
+  }
+  void rows_passed(std::uint8_t next) { number_ = next; }
+
+  // `payload`: what the exchange was given. What comes before the packet, or instead of it, is appended to `out`.
+  [[nodiscard]] Pass pass(const Exchange::Received& received, Bytes payload, std::string& out);
+  [[nodiscard]] std::uint8_t number() const { return number_; }
+  // The packet went on as it is, all of it. What belongs behind it is appended.
+  void passed(std::string& out);
+
+ private:
+  [[nodiscard]] bool adds_eof() const { return server_deprecates_ && !client_deprecates_; }
+  [[nodiscard]] bool drops_eof() const { return !server_deprecates_ && client_deprecates_; }
+  void put_eof_of_columns(std::string& out);
+  void put(std::string& out, std::string_view payload) { number_ = put_message(out, number_, payload); }
+  void put_end_of(const Exchange::Received& received, std::string& out);
+  bool put_filtered(Bytes payload, std::string& out);
+
+  Capabilities server_ = 0;
+  Capabilities client_ = 0;
+  WantedChanges wanted_;
+  bool server_deprecates_ = true, client_deprecates_ = true;
+  bool filters_ = false;
+  bool owes_eof_ = false;         // behind columns, put off
+  std::uint8_t eofs_follow_ = 0;  // behind the packet that is being passed
+  std::uint8_t number_ = 1;
+  std::uint16_t status_ = 0;
+};
+
+// Only what is wanted of session state changes.
+[[nodiscard]] std::string filter_changes(std::string_view changes, const WantedChanges& wanted);
+
+}  // namespace turnout::protocol::mysql

@@ -1,0 +1,174 @@
+// Answers in the other form: what a real server says without DEPRECATE_EOF and with it is the same story twice, so one
+// translated must have the shape of the other; and a second exchange on the client's side must follow the result.
+#include "protocol/mysql/translation.h"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "protocol/mysql/session_changes.h"
+#include "tests/protocol_mysql/replay.h"
+
+namespace turnout::protocol::mysql {
+namespace {
+
+using test::all_golden;
+using test::Golden;
+using test::GoldenPacket;
+using test::Replay;
+using Pass = Translation::Pass;
+
+// What a client of `client` capabilities gets for a recorded conversation.
+std::vector<GoldenPacket> translated(const Golden& golden, Capabilities client, WantedChanges wanted = {}) {
+  std::vector<GoldenPacket> packets;
+  Replay server(golden.capabilities(), golden.status());
+  Translation translation(golden.capabilities(), client, wanted);
+  const auto keep = [&packets](std::string_view stream) {
+    while (!stream.empty()) {
+      Header header;
+      if (!read_header(bytes_of(stream), header)) throw std::runtime_error("not whole packets");
+      packets.push_back({false, std::string(stream.substr(0, header.total()))});
+      stream.remove_prefix(header.total());
+    }
+  };
+  for (const GoldenPacket& packet : golden.packets) {
+    if (packet.from_client) {
+      if (packet.header().number == 0 && !command_of(packet.payload()[0])) break;
+      server.from_client(packet);
+      // After a file of the client's the numbers go on; a command begins anew.
+      if (packet.header().number == 0)
+        translation.begin(1, server.exchange.status());
+      else
+        translation.begin(static_cast<std::uint8_t>(packet.header().number + 1), server.exchange.status());
+      packets.push_back(packet);
+      continue;
+    }
+    const auto received = server.from_server(packet);
+    std::string out;
+    if (translation.pass(received, packet.payload(), out) == Pass::as_is) {
+      std::string raw = packet.raw;
+      raw[3] = static_cast<char>(translation.number());
+      keep(out);
+      out.clear();
+      packets.push_back({false, raw});
+      translation.passed(out);
+    }
+    keep(out);
+  }
+  return packets;
+}
+
+// Packets by what they are: numbers of connections, times and names differ from run to run.
+std::vector<std::string> shape(const std::vector<GoldenPacket>& packets, Capabilities capabilities,
+                               std::uint16_t status) {
+  std::vector<std::string> shape;
+  Replay replay(capabilities, status);
+  for (const GoldenPacket& packet : packets) {
+    if (packet.from_client) {
+      if (packet.header().number == 0 && !command_of(packet.payload()[0])) break;
+      replay.from_client(packet);
+      shape.emplace_back("command");
+      continue;
+    }
+    const auto received = replay.from_server(packet);
+    if (received.action != Exchange::Action::forward) return {"packet refused"};
+    shape.push_back(std::to_string(static_cast<int>(received.kind)) + " number " +
+                    std::to_string(packet.header().number) + (received.completed ? " done" : ""));
+  }
+  return shape;
+}
+
+TEST(Translation, EachFormBecomesTheOther) {
+  std::size_t compared = 0;
+  for (const Golden& old_form : all_golden()) {
+    if (!old_form.name.ends_with("_eof")) continue;
+    if (old_form.name == "cursors_eof" && old_form.server == "mysql97") continue;  // one story is longer
+    const Golden new_form = test::load_golden(old_form.server, old_form.name.substr(0, old_form.name.size() - 4));
+    ++compared;
+    EXPECT_EQ(shape(translated(new_form, old_form.capabilities()), old_form.capabilities(), old_form.status()),
+              shape(old_form.packets, old_form.capabilities(), old_form.status()))
+        << new_form.what();
+    EXPECT_EQ(shape(translated(old_form, new_form.capabilities()), new_form.capabilities(), new_form.status()),
+              shape(new_form.packets, new_form.capabilities(), new_form.status()))
+        << old_form.what();
+  }
+  EXPECT_GE(compared, 16U);
+}
+
+TEST(Translation, SidesThatSpeakAlikeChangeNothing) {
+  for (const Golden& golden : all_golden()) {
+    if (!golden.is_conversation() || golden.name.starts_with("commands")) continue;
+    const std::vector<GoldenPacket> packets = translated(golden, golden.capabilities());
+    ASSERT_EQ(packets.size(), golden.packets.size()) << golden.what();
+    for (std::size_t i = 0; i < packets.size(); ++i) EXPECT_EQ(packets[i].raw, golden.packets[i].raw) << golden.what();
+  }
+}
+
+TEST(Translation, ClientsWithoutTrackersHearNothingOfThem) {
+  for (const Golden& golden : all_golden()) {
+    if (!golden.is_conversation()) continue;
+    const Capabilities client = golden.capabilities() & ~capability::session_track;
+    Replay replay(client, golden.status());
+    for (const GoldenPacket& packet : translated(golden, client)) {
+      if (packet.from_client) {
+        replay.from_client(packet);
+        continue;
+      }
+      const auto received = replay.from_server(packet);
+      ASSERT_EQ(received.action, Exchange::Action::forward) << golden.what();
+      if (received.kind != Exchange::Kind::ok) continue;
+      EXPECT_EQ(received.status & status::session_state_changed, 0) << golden.what();
+      EXPECT_EQ(parse_ok(packet.payload(), 0)->changes, "");
+    }
+  }
+}
+
+std::vector<SessionChange::Kind> kinds_told(const Golden& golden, WantedChanges wanted) {
+  std::vector<SessionChange::Kind> kinds;
+  for (const GoldenPacket& packet : translated(golden, golden.capabilities(), wanted)) {
+    if (packet.from_client || (packet.payload()[0] != ok_byte && packet.payload()[0] != end_byte)) continue;
+    const auto told = parse_ok(packet.payload(), golden.capabilities());
+    if (!told) continue;
+    EXPECT_EQ(told->changes.empty(), (told->status & status::session_state_changed) == 0);
+    SessionChanges list(bytes_of(told->changes));
+    while (const auto change = list.next()) kinds.push_back(change->kind);
+  }
+  return kinds;
+}
+
+TEST(Translation, ClientsHearOfWhatTheyWant) {
+  for (const char* server : {"mariadb10", "mysql97"}) {
+    const Golden golden = test::load_golden(server, "trackers");
+    WantedChanges schema_only{false, true, false, false, false, false};
+    const auto kinds = kinds_told(golden, schema_only);
+    EXPECT_GE(kinds.size(), 2U);
+    for (const auto kind : kinds) EXPECT_EQ(kind, SessionChange::Kind::schema);
+    EXPECT_GT(kinds_told(golden, {}).size(), 20U);
+    EXPECT_TRUE(kinds_told(golden, {false, false, false, false, false, false}).empty());
+  }
+}
+
+TEST(Translation, RowsPassUnreadWhereNumbersAgree) {
+  Translation translation(capability::deprecate_eof, 0);
+  translation.begin(1, status::autocommit);
+  EXPECT_TRUE(translation.passes_rows(1));
+  EXPECT_FALSE(translation.passes_rows(2));
+  Exchange::Received column;
+  column.kind = Exchange::Kind::column;
+  column.ended_lists = 1;
+  column.entry.opens_cursor = true;
+  std::string out;
+  EXPECT_EQ(translation.pass(column, {}, out), Pass::as_is);
+  translation.passed(out);
+  EXPECT_TRUE(out.empty()) << "it is not known yet whether rows follow";
+  EXPECT_FALSE(translation.passes_rows(2));
+  Exchange::Received row;
+  row.kind = Exchange::Kind::row;
+  EXPECT_EQ(translation.pass(row, {}, out), Pass::as_is);
+  EXPECT_EQ(out, test::from_hex("05000002fe00000200"));
+  EXPECT_EQ(translation.number(), 3);
+  EXPECT_FALSE(translation.passes_rows(2));
+}
+
+}  // namespace
+}  // namespace turnout::protocol::mysql
