@@ -148,6 +148,15 @@ struct Replication {
   TlsMode tls = TlsMode::prefer;
 };
 
+// `prepare --replicate`: making green's copy.
+struct Replicate {
+  std::string pg_dump;                                 // the program; "" = found where packages put it, and in PATH
+  std::uint32_t dump_ms_max = 600'000;                 // it has this long
+  std::uint64_t dump_bytes_max = 64ULL * 1024 * 1024;  // of the schema that it writes
+  std::uint32_t statement_ms_max = 600'000;            // of one statement: making a slot, ANALYZE of a table
+  std::uint32_t stall_ms_max = 1'800'000;              // a copy of which nothing moves for so long is given up
+};
+
 struct Deployment {
   std::string name;
   Protocol protocol = Protocol::postgres;
@@ -168,6 +177,7 @@ struct Deployment {
   Hold hold;
   Cutover cutover;
   Ramp ramp;
+  Replicate replicate;
   Tls client_tls;
   Tls server_tls{TlsMode::prefer, {}, {}, {}, ChannelBinding::prefer};
 };

@@ -147,6 +147,15 @@ void read_replication(Section section, Replication& replication) {
   section.finish();
 }
 
+void read_replicate(Section section, Replicate& replicate) {
+  section.text("pg_dump", replicate.pg_dump);
+  section.duration("dump_time", replicate.dump_ms_max, {1'000, day_ms});
+  section.bytes("dump_size", replicate.dump_bytes_max, {64 * kib, gib});
+  section.duration("statement_time", replicate.statement_ms_max, {1'000, day_ms});
+  section.duration("stall_time", replicate.stall_ms_max, {1'000, day_ms});
+  section.finish();
+}
+
 // `auth: hba:FILE` is the one value of auth that carries another.
 void read_auth(Section& section, Deployment& deployment) {
   constexpr std::string_view hba_prefix = "hba:";
@@ -250,6 +259,7 @@ void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>
   read_hold(section.section("hold"), deployment.hold);
   read_cutover(section.section("cutover"), deployment.cutover);
   read_ramp(section.section("ramp"), deployment.ramp);
+  read_replicate(section.section("replicate"), deployment.replicate);
   read_tls(section.section("client_tls"), deployment.client_tls, true);
   read_tls(section.section("server_tls"), deployment.server_tls, false);
   section.require("listen", "listen: [\"127.0.0.1:6432\"]");

@@ -33,6 +33,15 @@ Answer OperationsBackend::preflight(const std::string& deployment, bool rollback
 Answer OperationsBackend::prepare(const std::string& deployment, const std::string& who) {
   return operations_.prepare(deployment, who);
 }
+Answer OperationsBackend::replicate(const std::string& deployment, const std::string& who) {
+  return operations_.replicate(deployment, who);
+}
+Answer OperationsBackend::replication(const std::string& deployment) const {
+  return operations_.replication(deployment);
+}
+Answer OperationsBackend::undo_prepare(const std::string& deployment, const std::string& who) {
+  return operations_.undo_prepare(deployment, who);
+}
 Answer OperationsBackend::shift(const std::string& deployment, int percent, const std::string& who) {
   return operations_.shift(deployment, percent, who);
 }

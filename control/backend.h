@@ -39,6 +39,9 @@ class Backend {
   [[nodiscard]] virtual Answer blockers(const std::string& deployment) const = 0;
   [[nodiscard]] virtual Answer preflight(const std::string& deployment, bool rollback) = 0;
   [[nodiscard]] virtual Answer prepare(const std::string& deployment, const std::string& who) = 0;
+  [[nodiscard]] virtual Answer replicate(const std::string& deployment, const std::string& who) = 0;
+  [[nodiscard]] virtual Answer replication(const std::string& deployment) const = 0;
+  [[nodiscard]] virtual Answer undo_prepare(const std::string& deployment, const std::string& who) = 0;
   [[nodiscard]] virtual Answer shift(const std::string& deployment, int percent, const std::string& who) = 0;
   [[nodiscard]] virtual Answer ramp(const std::string& deployment, const std::string& action,
                                     const std::string& who) = 0;
@@ -77,6 +80,9 @@ class OperationsBackend : public Backend {
   [[nodiscard]] Answer blockers(const std::string& deployment) const override;
   [[nodiscard]] Answer preflight(const std::string& deployment, bool rollback) override;
   [[nodiscard]] Answer prepare(const std::string& deployment, const std::string& who) override;
+  [[nodiscard]] Answer replicate(const std::string& deployment, const std::string& who) override;
+  [[nodiscard]] Answer replication(const std::string& deployment) const override;
+  [[nodiscard]] Answer undo_prepare(const std::string& deployment, const std::string& who) override;
   [[nodiscard]] Answer shift(const std::string& deployment, int percent, const std::string& who) override;
   [[nodiscard]] Answer ramp(const std::string& deployment, const std::string& action, const std::string& who) override;
   [[nodiscard]] Answer ramp(const std::string& deployment) const override;

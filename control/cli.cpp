@@ -40,6 +40,7 @@ struct Options {
   int lines = 100;
   bool connect = false, rollback = false, list = false;
   CutoverRequest cutover;
+  PrepareRequest prepare;
 };
 
 using Verb = std::function<int()>;
@@ -200,8 +201,14 @@ void CommandLine::add_questions() {
 }
 
 void CommandLine::add_changes() {
-  deployment_verb("prepare", "create what a cutover needs and is missing",
-                  [this](Cli& cli) { return change(cli, path("/prepare"), {}, render_done, slow_ms_max); });
+  CLI::App* make_ready = deployment_verb("prepare", "create what a cutover needs and is missing", [this](Cli& cli) {
+    options_.prepare.deployment = options_.deployment;
+    return prepare(cli, options_.prepare);
+  });
+  auto* replicate = make_ready->add_flag("--replicate", options_.prepare.replicate,
+                                         "also green's copy: schema, publication, subscription, statistics");
+  make_ready->add_flag("--undo", options_.prepare.undo, "before any cutover: remove what --replicate made")
+      ->excludes(replicate);
   CLI::App* shift = deployment_verb("shift", "share of the reads that green serves", [this](Cli& cli) {
     return change(cli, path("/shift"), {{"percent", options_.percent}}, render_done);
   });

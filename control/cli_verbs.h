@@ -57,6 +57,12 @@ struct CutoverRequest {
 };
 int cutover(Cli& cli, const CutoverRequest& request);
 
+struct PrepareRequest {
+  std::string deployment;
+  bool replicate = false, undo = false;
+};
+int prepare(Cli& cli, const PrepareRequest& request);
+
 struct CheckRequest {
   std::string file;
   bool connect = false, json = false;

@@ -6,8 +6,8 @@ namespace turnout::control {
 
 namespace {
 
-constexpr std::array kinds = {RecordKind::begin,    RecordKind::facts, RecordKind::undo,   RecordKind::restored,
-                              RecordKind::decision, RecordKind::end,   RecordKind::binding};
+constexpr std::array kinds = {RecordKind::begin,    RecordKind::facts, RecordKind::undo,    RecordKind::restored,
+                              RecordKind::decision, RecordKind::end,   RecordKind::binding, RecordKind::made};
 
 router::Side side_of(std::string_view text) {
   return text == "green" ? router::Side::green : router::Side::blue;
@@ -40,6 +40,8 @@ const char* name(RecordKind kind) {
       return "end";
     case RecordKind::binding:
       return "binding";
+    case RecordKind::made:
+      return "made";
   }
   return "?";
 }
@@ -114,6 +116,7 @@ drain::Recovered recover(const std::vector<Record>& records) {
         }
         break;
       case RecordKind::facts:
+      case RecordKind::made:
         break;
     }
   }

@@ -25,6 +25,7 @@ enum class RecordKind : std::uint8_t {
   decision,  // {decision, …}; written by decide() only
   end,       // {outcome, writer, at_s}: the attempt is closed; seconds since 1970
   binding,   // {blue, green: {address, identifier}}: which servers the two sides are
+  made,      // {what, database, name, side, undo}: of a replica, before it is made; with {undone}: taken down again
 };
 [[nodiscard]] const char* name(RecordKind kind);
 [[nodiscard]] std::optional<RecordKind> record_kind(std::string_view name);

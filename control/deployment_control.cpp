@@ -82,7 +82,14 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
       readiness_(Readiness::Context{[this](const std::atomic<bool>& give_up) { return look_by_itself(give_up); },
                                     [this] { return this->config().waive; },
                                     [this] { return this->config().cutover.check_interval_ms; },
-                                    [this](const Readiness::Report& now) { readiness_changed(now); }}) {}
+                                    [this](const Readiness::Report& now) { readiness_changed(now); }}),
+      replicator_(Replicator::Context{steps_.context(), preparing_,
+                                      [this](boost::json::array& done) { return prepare_scratch(done); },
+                                      [this](boost::json::object news, const std::string& line) {
+                                        if (!line.empty()) spdlog::info("{}: {}", name_, line);
+                                        news["deployment"] = name_;
+                                        shared_.events.add("replicate", std::move(news));
+                                      }}) {}
 
 DeploymentControl::~DeploymentControl() {
   stop();
@@ -151,6 +158,7 @@ std::string DeploymentControl::doubt_at_start(const std::vector<Record>& records
 void DeploymentControl::stop() {
   if (!started_) return;
   started_ = false;
+  replicator_.stop();
   readiness_.stop();
   sampler_.stop();
   executor_.stop();

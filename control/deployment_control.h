@@ -22,6 +22,7 @@
 #include "control/postgres_steps.h"
 #include "control/ramp_keeper.h"
 #include "control/readiness.h"
+#include "control/replicator.h"
 #include "control/route_book.h"
 #include "control/sampler.h"
 #include "control/shelf.h"
@@ -53,6 +54,9 @@ class DeploymentControl : private Runner {
   [[nodiscard]] Operations::Gauges gauges() const;
   [[nodiscard]] Answer preflight(bool rollback);
   [[nodiscard]] Answer prepare(const std::string& who);
+  [[nodiscard]] Answer replicate(const std::string& who);
+  [[nodiscard]] Answer replication() const;
+  [[nodiscard]] Answer undo_prepare(const std::string& who);
   [[nodiscard]] Answer shift(int percent, const std::string& who);
   [[nodiscard]] Answer ramp(const std::string& action, const std::string& who);
   [[nodiscard]] Answer ramp() const;
@@ -85,6 +89,8 @@ class DeploymentControl : private Runner {
   [[nodiscard]] std::optional<Answer> audited(const std::string& verb, const std::string& who,
                                               boost::json::object detail);
   [[nodiscard]] std::optional<Answer> why_no_ramp() const;
+  [[nodiscard]] std::optional<Answer> why_not_alone() const;
+  [[nodiscard]] std::string prepare_scratch(boost::json::array& done);
   [[nodiscard]] Answer conflict(const std::string& detail) const;
   [[nodiscard]] static drain::Limits limits_of(const conf::Deployment& config, std::uint32_t window_ms_max);
 
@@ -110,6 +116,7 @@ class DeploymentControl : private Runner {
   RampKeeper ramp_;
   Sampler sampler_;
   Readiness readiness_;
+  Replicator replicator_;
 };
 
 }  // namespace turnout::control

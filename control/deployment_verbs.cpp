@@ -12,8 +12,8 @@
 #include "control/deployment_control.h"
 #include "control/exit_code.h"
 #include "control/preflight.h"
-#include "control/prepare.h"
 #include "control/report.h"
+#include "control/take_down.h"
 #include "router/explain.h"
 
 namespace turnout::control {
@@ -88,6 +88,11 @@ boost::json::object DeploymentControl::status() const {
     out["lag_seconds"] = lag.seconds;
   }
   if (deployment.green) out["readiness"] = readiness_text(state);
+  if (auto copy = replicator_.report(); !copy.empty()) {
+    copy.erase("done");
+    copy.erase("checks");
+    out["replication"] = std::move(copy);
+  }
   return out;
 }
 
@@ -137,6 +142,7 @@ Operations::Gauges DeploymentControl::gauges() const {
 Answer DeploymentControl::preflight(bool rollback) {
   const auto state = executor_.state();
   if (state.is_running()) return conflict("a cutover is running: its report will carry the checks");
+  if (auto against = why_not_alone()) return *against;
   readiness_.give_way();
   const std::lock_guard one(preparing_);
   auto checks = run_checks(steps_.context(), rollback ? router::Side::green : state.writer, false, never_);
@@ -146,32 +152,12 @@ Answer DeploymentControl::preflight(bool rollback) {
   return answer;
 }
 
-Answer DeploymentControl::prepare(const std::string& who) {
-  const auto state = executor_.state();
-  if (state.is_running()) return conflict("a cutover is running and prepares by itself");
-  if (is_final(state.phase)) return conflict("finished: there is no pair any more");
-  if (auto failed = audited("prepare", who, {})) return *failed;
-  readiness_.give_way();
-  const std::lock_guard one(preparing_);
-  Attempt scratch;
-  scratch.epoch = state.epoch;
-  boost::json::array done;
-  const auto error = prepare_pair(steps_.context(), scratch, state.writer, done);
-  readiness_.forget();
-  if (!error.empty()) {
-    auto answer = problem(422, "prepare", "Not everything could be prepared", error);
-    answer.exit_code = code(ExitCode::refused);
-    answer.body.as_object()["done"] = done;
-    return answer;
-  }
-  return ok({{"deployment", name_}, {"done", done}});
-}
-
 std::optional<Answer> DeploymentControl::why_no_ramp() const {
   const auto state = executor_.state();
   if (state.is_running() && state.road != drain::Road::start)
     return conflict("a cutover is running: reads stay on the writer until it has settled");
   if (is_final(state.phase)) return conflict("finished: there is no second side to read from");
+  if (auto against = why_not_alone()) return *against;
   if (!config().green) return conflict("no green is configured: set deployments." + name_ + ".green and reload");
   return std::nullopt;
 }
@@ -220,6 +206,7 @@ Answer DeploymentControl::cutover(const CutoverOptions& options) {
   if (state.is_running()) return conflict("epoch " + std::to_string(state.epoch) + " is running");
   if (!config().green) return conflict("no green is configured: set deployments." + name_ + ".green and reload");
   if (is_final(state.phase)) return conflict("finished: the former writer no longer follows");
+  if (auto against = why_not_alone()) return *against;
   if (state.writer != from) {
     return conflict(std::string("the writer is ") + router::name(state.writer) + " already; " +
                     (options.rollback ? "there is nothing to roll back" : "use rollback to go back"));
@@ -270,6 +257,7 @@ Answer DeploymentControl::cutover(const CutoverOptions& options) {
   {
     const std::lock_guard guard(mutex_);
     if (!doubt_.empty()) return conflict(doubt_);
+    if (auto against = why_not_alone()) return *against;  // begun meanwhile; that is under this lock too
     executor_.set_limits(limits_of(config_, options.window_ms_max));
     attempt_ = fresh;
     if (!executor_.post_if_idle(std::move(event))) return conflict("another attempt has just begun");
@@ -279,6 +267,10 @@ Answer DeploymentControl::cutover(const CutoverOptions& options) {
 
 Answer DeploymentControl::abort(const std::string& who) {
   const auto state = executor_.state();
+  if (!state.is_running() && replicator_.is_running()) {
+    if (auto failed = audited("abort", who, {{"of", "replicate"}})) return *failed;
+    return replicator_.cancel() ? ok({{"deployment", name_}, {"aborting", true}}) : conflict("nothing is running");
+  }
   if (!state.is_running()) return conflict("nothing is running");
   if (state.road == drain::Road::commit) return conflict("too late: committed; use rollback");
   if (auto failed = audited("abort", who, {{"epoch", state.epoch}})) return *failed;

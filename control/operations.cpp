@@ -177,6 +177,15 @@ Answer Operations::preflight(const std::string& deployment, bool rollback) {
 Answer Operations::prepare(const std::string& deployment, const std::string& who) {
   return impl_->with(deployment, [&](auto& one) { return one.prepare(who); });
 }
+Answer Operations::replicate(const std::string& deployment, const std::string& who) {
+  return impl_->with(deployment, [&](auto& one) { return one.replicate(who); });
+}
+Answer Operations::replication(const std::string& deployment) const {
+  return impl_->with(deployment, [](const auto& one) { return one.replication(); });
+}
+Answer Operations::undo_prepare(const std::string& deployment, const std::string& who) {
+  return impl_->with(deployment, [&](auto& one) { return one.undo_prepare(who); });
+}
 Answer Operations::shift(const std::string& deployment, int percent, const std::string& who) {
   return impl_->with(deployment, [&](auto& one) { return one.shift(percent, who); });
 }

@@ -64,6 +64,10 @@ class Operations {
   [[nodiscard]] Answer blockers(const std::string& deployment) const;
   [[nodiscard]] Answer preflight(const std::string& deployment, bool rollback);
   [[nodiscard]] Answer prepare(const std::string& deployment, const std::string& who);
+  // prepare, and before it green's copy where there is none; 202 once the checks are over. Then how far it is.
+  [[nodiscard]] Answer replicate(const std::string& deployment, const std::string& who);
+  [[nodiscard]] Answer replication(const std::string& deployment) const;
+  [[nodiscard]] Answer undo_prepare(const std::string& deployment, const std::string& who);
   [[nodiscard]] Answer shift(const std::string& deployment, int percent, const std::string& who);
   // start, pause, resume, abort: the ramp that climbs by itself; without an action, how it stands.
   [[nodiscard]] Answer ramp(const std::string& deployment, const std::string& action, const std::string& who);

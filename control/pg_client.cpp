@@ -100,6 +100,19 @@ std::string conninfo(const conf::Address& address, const conf::Login& login, con
   return out;
 }
 
+std::string client_conninfo(const PgTarget& target, const conf::Login& login) {
+  std::string info = conninfo(target.address, login, target.tls.mode, target.database, target.numeric);
+  // Never ~/.pgpass: what we log in with is what the configuration says.
+  info += " passfile=/dev/null/none client_encoding=UTF8";
+  if (!target.address.is_unix() && target.tls.channel_binding == conf::ChannelBinding::require)
+    info += " channel_binding=require";
+  if (target.tls.channel_binding == conf::ChannelBinding::disable) info += " channel_binding=disable";
+  if (!target.tls.ca_file.empty()) info += " sslrootcert=" + quote_conninfo(target.tls.ca_file);
+  if (!target.tls.certificate_file.empty()) info += " sslcert=" + quote_conninfo(target.tls.certificate_file);
+  if (!target.tls.key_file.empty()) info += " sslkey=" + quote_conninfo(target.tls.key_file);
+  return info;
+}
+
 std::string PgTarget::text() const {
   return std::string(router::name(side)) + ' ' + address.text() + '/' + database;
 }
@@ -134,16 +147,9 @@ bool PgRows::boolean(int row, int column) const {
 
 PgOutcome<PgClient> PgClient::connect(const PgTarget& target, std::uint32_t ms_max) {
   const auto deadline = Clock::now() + std::chrono::milliseconds(ms_max);
-  std::string info = conninfo(target.address, target.login, target.tls.mode, target.database, target.numeric);
-  info += " application_name=" + quote_conninfo(target.application) + " options=" + quote_conninfo(session_options);
-  // Never ~/.pgpass: what we log in with is what the configuration says.
-  info += " passfile=/dev/null/none client_encoding=UTF8";
-  if (!target.address.is_unix() && target.tls.channel_binding == conf::ChannelBinding::require)
-    info += " channel_binding=require";
-  if (target.tls.channel_binding == conf::ChannelBinding::disable) info += " channel_binding=disable";
-  if (!target.tls.ca_file.empty()) info += " sslrootcert=" + quote_conninfo(target.tls.ca_file);
-  if (!target.tls.certificate_file.empty()) info += " sslcert=" + quote_conninfo(target.tls.certificate_file);
-  if (!target.tls.key_file.empty()) info += " sslkey=" + quote_conninfo(target.tls.key_file);
+  const std::string info = client_conninfo(target, target.login) +
+                           " application_name=" + quote_conninfo(target.application) +
+                           " options=" + quote_conninfo(session_options);
 
   PgClient client(target, PQconnectStart(info.c_str()));
   if (client.connection_ == nullptr) return client.drop("out of memory");

@@ -129,6 +129,9 @@ using protocol::pg::quote_identifier;
 // TLS checks.
 [[nodiscard]] std::string conninfo(const conf::Address& address, const conf::Login& login, conf::TlsMode mode,
                                    const std::string& database, const std::vector<conf::Address>& numeric = {});
+// The same with what TLS needs, as connect() uses it, for whoever logs in on our behalf: `login` in place of the
+// target's.
+[[nodiscard]] std::string client_conninfo(const PgTarget& target, const conf::Login& login);
 [[nodiscard]] const char* sslmode_name(conf::TlsMode mode);
 
 }  // namespace turnout::control

@@ -48,6 +48,9 @@ class Look {
 // "a, b, c and 12 more"
 [[nodiscard]] std::string some_of(const std::vector<std::string>& items, std::size_t shown = 8);
 
+// One column: tables whose UPDATE and DELETE would fail once they are published.
+extern const char* const no_identity_sql;
+
 void check_streams(Look& look, bool quick);  // replication.*, slot.*, reverse.possible, wal_level
 void check_schemas(Look& look);  // replica_identity, schema.parity, types.oids, extensions.parity, sequences.readable
 void check_parity(Look& look);   // settings.parity, partitions, jobs, green.triggers, green.statistics, schema.drift

@@ -5,10 +5,8 @@
 
 namespace turnout::control {
 
-namespace {
-
 // UPDATE and DELETE of such a table fail on the publisher itself.
-constexpr const char* no_identity_sql = R"(
+const char* const no_identity_sql = R"(
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname NOT IN ('information_schema', 'turnout') AND n.nspname !~ '^pg_'
    AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -16,6 +14,8 @@ SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.re
      OR (c.relreplident = 'd' AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate AND i.indisvalid))
      OR (c.relreplident = 'i' AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid)))
  ORDER BY 1)";
+
+namespace {
 
 void check_replica_identity(Look& look) {
   constexpr const char* name = "replica_identity";

@@ -42,10 +42,10 @@ class DatabasePreparation {
     // cannot stand in a transaction that says so. It ends with the preparation.
     if (!run_on(follower_, "SET default_transaction_read_only = off")) return error_;
     using Step = bool (DatabasePreparation::*)();
-    for (const Step step : {&DatabasePreparation::schemas, &DatabasePreparation::marker_travels,
-                            &DatabasePreparation::opposite_publication, &DatabasePreparation::opposite_slot,
-                            &DatabasePreparation::guard, &DatabasePreparation::anchors,
-                            &DatabasePreparation::fingerprints}) {
+    for (const Step step :
+         {&DatabasePreparation::schemas, &DatabasePreparation::marker_travels,
+          &DatabasePreparation::opposite_publication, &DatabasePreparation::opposite_slot, &DatabasePreparation::guard,
+          &DatabasePreparation::anchors, &DatabasePreparation::fingerprints}) {
       if (!(this->*step)()) return error_;
     }
     return "";
@@ -70,11 +70,9 @@ class DatabasePreparation {
 
   bool schemas() {
     for (auto* client : {writer_, follower_}) {
-      const auto there = ask(client, "SELECT 1 FROM pg_class WHERE oid = to_regclass('turnout.journal')");
-      if (!there) return false;
-      if (!there->empty()) continue;
-      if (!run_on(client, writing(schema_sql))) return false;
-      made(std::string("schema turnout on ") + router::name(client->target().side));
+      const auto new_one = make_own_schema(*client);
+      if (!new_one) return fail(new_one.error().message());
+      if (*new_one) made(std::string("schema turnout on ") + router::name(client->target().side));
     }
     // The apply worker of 16+ acts as the owner of the table; older ones as the owner of the subscription.
     const auto admin = context_.config().admin.user;
@@ -292,6 +290,19 @@ std::string bind_identities(StepContext& context, const Topology& topology) {
 
 }  // namespace
 
+PgOutcome<bool> make_own_schema(PgClient& client) {
+  // Of an earlier undertaking only the journal may be left.
+  const auto there = client.query(
+      "SELECT 1 WHERE to_regclass('turnout.journal') IS NOT NULL AND to_regclass('turnout.marker') IS NOT NULL AND "
+      "to_regclass('turnout.heartbeat') IS NOT NULL",
+      quiet_ms_max);
+  if (!there) return there.error();
+  if (!there->empty()) return false;
+  const auto created = client.query(writing(schema_sql), quiet_ms_max);
+  if (!created) return created.error();
+  return true;
+}
+
 std::string prepare_pair(StepContext& context, Attempt& attempt, router::Side from, boost::json::array& done) {
   auto found = discover(context.shelf, from, context.config().databases);
   if (!found) return found.error().message();
@@ -339,40 +350,6 @@ std::string warm_connections(StepContext& context, Attempt& attempt, router::Sid
     }
   }
   return "";
-}
-
-PgOutcome<boost::json::array> finish_pair(StepContext& context, router::Side writer) {
-  boost::json::array removed;
-  const auto follower = router::other(writer);
-  const auto found = discover(context.shelf, writer, context.config().databases);
-  if (!found) return removed;  // nothing follows any more: nothing to take down
-  for (const auto& stream : found->streams) {
-    auto there = context.shelf.take(follower, stream.database, quiet_ms_max);
-    if (!there) return there.error();
-    const auto name = quote_identifier(stream.subscription);
-    const auto dropped = (*there)->query(writing("ALTER SUBSCRIPTION " + name + " DISABLE; ALTER SUBSCRIPTION " + name +
-                                                 " SET (slot_name = NONE); DROP SUBSCRIPTION " + name),
-                                         quiet_ms_max);
-    if (!dropped) return dropped.error();
-    removed.emplace_back(stream.database + ": subscription " + stream.subscription + " on " + router::name(follower));
-    auto here = context.shelf.take(writer, stream.database, quiet_ms_max);
-    if (!here) return here.error();
-    for (int tries = 0; tries < 1000; ++tries) {
-      const auto active = (*here)->query(
-          "SELECT 1 FROM pg_replication_slots WHERE active AND slot_name = " + quote_literal(stream.slot),
-          quiet_ms_max);
-      if (!active) return active.error();
-      if (active->empty()) break;
-      long_pause();
-    }
-    const auto slots = (*here)->query(
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND slot_name = " +
-            quote_literal(stream.slot),
-        quiet_ms_max);
-    if (!slots) return slots.error();
-    removed.emplace_back(stream.database + ": slot " + stream.slot + " on " + router::name(writer));
-  }
-  return removed;
 }
 
 }  // namespace turnout::control

@@ -180,6 +180,22 @@ std::string one_line(const json::value& value) {
   return json::serialize(value);
 }
 
+std::string replication_line(const json::value& body) {
+  std::string line = text_at(body, "phase");
+  if (const auto database = text_at(body, "database"); !database.empty()) line += " of " + database;
+  const auto& copied = value_at(body, "bytes_copied");
+  const auto& total = value_at(body, "bytes_total");
+  if (copied.is_number() && total.is_number()) {
+    constexpr double mib = 1024.0 * 1024.0;
+    line += fmt::format(": {} of {} tables, {:.1f} of {:.1f} MiB", text_at(body, "tables_ready"),
+                        text_at(body, "tables"), copied.to_number<double>() / mib, total.to_number<double>() / mib);
+  }
+  for (const std::string_view key : {"note", "error"}) {
+    if (const auto text = text_at(body, key); !text.empty()) line += "; " + text;
+  }
+  return line;
+}
+
 std::string render_status(const json::value& body) {
   std::vector<std::vector<std::string>> rows;
   std::string notes;
@@ -189,6 +205,8 @@ std::string render_status(const json::value& body) {
                     side_text(value_at(state, "blue")), side_text(value_at(state, "green"))});
     if (text_at(state, "paused") == "true") notes += harmless(name) + ": paused, all new work waits\n";
     notes += readiness_line(name, value_at(state, "readiness"));
+    if (const auto& copy = value_at(state, "replication"); copy.is_object() && text_at(copy, "phase") != "done")
+      notes += wrapped(harmless(name) + ": replicate: " + replication_line(copy), 0);
     if (const auto waits = text_at(state, "ramp_waiting_for"); !waits.empty()) {
       notes += wrapped(harmless(name) + ": the ramp waits: " + waits, 0);
     }

@@ -19,6 +19,8 @@ namespace turnout::control {
 [[nodiscard]] std::string render_reports(const boost::json::value& body);
 [[nodiscard]] std::string render_audit(const boost::json::value& body);
 [[nodiscard]] std::string render_done(const boost::json::value& body);
+// One line, without its end: "copy: 3 of 10 tables, 12.3 of 98.0 MiB"
+[[nodiscard]] std::string replication_line(const boost::json::value& body);
 [[nodiscard]] std::string render_problem(const boost::json::value& body);
 
 // A value in one line: texts as they are, numbers short, lists with commas, objects as key=value.

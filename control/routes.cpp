@@ -45,6 +45,14 @@ Answer start_cutover(Backend& backend, const Call& call, bool rollback) {
   return backend.cutover(call.deployment, options);
 }
 
+Answer prepare(Backend& backend, const Call& call) {
+  const bool replicate = flag(call, "replicate"), undo = flag(call, "undo");
+  if (replicate && undo)
+    return problem(400, "bad_argument", "Contradicting arguments", "replicate makes, undo removes: choose one.");
+  if (replicate) return backend.replicate(call.deployment, call.who);
+  return undo ? backend.undo_prepare(call.deployment, call.who) : backend.prepare(call.deployment, call.who);
+}
+
 Answer report(Backend& backend, const Call& call) {
   if (call.epoch == "latest") return backend.report(call.deployment, std::nullopt);
   std::uint64_t epoch = 0;
@@ -132,8 +140,17 @@ std::vector<Route> make_routes() {
        Pace::slow,
        false,
        {rollback_direction}},
-      {"POST", "/v1/deployments/{d}/prepare", "Create what a cutover needs and what is missing",
-       [](B b, C c) { return b.prepare(c.deployment, c.who); }, Kind::json, Pace::slow},
+      {"GET", "/v1/deployments/{d}/prepare", "How far the copy of prepare with replicate is",
+       [](B b, C c) { return b.replication(c.deployment); }},
+      {"POST",
+       "/v1/deployments/{d}/prepare",
+       "Create what a cutover needs and what is missing",
+       prepare,
+       Kind::json,
+       Pace::slow,
+       false,
+       {{"replicate", FieldType::boolean, false, 0, 0, "Also green's copy; answers 202 when its checks are over."},
+        {"undo", FieldType::boolean, false, 0, 0, "Remove what replicate made, before any cutover."}}},
       {"POST",
        "/v1/deployments/{d}/shift",
        "Share of the reads that green serves",

@@ -47,6 +47,13 @@ class FakeBackend : public Backend {
   [[nodiscard]] Answer prepare(const std::string& d, const std::string& who) override {
     return note("prepare " + d + " by " + who);
   }
+  [[nodiscard]] Answer replicate(const std::string& d, const std::string& who) override {
+    return note("replicate " + d + " by " + who);
+  }
+  [[nodiscard]] Answer replication(const std::string& d) const override { return note("replication " + d); }
+  [[nodiscard]] Answer undo_prepare(const std::string& d, const std::string& who) override {
+    return note("undo " + d + " by " + who);
+  }
   [[nodiscard]] Answer shift(const std::string& d, int percent, const std::string& who) override {
     return note("shift " + d + " " + std::to_string(percent) + " by " + who);
   }
