@@ -22,6 +22,9 @@ enum class ClientAuth { trust, md5, scram_sha_256, cert, peer, hba };
 enum class TlsMode { disable, allow, prefer, require, verify_ca, verify_full };
 // SCRAM with the server's certificate in its proof; libpq's names.
 enum class ChannelBinding { disable, prefer, require };
+// How far a fence reaches: the server's own default by ALTER SYSTEM, or that of each database that moves, which a role
+// without superuser's rights may set too. automatic: the server's where that may be done.
+enum class Fence { automatic, server, database };
 // What a read on green may see (router/README.md).
 enum class TokenPolicy { session, bounded, global, strict };
 
@@ -113,6 +116,7 @@ struct Cutover {
   std::uint64_t slot_retained_bytes_max = 8ULL * 1024 * 1024 * 1024;
   std::uint32_t check_interval_ms = 30'000;                // of the preflight that runs by itself; 0 = never
   std::uint32_t rehearsal_ms_max = 7u * 24 * 3600 * 1000;  // an older rehearsal does not count
+  Fence fence = Fence::automatic;                          // of both sides
 };
 
 struct Ramp {

@@ -29,6 +29,8 @@ constexpr std::array tls_modes = {
 constexpr std::array channel_bindings = {Named<ChannelBinding>{"disable", ChannelBinding::disable},
                                          Named<ChannelBinding>{"prefer", ChannelBinding::prefer},
                                          Named<ChannelBinding>{"require", ChannelBinding::require}};
+constexpr std::array fences = {Named<Fence>{"auto", Fence::automatic}, Named<Fence>{"server", Fence::server},
+                               Named<Fence>{"database", Fence::database}};
 constexpr std::array policies = {
     Named<TokenPolicy>{"session", TokenPolicy::session}, Named<TokenPolicy>{"bounded", TokenPolicy::bounded},
     Named<TokenPolicy>{"global", TokenPolicy::global}, Named<TokenPolicy>{"strict", TokenPolicy::strict}};
@@ -116,6 +118,7 @@ void read_cutover(Section section, Cutover& cutover) {
   section.bytes("slot_retained_size", cutover.slot_retained_bytes_max, {1, kib * kib * gib});
   section.duration("check_interval", cutover.check_interval_ms, {0, day_ms});
   section.duration("rehearsal_age", cutover.rehearsal_ms_max, {1, 40 * day_ms});
+  section.choice("fence", cutover.fence, all(fences));
   section.finish();
 }
 

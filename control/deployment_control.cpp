@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "control/journal.h"
+#include "control/managed_fence.h"
 #include "control/preflight.h"
 #include "control/report.h"
 
@@ -293,7 +294,8 @@ StepAnswer DeploymentControl::run_step(const drain::Action& action, const std::a
 }
 
 void DeploymentControl::publish(const drain::Action& action) {
-  routes_.publish(action);
+  const auto records = shared_.store.records(name_);
+  routes_.publish(action, {is_by_database(records, router::Side::blue), is_by_database(records, router::Side::green)});
   if (action.step == drain::Step::publish_release_to) shared_.proxy.tokens(index_).proven.store(0);
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/json/array.hpp>
 
 #include "control/step_context.h"
 
@@ -22,6 +23,10 @@ namespace turnout::control {
 // A new connection on `side` is told read-only.
 [[nodiscard]] StepAnswer await_read_only(StepContext& context, Attempt& attempt, router::Side side,
                                          const std::atomic<bool>& cancelled);
+// The follower takes writes from nobody until the decision, but lets everybody in again whom a former fence kept out.
+// "" or why not.
+[[nodiscard]] std::string keep_read_only(StepContext& context, Attempt& attempt, router::Side to,
+                                         boost::json::array& done);
 // After the decision: the side's own settings come back, which make it writable.
 [[nodiscard]] StepAnswer open_side(StepContext& context, Attempt& attempt, router::Side side);
 // Ends backends of an earlier process of ours on `side`, and waits until they are gone.

@@ -10,6 +10,7 @@ std::vector<Check> run_checks(StepContext& context, router::Side from, bool quic
   check_streams(look, quick);
   check_schemas(look);
   check_parity(look);
+  check_rights(look);
   check_roles(look, quick);
   check_sessions(look);
   check_statements(look);

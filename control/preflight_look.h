@@ -45,6 +45,9 @@ class Look {
                std::string bound, std::string todo);
 };
 
+// How the side is fenced now, or would be: the whole server (managed_fence.h)? Nothing: the check `name` has failed.
+[[nodiscard]] std::optional<bool> fences_server(Look& look, const char* name, router::Side side);
+
 // "a, b, c and 12 more"
 [[nodiscard]] std::string some_of(const std::vector<std::string>& items, std::size_t shown = 8);
 
@@ -54,7 +57,8 @@ extern const char* const no_identity_sql;
 void check_streams(Look& look, bool quick);  // replication.*, slot.*, reverse.possible, wal_level
 void check_schemas(Look& look);  // replica_identity, schema.parity, types.oids, extensions.parity, sequences.readable
 void check_parity(Look& look);   // settings.parity, partitions, jobs, green.triggers, green.statistics, schema.drift
-void check_roles(Look& look, bool quick);  // roles.parity, privileges, auth.every_user, fence.effective
+void check_roles(Look& look, bool quick);  // roles.parity, roles.passwords, auth.every_user
+void check_rights(Look& look);             // privileges, fence.effective
 void check_servers(Look& look);            // identity, version, green.*, databases.outside, rehearsal.recent
 void check_statements(Look& look);         // prepared_statements
 void check_sessions(Look& look);           // long_transactions, running_ddl, bypassing_clients, …

@@ -132,9 +132,12 @@ void check_capacity(Look& look) {
   look.pass(name, measured, bound);
 }
 
-// ALTER SYSTEM fences the whole server.
+// ALTER SYSTEM fences the whole server; a fence by database leaves the others alone.
 void check_outside(Look& look) {
   constexpr const char* name = "databases.outside";
+  const auto whole_server = fences_server(look, name, look.from);
+  if (!whole_server) return;
+  if (!*whole_server) return look.pass(name, "the fence goes by database, others stay writable");
   const auto rows = look.ask(
       name, look.from,
       "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres' ORDER BY 1");
@@ -143,9 +146,10 @@ void check_outside(Look& look) {
   for (int row = 0; row < rows->size(); ++row) {
     if (look.topology.find(rows->text(row, 0)) == nullptr) outside.push_back(rows->text(row, 0));
   }
-  look.verdict(name, Verdict::fail, outside, "none", "every database of the server moves",
-               "let them be followed too, or move them away; waived: they become read-only with the fence, and stay so "
-               "after the decision");
+  look.verdict(
+      name, Verdict::fail, outside, "none", "every database of the server moves",
+      "let them be followed too, or move them away, or set cutover.fence: database, which leaves them writable; "
+      "waived: they become read-only with the fence, and stay so after the decision");
 }
 
 // Apply stops where it must call nextval, or where an ALWAYS trigger writes, on a server that is read-only by default.

@@ -75,7 +75,21 @@ void check_ddl(Look& look) {
 
 struct Strangers {
   std::vector<std::string> ordinary, super;
+  std::vector<std::string> consumers;  // of the log, in the midst of a slot's stream
 };
+
+// Slots that carry the move, and those of consumers that the configuration names.
+bool is_expected(Look& look, const std::string& slot, const std::string& application) {
+  const auto& cdc = look.config.cdc;
+  if (std::any_of(cdc.begin(), cdc.end(), [&](const auto& name) {
+        return slot == name || slot == anchor_slot(router::Side::blue, name) ||
+               slot == anchor_slot(router::Side::green, name);
+      }))
+    return true;
+  const auto& streams = look.topology.streams;
+  return std::any_of(streams.begin(), streams.end(),
+                     [&](const auto& stream) { return slot == stream.slot || application == stream.subscription; });
+}
 
 // Everybody on that side who does not come through Turnout.
 std::optional<Strangers> strangers(Look& look, const char* name, router::Side side) {
@@ -87,31 +101,42 @@ std::optional<Strangers> strangers(Look& look, const char* name, router::Side si
   for (const auto& client : look.context.proxy.clients(look.context.index)) {
     if (client.side == router::name(side)) ours.insert(client.server_pid);
   }
-  const auto rows = look.ask(name, side,
-                             "SELECT a.pid, a.usename, coalesce(host(a.client_addr), ''), coalesce(a.client_port, -1), "
-                             "a.application_name, r.rolsuper, "
-                             "extract(epoch FROM clock_timestamp() - a.backend_start)::float8 FROM pg_stat_activity a "
-                             "JOIN pg_roles r ON r.oid = a.usesysid WHERE "
-                             "a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.datname = ANY "
-                             "(SELECT json_array_elements_text(" +
-                                 quote_literal(json_list(look.databases())) + "::json))");
+  const auto rows = look.ask(
+      name, side,
+      "SELECT a.pid, a.usename, coalesce(host(a.client_addr), ''), coalesce(a.client_port, -1), "
+      "a.application_name, r.rolsuper, "
+      "extract(epoch FROM clock_timestamp() - a.backend_start)::float8, a.backend_type = "
+      "'walsender', coalesce(s.slot_name, '') FROM pg_stat_activity a "
+      "JOIN pg_roles r ON r.oid = a.usesysid LEFT JOIN pg_replication_slots s ON s.active_pid = "
+      "a.pid WHERE a.backend_type IN ('client backend', 'walsender') AND a.pid <> pg_backend_pid() AND a.datname = ANY "
+      "(SELECT json_array_elements_text(" +
+          quote_literal(json_list(look.databases())) + "::json))");
   if (!rows) return std::nullopt;
   Strangers found;
   for (int row = 0; row < rows->size(); ++row) {
     const bool is_ours = ours.contains(rows->integer(row, 0)) ||
                          sockets.contains(rows->text(row, 2), static_cast<int>(rows->integer(row, 3)));
+    const auto slot = rows->text(row, 8);
+    const bool is_walsender = rows->boolean(row, 7);
     if (is_ours || rows->number(row, 6) < passing_s) continue;
+    if (is_walsender && is_expected(look, slot, rows->text(row, 4))) continue;
     auto text = fmt::format("pid {} {} from {} ({})", rows->integer(row, 0), rows->text(row, 1),
                             rows->text(row, 2).empty() ? "local" : rows->text(row, 2), rows->text(row, 4));
-    (rows->boolean(row, 5) ? found.super : found.ordinary).push_back(std::move(text));
+    if (is_walsender && !slot.empty())
+      found.consumers.push_back(text + " reads slot " + slot);
+    else
+      (rows->boolean(row, 5) ? found.super : found.ordinary).push_back(std::move(text));
   }
   return found;
 }
 
-// On the writer the fence will end them and keep them out.
-void check_strangers(Look& look) {
+// On the writer the fence will end them and keep them out. Gives the consumers of its log.
+std::vector<std::string> check_strangers(Look& look) {
   const auto here = strangers(look, "bypassing_clients", look.from);
-  if (!here) return look.fail("superuser_sessions", "could not look", "", "see bypassing_clients");
+  if (!here) {
+    look.fail("superuser_sessions", "could not look", "", "see bypassing_clients");
+    return {};
+  }
   look.verdict("bypassing_clients", Verdict::fail, here->ordinary, "none",
                "every client of these databases comes through Turnout",
                "point them at Turnout; waived: the fence ends them and they cannot come back to this server");
@@ -119,20 +144,24 @@ void check_strangers(Look& look) {
                "no superuser logged in beside Turnout: a fence does not hold superusers",
                "let them log out, or waive it if you know what they do");
   const auto there = strangers(look, "green.connections", look.to);
-  if (!there) return;
+  if (!there) return here->consumers;
   auto all = there->ordinary;
   all.insert(all.end(), there->super.begin(), there->super.end());
   look.verdict("green.connections", Verdict::warn, all, "none", "nobody uses the follower beside Turnout",
                "a read-only default does not hold who says READ WRITE: see green.no_writes, and who they are");
+  return here->consumers;
 }
 
-void check_unmovable(Look& look) {
+// Through Turnout, and past it: `consumers`.
+void check_unmovable(Look& look, const std::vector<std::string>& consumers) {
   constexpr const char* name = "unmovable_sessions";
+  const auto takes_locks = fences_server(look, name, look.to);
+  if (!takes_locks) return;
   std::vector<std::string> pinned, streams;
   for (const auto& client : look.context.proxy.clients(look.context.index)) {
     const bool is_replication = client.pinned_by == "replication";
     if (is_replication) streams.push_back(fmt::format("client {} {} from {}", client.id, client.user, client.address));
-    const bool has_locks_only = client.pinned_by == "advisory_lock";  // taken again on the other side
+    const bool has_locks_only = client.pinned_by == "advisory_lock" && *takes_locks;  // … on the other side
     if (client.pinned_by.empty() || client.in_transaction || is_replication || has_locks_only) continue;
     pinned.push_back(
         fmt::format("client {} {} from {} ({})", client.id, client.user, client.address, client.pinned_by));
@@ -140,9 +169,12 @@ void check_unmovable(Look& look) {
   look.verdict(name, Verdict::fail, pinned, "none", "every session can change its server",
                "let them end or drop what pins them (temporary tables, held cursors, …): turnout clients shows them; "
                "the drain would wait for them");
-  look.verdict("replication_clients", Verdict::warn, streams, "none", "no stream is cut by the flip",
-               "they are not waited for, and are ended when the writer has moved: a position in one server's log means "
-               "nothing to the other one; begin them anew there");
+  streams.insert(streams.end(), consumers.begin(), consumers.end());
+  look.verdict(
+      "replication_clients", Verdict::warn, streams, "none", "no stream is cut by the flip",
+      "they are not waited for, and are ended when the writer has moved (beside Turnout: when it is fenced by "
+      "database): a position in one server's log means nothing to the other one; begin them anew there, or name "
+      "their slots in cdc");
 }
 
 }  // namespace
@@ -151,8 +183,7 @@ void check_sessions(Look& look) {
   check_long_transactions(look);
   check_ddl(look);
   check_prepared(look);
-  check_strangers(look);
-  check_unmovable(look);
+  check_unmovable(look, check_strangers(look));
 }
 
 }  // namespace turnout::control

@@ -303,7 +303,9 @@ void check_reverse(Look& look) {
     if (!tried) {
       return look.fail(name, stream.database + ": " + tried.error().message(), bound,
                        "the old writer must reach the new one: see replication.login and the two addresses, "
-                       "pg_hba.conf and the role's REPLICATION");
+                       "pg_hba.conf and the role's REPLICATION. An admin who is no superuser: before 16 only what the "
+                       "provider allows (rds_superuser, cloudsqlsuperuser, …); since 16 pg_create_subscription, and "
+                       "replication.password_file");
     }
   }
   look.pass(name, "tried and taken back", bound);

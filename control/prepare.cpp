@@ -6,7 +6,6 @@
 #include "control/fence.h"
 #include "control/proof.h"
 #include "control/sequences.h"
-#include "control/server_settings.h"
 #include "control/settle.h"
 
 namespace turnout::control {
@@ -222,42 +221,6 @@ class DatabasePreparation {
   std::string error_;
 };
 
-// The follower takes writes from nobody until the decision, but lets everybody in again who a former fence kept out.
-std::string make_read_only(StepContext& context, Attempt& attempt, router::Side to, boost::json::array& done) {
-  const auto databases = databases_of(context, attempt);
-  auto loan = context.shelf.take(to, databases.front(), quiet_ms_max);
-  if (!loan) return loan.error().message();
-  auto former = unrestored(context.store.records(context.deployment), to);
-  if (!former) {
-    auto now = read_settings(**loan, databases, kept_roles(context.config()));
-    if (!now) return now.error().message();
-    // Only the server's default is ours to change here; the databases' settings are not touched.
-    now->databases.clear();
-    const auto error = context.store.append({context.deployment, attempt.epoch, RecordKind::undo, to_json(*now)});
-    if (!error.empty()) return error;
-    former = std::move(*now);
-  }
-  const auto shown = (*loan)->query(
-      "SELECT setting FROM pg_file_settings WHERE name = 'default_transaction_read_only' AND "
-      "sourcefile LIKE '%postgresql.auto.conf' AND setting = 'on'",
-      quiet_ms_max);
-  if (!shown) return shown.error().message();
-  if (shown->empty()) {
-    const auto set = set_system_read_only(**loan);
-    if (!set) return set.error().message();
-    done.emplace_back(std::string(router::name(to)) + " is read-only by default (ALTER SYSTEM)");
-  }
-  std::atomic<bool> never{false};
-  const auto told = await_read_only(context, attempt, to, never);
-  if (!told.ok) return told.reason;
-  if (!former->databases.empty()) {
-    // A session that starts under ALTER DATABASE would keep `on` after the server's default has fallen.
-    const auto reopened = reopen_databases(**loan, *former);
-    if (!reopened) return reopened.error().message();
-  }
-  return "";
-}
-
 // For the check schema.drift, and for the proof after a crash.
 std::string remember_schema(StepContext& context, Attempt& attempt, const Topology& topology) {
   boost::json::object prints;
@@ -322,7 +285,7 @@ std::string prepare_pair(StepContext& context, Attempt& attempt, router::Side fr
     if (auto error = DatabasePreparation(context, attempt, from, stream, done).run(); !error.empty()) return error;
   }
   if (auto error = remember_schema(context, attempt, *found); !error.empty()) return error;
-  return make_read_only(context, attempt, router::other(from), done);
+  return keep_read_only(context, attempt, router::other(from), done);
 }
 
 std::string warm_connections(StepContext& context, Attempt& attempt, router::Side from) {
@@ -340,11 +303,13 @@ std::string warm_connections(StepContext& context, Attempt& attempt, router::Sid
         const auto looked = (*loan)->query(
             "SELECT count(*) FROM turnout.marker WHERE epoch = 0; SELECT count(*) FROM pg_stat_activity WHERE "
             "backend_xid IS NOT NULL; "
-            "SELECT count(*) FROM pg_prepared_xacts; SELECT count(*) FROM pg_replication_slots; SELECT count(*) FROM "
-            "pg_file_settings "
-            "WHERE name = 'default_transaction_read_only'",
+            "SELECT count(*) FROM pg_prepared_xacts; SELECT count(*) FROM pg_replication_slots",
             quiet_ms_max);
         if (!looked) return looked.error().message();
+        // Not everybody may look there; then it is not asked in the window either.
+        const auto file = (*loan)->query(
+            "SELECT count(*) FROM pg_file_settings WHERE name = 'default_transaction_read_only'", quiet_ms_max);
+        if (!file && file.error().lost) return file.error().message();
         all.push_back(std::move(*loan));
       }
     }

@@ -9,6 +9,7 @@ namespace turnout::control {
 namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
+constexpr const char* insufficient_privilege = "42501";
 
 StepAnswer failed(const PgError& error) {
   return StepAnswer::failed(error.message());
@@ -38,6 +39,17 @@ std::vector<Stream> streams_of(Attempt& attempt) {
   return attempt.topology.streams;
 }
 
+// One round trip: the select list is evaluated from left to right, the flush before the position. Who may not ask the
+// origin locks the marker's row instead: the synchronous commit of that flushes all that was applied before it.
+PgOutcome<PgRows> flush(PgClient& follower, const Stream& stream, const std::string& marker) {
+  auto flushed = follower.query("SELECT pg_replication_origin_progress(" +
+                                    quote_literal("pg_" + std::to_string(stream.subscription_oid)) +
+                                    ", true); SELECT pg_current_wal_flush_lsn()",
+                                window_ms_max);
+  if (flushed || flushed.error().sqlstate != insufficient_privilege) return flushed;
+  return follower.query(writing(marker + " FOR UPDATE") + "; SELECT pg_current_wal_flush_lsn()", window_ms_max);
+}
+
 // Seen, then flushed; the position after the flush is where the opposite slot may begin.
 StepAnswer await_one(StepContext& context, Attempt& attempt, router::Side to, const Stream& stream,
                      const std::string& token, const std::atomic<bool>& cancelled) {
@@ -52,11 +64,7 @@ StepAnswer await_one(StepContext& context, Attempt& attempt, router::Side to, co
     if (cancelled) return StepAnswer::failed("given up");
     short_pause();
   }
-  // One round trip: the select list is evaluated from left to right, the flush before the position.
-  const auto flushed = (*loan)->query("SELECT pg_replication_origin_progress(" +
-                                          quote_literal("pg_" + std::to_string(stream.subscription_oid)) +
-                                          ", true); SELECT pg_current_wal_flush_lsn()",
-                                      window_ms_max);
+  const auto flushed = flush(**loan, stream, look);
   if (!flushed) return failed(flushed.error());
   const std::lock_guard guard(attempt.mutex);
   // A fixed one: advancing to it twice is the same as once.

@@ -32,9 +32,10 @@ void RouteBook::send(router::RoutingTable next) {
   publish_(std::make_shared<const router::RoutingTable>(next));
 }
 
-void RouteBook::publish(const drain::Action& action) {
+void RouteBook::publish(const drain::Action& action, std::array<bool, 2> keeps_default) {
   const std::lock_guard guard(mutex_);
   auto next = drain::routing_table(action, table_);
+  for (std::size_t side = 0; side < keeps_default.size(); ++side) next.sides[side].keeps_default = keeps_default[side];
   released_ = lets_work_flow(action.routing);
   // The operator's own pause is not the cutover's to end: work that it releases stays held until `resume`.
   if (released_ && paused_) next.hold = router::Hold::all;

@@ -2,6 +2,7 @@
 // ramp never overwrites a hold. Thread-safe.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -17,7 +18,8 @@ class RouteBook {
   explicit RouteBook(Publish publish) : publish_(std::move(publish)) { table_.version = 0; }
 
   // What the machine asks for. The operator's pause survives normal and released tables.
-  void publish(const drain::Action& action);
+  // `keeps_default`: the sides where a fence by ALTER DATABASE stands or stood last (router::SideOrders).
+  void publish(const drain::Action& action, std::array<bool, 2> keeps_default = {});
   // A new ramp, kept until the machine takes it off. False: a cutover holds, or another table than `of_version` (0 =
   // whichever) is in force by now.
   [[nodiscard]] bool set_ramp(const router::RampOrders& ramp, std::uint64_t of_version = 0);

@@ -291,8 +291,21 @@ void Pool::proof_answered(ServerConnection& connection, bool writable) {
     connection.become_idle();  // asked again by the sweep
     prove_again_ms_ = shard().worker.loop.now_ms() + 1;
     shard().worker.loop.tick_soon();
+    const bool keeps_default = shard().table().sides[router::index(side_)].keeps_default;
+    if (keeps_default && connection.opened_version < prove_since_version_) replace_later(connection);
   }
   publish_numbers();
+}
+
+// It began under a default that has gone, and has it for life. Later: it is still at work here, reading.
+void Pool::replace_later(ServerConnection& connection) {
+  shard().worker.loop.post([this, id = connection.id()] {
+    ServerConnection* const old = find(id);
+    if (old == nullptr || old->state() != ServerConnection::State::idle || may_work(*old)) return;
+    remove(*old);
+    if (waiters_.empty() && is_allowed() && !is_backing_off() && may_open_one_more() && take_unit(size_max()))
+      start_one();
+  });
 }
 
 void Pool::proved(ServerConnection& connection) {

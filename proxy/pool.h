@@ -108,6 +108,7 @@ class Pool {
   void serve_waiters();
   void lend_if_wanted();
   void make_idle_later(ServerConnection& connection);
+  void replace_later(ServerConnection& connection);
   void publish_waiting();
   void publish_numbers();
   void seal_idle();

@@ -122,6 +122,7 @@ void Pool::open_what_is_wanted() {
 void Pool::start_one() {
   connections_.push_back(std::make_unique<ServerConnection>(*this, shard().worker.next_connection_id()));
   ServerConnection& connection = *connections_.back();
+  connection.opened_version = shard().table().version;
   publish_numbers();
   connection.open();
 }

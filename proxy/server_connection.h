@@ -100,6 +100,7 @@ class ServerConnection final : public Handler {
   std::uint32_t cancels_in_flight = 0;
   CancelTicket cancel_waiting;       // for what Turnout itself has sent to be done: see canceller.h
   std::uint64_t proven_version = 0;  // of the routing table it was proven writable for
+  std::uint64_t opened_version = 0;  // of the routing table under which it began
   bool reports_writable = false;     // default_transaction_read_only was reported off at the last report
 
   void send(std::string_view bytes);

@@ -36,6 +36,12 @@ bool all_true(const std::vector<std::string>& rows, std::size_t count) {
                                              [](const std::string& row) { return row == "t"; });
 }
 
+// A connection that holds them must be the one that writes later on.
+bool takes_locks(const router::RoutingTable& table, router::Side side) {
+  const router::SideOrders& orders = table.sides[router::index(side)];
+  return orders.warm && !orders.keeps_default;
+}
+
 }  // namespace
 
 // ---- when ----------------------------------------------------------------------------------------------------------
@@ -66,10 +72,9 @@ bool Session::may_move_locks() const {
     return false;
   if (server_->cancels_in_flight != 0) return false;  // a late one must not hit what we ask
   if (!is_at_safe_point() || is_ready_held() || !pending_effects_.empty()) return false;
-  const router::RoutingTable& table = shard_.table();
   const Pool& pool = server_->pool();
-  return pool.access() == router::Access::write && table.hold != router::Hold::nothing &&
-         table.sides[router::index(other(pool.side()))].warm;
+  return pool.access() == router::Access::write && shard_.table().hold != router::Hold::nothing &&
+         takes_locks(shard_.table(), other(pool.side()));
 }
 
 // The shard's tick. false: nothing is left to do.
@@ -152,7 +157,7 @@ bool Session::waits_for_lock() const {
   if (replay_.starts_with('Q')) sql = replay_.c_str() + pg::header_bytes;
   const Pool& pool = server_->pool();
   return pool.access() == router::Access::write && server_->cancels_in_flight == 0 && pg::waits_for_one_lock(sql) &&
-         shard_.table().sides[router::index(other(pool.side()))].warm;
+         takes_locks(shard_.table(), other(pool.side()));
 }
 
 void Session::end_lock_wait() {

@@ -42,6 +42,9 @@ struct SideOrders {
   bool warm_reads = false;      // the same for `read` connections
   bool prove_writable = false;  // a `write` connection gets work only after one round trip on which the server said
                                 // that transactions are not read-only; proven once a version of the table
+  bool keeps_default = false;   // a session there keeps the read-only default that it began with (a fence by ALTER
+                                // DATABASE): a `write` connection older than the order to prove that is told "on" will
+                                // be told so for ever, and is replaced; advisory locks are not taken along
 };
 
 struct RampOrders {

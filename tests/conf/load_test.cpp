@@ -194,6 +194,7 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   EXPECT_EQ(d.cutover.slot_retained_bytes_max, 2'147'483'648U);
   EXPECT_EQ(d.cutover.check_interval_ms, 20'000U);
   EXPECT_EQ(d.cutover.rehearsal_ms_max, 259'200'000U);
+  EXPECT_EQ(d.cutover.fence, Fence::database);
   EXPECT_EQ(d.ramp.policy, TokenPolicy::bounded);
   EXPECT_EQ(d.ramp.bounded_ms, 300U);
   EXPECT_EQ(d.ramp.sample_ms, 20U);
@@ -327,7 +328,7 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
                 a.cutover.window_ms_max == b.cutover.window_ms_max && a.cutover.cooling_ms == b.cutover.cooling_ms &&
                 a.cutover.slot_retained_bytes_max == b.cutover.slot_retained_bytes_max &&
                 a.cutover.check_interval_ms == b.cutover.check_interval_ms &&
-                a.cutover.rehearsal_ms_max == b.cutover.rehearsal_ms_max)
+                a.cutover.rehearsal_ms_max == b.cutover.rehearsal_ms_max && a.cutover.fence == b.cutover.fence)
         << row.key;
     EXPECT_TRUE(a.ramp.policy == b.ramp.policy && a.ramp.bounded_ms == b.ramp.bounded_ms &&
                 a.ramp.sample_ms == b.ramp.sample_ms && a.ramp.lag_bytes_max == b.ramp.lag_bytes_max &&
