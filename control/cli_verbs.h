@@ -57,6 +57,14 @@ struct CutoverRequest {
 };
 int cutover(Cli& cli, const CutoverRequest& request);
 
+struct CompareRequest {
+  std::string deployment;
+  std::vector<std::string> tables;
+  std::uint64_t rows_per_second = 0;  // 0 = the configuration's
+  bool anew = false, stop = false, show = false, detach = false;
+};
+int compare(Cli& cli, const CompareRequest& request);
+
 struct CheckRequest {
   std::string file;
   bool connect = false, json = false;

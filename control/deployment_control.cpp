@@ -82,7 +82,15 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
       readiness_(Readiness::Context{[this](const std::atomic<bool>& give_up) { return look_by_itself(give_up); },
                                     [this] { return this->config().waive; },
                                     [this] { return this->config().cutover.check_interval_ms; },
-                                    [this](const Readiness::Report& now) { readiness_changed(now); }}) {}
+                                    [this](const Readiness::Report& now) { readiness_changed(now); }}),
+      comparison_(Comparison::Context{name_, shared.state_dir / ("compare-" + name_ + ".json"),
+                                      [this] { return this->config(); }, shelf_, [this] { return executor_.state(); },
+                                      [this] { return sampler_.lag(); },
+                                      [this](boost::json::object event) {
+                                        spdlog::info("{}: {}", name_, text_of(event, "text"));
+                                        event["deployment"] = name_;
+                                        shared_.events.add("compare", std::move(event));
+                                      }}) {}
 
 DeploymentControl::~DeploymentControl() {
   stop();
@@ -151,6 +159,7 @@ std::string DeploymentControl::doubt_at_start(const std::vector<Record>& records
 void DeploymentControl::stop() {
   if (!started_) return;
   started_ = false;
+  comparison_.stop_thread();
   readiness_.stop();
   sampler_.stop();
   executor_.stop();
@@ -350,6 +359,7 @@ void DeploymentControl::write_report(std::uint64_t epoch, const drain::State& st
   input.steps = executor_.times(epoch);
   input.ended_ms = executor_.now_ms();
   input.ended_at = utc_now();
+  input.comparison = comparison_.summary();
   const auto report = build_report(input, *mine);
   std::error_code error;
   std::filesystem::create_directories(shared_.state_dir / "reports", error);
