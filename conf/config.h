@@ -144,6 +144,16 @@ struct Ramp {
   }
 };
 
+// Row-level comparison of the two sides.
+struct Compare {
+  std::uint32_t piece_rows = 5'000;                   // of one piece, about
+  std::uint32_t rows_per_second = 50'000;             // read on either side; 0 = as fast as it goes
+  std::uint64_t lag_bytes_max = 16ULL * 1024 * 1024;  // beyond, it waits
+  std::uint32_t statement_ms_max = 30'000;
+  std::uint32_t rounds = 5;               // looks at a row that keeps changing, before it counts as unsettled
+  std::uint32_t differences_max = 1'000;  // listed of one table; that many end its comparison
+};
+
 // How the two servers reach each other; every field defaults to the deployment's admin and addresses.
 struct Replication {
   Login login;
@@ -182,6 +192,7 @@ struct Deployment {
   Cutover cutover;
   Ramp ramp;
   Replicate replicate;
+  Compare compare;
   Tls client_tls;
   Tls server_tls{TlsMode::prefer, {}, {}, {}, ChannelBinding::prefer};
 };

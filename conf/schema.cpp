@@ -142,6 +142,16 @@ void read_ramp(Section section, Ramp& ramp) {
   section.finish();
 }
 
+void read_compare(Section section, Compare& compare) {
+  section.count("piece_rows", compare.piece_rows, {100, 100'000});
+  section.count("rows_per_second", compare.rows_per_second, {0, 1'000'000'000});
+  section.bytes("lag_size", compare.lag_bytes_max, {1, 1024 * gib});
+  section.duration("statement_timeout", compare.statement_ms_max, {100, 3600 * second_ms});
+  section.count("rounds", compare.rounds, {1, 100});
+  section.count("differences", compare.differences_max, {1, 100'000});
+  section.finish();
+}
+
 void read_replication(Section section, Replication& replication) {
   read_login(section, replication.login);
   section.address("blue_address", replication.blue_address);
@@ -263,6 +273,7 @@ void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>
   read_cutover(section.section("cutover"), deployment.cutover);
   read_ramp(section.section("ramp"), deployment.ramp);
   read_replicate(section.section("replicate"), deployment.replicate);
+  read_compare(section.section("compare"), deployment.compare);
   read_tls(section.section("client_tls"), deployment.client_tls, true);
   read_tls(section.section("server_tls"), deployment.server_tls, false);
   section.require("listen", "listen: [\"127.0.0.1:6432\"]");

@@ -51,6 +51,15 @@ Answer OperationsBackend::ramp(const std::string& deployment, const std::string&
 Answer OperationsBackend::ramp(const std::string& deployment) const {
   return operations_.ramp(deployment);
 }
+Answer OperationsBackend::compare(const std::string& deployment, const CompareOptions& options) {
+  return operations_.compare(deployment, options);
+}
+Answer OperationsBackend::stop_compare(const std::string& deployment, const std::string& who) {
+  return operations_.stop_compare(deployment, who);
+}
+Answer OperationsBackend::compare(const std::string& deployment) const {
+  return operations_.compare(deployment);
+}
 Answer OperationsBackend::cutover(const std::string& deployment, const CutoverOptions& options) {
   return operations_.cutover(deployment, options);
 }

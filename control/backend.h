@@ -46,6 +46,9 @@ class Backend {
   [[nodiscard]] virtual Answer ramp(const std::string& deployment, const std::string& action,
                                     const std::string& who) = 0;
   [[nodiscard]] virtual Answer ramp(const std::string& deployment) const = 0;
+  [[nodiscard]] virtual Answer compare(const std::string& deployment, const CompareOptions& options) = 0;
+  [[nodiscard]] virtual Answer stop_compare(const std::string& deployment, const std::string& who) = 0;
+  [[nodiscard]] virtual Answer compare(const std::string& deployment) const = 0;
   [[nodiscard]] virtual Answer cutover(const std::string& deployment, const CutoverOptions& options) = 0;
   [[nodiscard]] virtual Answer abort(const std::string& deployment, const std::string& who) = 0;
   [[nodiscard]] virtual Answer finish(const std::string& deployment, const std::string& who) = 0;
@@ -86,6 +89,9 @@ class OperationsBackend : public Backend {
   [[nodiscard]] Answer shift(const std::string& deployment, int percent, const std::string& who) override;
   [[nodiscard]] Answer ramp(const std::string& deployment, const std::string& action, const std::string& who) override;
   [[nodiscard]] Answer ramp(const std::string& deployment) const override;
+  [[nodiscard]] Answer compare(const std::string& deployment, const CompareOptions& options) override;
+  [[nodiscard]] Answer stop_compare(const std::string& deployment, const std::string& who) override;
+  [[nodiscard]] Answer compare(const std::string& deployment) const override;
   [[nodiscard]] Answer cutover(const std::string& deployment, const CutoverOptions& options) override;
   [[nodiscard]] Answer abort(const std::string& deployment, const std::string& who) override;
   [[nodiscard]] Answer finish(const std::string& deployment, const std::string& who) override;

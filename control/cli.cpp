@@ -41,6 +41,7 @@ struct Options {
   bool connect = false, rollback = false, list = false;
   CutoverRequest cutover;
   PrepareRequest prepare;
+  CompareRequest compare;
 };
 
 using Verb = std::function<int()>;
@@ -120,6 +121,7 @@ class CommandLine {
   void add_questions();
   void add_changes();
   void add_cutover(const std::string& name, const std::string& help, bool rollback);
+  void add_compare();
 
   std::ostream& out_;
   std::ostream& err_;
@@ -222,6 +224,7 @@ void CommandLine::add_changes() {
       ->required()
       ->check(CLI::IsMember({"start", "pause", "resume", "abort", "show"}));
   ramp->add_option("deployment", options_.deployment, "name of the deployment")->required();
+  add_compare();
   add_cutover("cutover", "move the writes to the other side", false);
   add_cutover("rollback", "move the writes back", true);
   deployment_verb("abort", "stop an attempt; nothing is changed",
@@ -240,6 +243,22 @@ void CommandLine::add_changes() {
     Cli cli = client();
     return change(cli, "/v1/reload", {}, render_done);
   });
+}
+
+void CommandLine::add_compare() {
+  CLI::App* sub = deployment_verb("compare", "compare the tables of both sides row by row", [this](Cli& cli) {
+    options_.compare.deployment = options_.deployment;
+    return compare(cli, options_.compare);
+  });
+  CompareRequest& request = options_.compare;
+  sub->add_option("--table", request.tables, "only this table, with its schema (repeatable; default: all published)");
+  sub->add_option("--rows-per-second", request.rows_per_second, "read no more than this (default: the configuration's)")
+      ->check(CLI::Range(1, 1'000'000'000));
+  auto* anew = sub->add_flag("--anew", request.anew, "begin again although one was broken off");
+  auto* detach = sub->add_flag("--detach", request.detach, "begin, and do not wait for the end");
+  auto* show = sub->add_flag("--show", request.show, "how the newest one stands; begins nothing")->excludes(anew);
+  show->excludes(detach);
+  sub->add_flag("--stop", request.stop, "stop the one that runs")->excludes(anew)->excludes(show)->excludes(detach);
 }
 
 void CommandLine::add_cutover(const std::string& name, const std::string& help, bool rollback) {

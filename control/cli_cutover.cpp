@@ -2,15 +2,11 @@
 //
 // Following is only looking. Whatever happens to this process, the attempt goes on; so every way out that is not the
 // report says how to find it.
-#include <signal.h>
-#include <unistd.h>
-
 #include <boost/json/serialize.hpp>
 #include <chrono>
-#include <cstdlib>
-#include <iostream>
 #include <thread>
 
+#include "control/cli_terminal.h"
 #include "control/cli_verbs.h"
 #include "control/exit_code.h"
 #include "control/progress.h"
@@ -24,24 +20,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint32_t look_ms = 500;            // between two looks for the report when no event says "report"
 constexpr std::uint32_t ask_ms_max = 5'000;       // one look
 constexpr std::uint32_t silence_ms_max = 20'000;  // the server may be restarting; then the outcome is unknown
-volatile sig_atomic_t interrupted = 0;
-
-// Ctrl-C means "stop looking", and only while we look.
-class Interrupts {
- public:
-  Interrupts() {
-    interrupted = 0;
-    struct sigaction detach {};
-    detach.sa_handler = [](int) { interrupted = 1; };
-    sigaction(SIGINT, &detach, &before_);
-  }
-  ~Interrupts() { sigaction(SIGINT, &before_, nullptr); }
-  Interrupts(const Interrupts&) = delete;
-  Interrupts& operator=(const Interrupts&) = delete;
-
- private:
-  struct sigaction before_ {};
-};
 
 boost::json::object body_of(const CutoverRequest& request) {
   boost::json::object body;
@@ -62,26 +40,19 @@ std::string text_in(const boost::json::value& body, std::string_view key) {
   return found == nullptr ? "" : one_line(*found);
 }
 
-bool is_live_terminal() {
-  const char* const no_color = std::getenv("NO_COLOR");
-  const char* const terminal = std::getenv("TERM");
-  return ::isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0') &&
-         (terminal == nullptr || std::string_view(terminal) != "dumb");
-}
-
 class Follower {
  public:
   Follower(Cli& cli, std::string deployment, std::string epoch)
       : cli_(cli),
         deployment_(std::move(deployment)),
         epoch_(std::move(epoch)),
-        progress_(cli.out, is_live_terminal() && &cli.out == &std::cout) {}
+        progress_(cli.out, is_live_terminal(cli)) {}
 
   // The report, or nothing when we were interrupted or the server stayed away.
   std::optional<ClientAnswer> follow() {
     const Interrupts interrupts;
     auto heard = Clock::now();
-    while (interrupted == 0 && Clock::now() - heard < std::chrono::milliseconds(silence_ms_max)) {
+    while (!Interrupts::happened() && Clock::now() - heard < std::chrono::milliseconds(silence_ms_max)) {
       try {
         if (auto report = look()) return report;
         heard = Clock::now();
@@ -107,7 +78,7 @@ class Follower {
   void listen() {
     EventReader events = cli_.client.events(seen_, ask_ms_max);
     const auto since = Clock::now();
-    while (interrupted == 0 && events.is_open()) {
+    while (!Interrupts::happened() && events.is_open()) {
       const auto event = events.next(look_ms);
       if (!event) {
         if (Clock::now() - since > std::chrono::milliseconds(look_ms)) return;
@@ -134,7 +105,7 @@ int exit_of_report(const ClientAnswer& answer) {
 }
 
 int detached(Cli& cli, const std::string& name, const std::string& epoch) {
-  const bool by_hand = interrupted != 0;
+  const bool by_hand = Interrupts::happened();
   const std::string about = "epoch " + epoch + " of " + name;
   return failed(
       cli, ExitCode::unknown,

@@ -62,6 +62,13 @@ struct PrepareRequest {
   bool replicate = false, undo = false;
 };
 int prepare(Cli& cli, const PrepareRequest& request);
+struct CompareRequest {
+  std::string deployment;
+  std::vector<std::string> tables;
+  std::uint64_t rows_per_second = 0;  // 0 = the configuration's
+  bool anew = false, stop = false, show = false, detach = false;
+};
+int compare(Cli& cli, const CompareRequest& request);
 
 struct CheckRequest {
   std::string file;

@@ -90,6 +90,14 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                                         if (!line.empty()) spdlog::info("{}: {}", name_, line);
                                         news["deployment"] = name_;
                                         shared_.events.add("replicate", std::move(news));
+                                      }}),
+      comparison_(Comparison::Context{name_, shared.state_dir / ("compare-" + name_ + ".json"),
+                                      [this] { return this->config(); }, shelf_, [this] { return executor_.state(); },
+                                      [this] { return sampler_.lag(); },
+                                      [this](boost::json::object event) {
+                                        spdlog::info("{}: {}", name_, text_of(event, "text"));
+                                        event["deployment"] = name_;
+                                        shared_.events.add("compare", std::move(event));
                                       }}) {}
 
 DeploymentControl::~DeploymentControl() {
@@ -160,6 +168,7 @@ void DeploymentControl::stop() {
   if (!started_) return;
   started_ = false;
   replicator_.stop();
+  comparison_.stop_thread();
   readiness_.stop();
   sampler_.stop();
   executor_.stop();
@@ -360,6 +369,7 @@ void DeploymentControl::write_report(std::uint64_t epoch, const drain::State& st
   input.steps = executor_.times(epoch);
   input.ended_ms = executor_.now_ms();
   input.ended_at = utc_now();
+  input.comparison = comparison_.summary();
   const auto report = build_report(input, *mine);
   std::error_code error;
   std::filesystem::create_directories(shared_.state_dir / "reports", error);

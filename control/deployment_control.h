@@ -15,6 +15,7 @@
 
 #include "control/attempt.h"
 #include "control/audit_log.h"
+#include "control/comparison.h"
 #include "control/decision_store.h"
 #include "control/event_log.h"
 #include "control/executor.h"
@@ -60,6 +61,9 @@ class DeploymentControl : private Runner {
   [[nodiscard]] Answer shift(int percent, const std::string& who);
   [[nodiscard]] Answer ramp(const std::string& action, const std::string& who);
   [[nodiscard]] Answer ramp() const;
+  [[nodiscard]] Answer compare(const CompareOptions& options);
+  [[nodiscard]] Answer stop_compare(const std::string& who);
+  [[nodiscard]] Answer compare() const;
   [[nodiscard]] Answer cutover(const CutoverOptions& options);
   [[nodiscard]] Answer abort(const std::string& who);
   [[nodiscard]] Answer finish(const std::string& who);
@@ -117,6 +121,7 @@ class DeploymentControl : private Runner {
   Sampler sampler_;
   Readiness readiness_;
   Replicator replicator_;
+  Comparison comparison_;
 };
 
 }  // namespace turnout::control

@@ -93,6 +93,7 @@ boost::json::object DeploymentControl::status() const {
     copy.erase("checks");
     out["replication"] = std::move(copy);
   }
+  if (auto comparison = comparison_.summary(); !comparison.empty()) out["comparison"] = std::move(comparison);
   return out;
 }
 
@@ -194,6 +195,40 @@ Answer DeploymentControl::ramp() const {
   return ok(std::move(report));
 }
 
+Answer DeploymentControl::compare(const CompareOptions& options) {
+  const auto state = executor_.state();
+  if (state.is_running()) return conflict("a cutover is running: compare when it has ended");
+  if (is_final(state.phase)) return conflict("finished: there is no second side to compare with");
+  if (!config().green) return conflict("no green is configured: set deployments." + name_ + ".green and reload");
+  boost::json::array tables;
+  for (const auto& table : options.tables) tables.emplace_back(table);
+  if (auto failed = audited("compare", options.who, {{"tables", tables}, {"anew", options.anew}})) return *failed;
+  const auto begun = comparison_.start(options);
+  if (begun.is_conflict) return conflict(begun.refusal);
+  if (!begun.refusal.empty()) return problem(422, "compare", "Nothing to compare", begun.refusal);
+  return {202, code(ExitCode::done),
+          boost::json::object{{"deployment", name_}, {"phase", "running"}, {"goes_on", begun.goes_on}}};
+}
+
+Answer DeploymentControl::stop_compare(const std::string& who) {
+  if (!comparison_.is_under_way()) return conflict("no comparison is running");
+  if (auto failed = audited("compare stop", who, {})) return *failed;
+  if (!comparison_.stop(who)) return conflict("no comparison is running");
+  return ok({{"deployment", name_}, {"stopping", true}});
+}
+
+// With the exit code of what was found: whoever only looks can depend on it as well.
+Answer DeploymentControl::compare() const {
+  auto report = comparison_.report();
+  auto answer = ok({});
+  const auto outcome = text_of(report, "outcome"), phase = text_of(report, "phase");
+  if (outcome == "different") answer.exit_code = code(ExitCode::refused);
+  if (outcome == "unsettled" || phase == "interrupted") answer.exit_code = code(ExitCode::unknown);
+  if (phase == "stopped") answer.exit_code = code(ExitCode::aborted);
+  answer.body = std::move(report);
+  return answer;
+}
+
 std::uint64_t DeploymentControl::next_epoch() {
   const std::lock_guard guard(mutex_);
   return ++last_epoch_;
@@ -271,6 +306,7 @@ Answer DeploymentControl::abort(const std::string& who) {
     if (auto failed = audited("abort", who, {{"of", "replicate"}})) return *failed;
     return replicator_.cancel() ? ok({{"deployment", name_}, {"aborting", true}}) : conflict("nothing is running");
   }
+  if (!state.is_running() && comparison_.is_under_way()) return stop_compare(who);
   if (!state.is_running()) return conflict("nothing is running");
   if (state.road == drain::Road::commit) return conflict("too late: committed; use rollback");
   if (auto failed = audited("abort", who, {{"epoch", state.epoch}})) return *failed;

@@ -38,6 +38,9 @@ json::object responses_of(const Route& route) {
   } else {
     all["200"] = response("Done, or the answer", "application/json", "Body");
   }
+  if (route.path.ends_with("/compare") && route.method == "POST") {
+    all["202"] = response("Begun: follow with GET", "application/json", "Body");
+  }
   if (route.path.ends_with("/cutover") || route.path.ends_with("/rollback")) {
     all["202"] = response("Started: follow /v1/events, then read reports/{epoch}", "application/json", "Body");
   }

@@ -195,6 +195,15 @@ Answer Operations::ramp(const std::string& deployment, const std::string& action
 Answer Operations::ramp(const std::string& deployment) const {
   return impl_->with(deployment, [](const auto& one) { return one.ramp(); });
 }
+Answer Operations::compare(const std::string& deployment, const CompareOptions& options) {
+  return impl_->with(deployment, [&](auto& one) { return one.compare(options); });
+}
+Answer Operations::stop_compare(const std::string& deployment, const std::string& who) {
+  return impl_->with(deployment, [&](auto& one) { return one.stop_compare(who); });
+}
+Answer Operations::compare(const std::string& deployment) const {
+  return impl_->with(deployment, [](const auto& one) { return one.compare(); });
+}
 Answer Operations::cutover(const std::string& deployment, const CutoverOptions& options) {
   return impl_->with(deployment, [&](auto& one) { return one.cutover(options); });
 }

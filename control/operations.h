@@ -33,10 +33,17 @@ struct CutoverOptions {
   std::string who = "api";
 };
 
+struct CompareOptions {
+  std::vector<std::string> tables;    // empty = all that is published
+  std::uint64_t rows_per_second = 0;  // 0 = the configuration's
+  bool anew = false;                  // do not go on where an earlier one was broken off
+  std::string who = "api";
+};
+
 // One line of progress; also what /v1/events streams. `data` has deployment, epoch, phase, at_ms and counts.
 struct ProgressEvent {
   std::uint64_t sequence = 0;
-  std::string type;  // phase, preflight, ramp, report, alarm
+  std::string type;  // phase, preflight, ramp, compare, report, alarm
   boost::json::object data;
 };
 
@@ -72,6 +79,10 @@ class Operations {
   // start, pause, resume, abort: the ramp that climbs by itself; without an action, how it stands.
   [[nodiscard]] Answer ramp(const std::string& deployment, const std::string& action, const std::string& who);
   [[nodiscard]] Answer ramp(const std::string& deployment) const;
+  // Row by row, in the background: 202. Without options, how it stands.
+  [[nodiscard]] Answer compare(const std::string& deployment, const CompareOptions& options);
+  [[nodiscard]] Answer stop_compare(const std::string& deployment, const std::string& who);
+  [[nodiscard]] Answer compare(const std::string& deployment) const;
   [[nodiscard]] Answer cutover(const std::string& deployment, const CutoverOptions& options);  // 202 {epoch}
   [[nodiscard]] Answer abort(const std::string& deployment, const std::string& who);
   [[nodiscard]] Answer finish(const std::string& deployment, const std::string& who);

@@ -213,6 +213,7 @@ std::string render_status(const json::value& body) {
     if (text_at(state, "ramp_phase") == "stepped_back") {
       notes += wrapped(harmless(name) + ": the ramp stepped back: " + text_at(state, "ramp_step_back"), 0);
     }
+    notes += comparison_line(name, value_at(state, "comparison"));
     for (const std::string_view key : {"why", "reason", "note", "alarm", "rollback"}) {
       const std::string note = text_at(state, key);
       if (!note.empty()) notes += wrapped(harmless(name) + ": " + note, 0);

@@ -15,6 +15,10 @@ namespace turnout::control {
 [[nodiscard]] std::string render_preflight(const boost::json::value& body);  // also a dry run, with its plan
 [[nodiscard]] std::string render_explain(const boost::json::value& body);
 [[nodiscard]] std::string render_ramp(const boost::json::value& body);
+[[nodiscard]] std::string render_comparison(const boost::json::value& body);
+[[nodiscard]] std::string render_comparison_line(const boost::json::value& body);  // while it runs
+// A line of `status`; "" when there never was one.
+[[nodiscard]] std::string comparison_line(std::string_view deployment, const boost::json::value& comparison);
 [[nodiscard]] std::string render_report(const boost::json::value& body);
 [[nodiscard]] std::string render_reports(const boost::json::value& body);
 [[nodiscard]] std::string render_audit(const boost::json::value& body);

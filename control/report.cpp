@@ -131,6 +131,7 @@ boost::json::object build_report(const ReportInput& input, Attempt& attempt) {
       {"checks", to_json(attempt.checks)},
       {"notes", attempt.notes},
   };
+  if (!input.comparison.empty()) report["comparison"] = input.comparison;
   if (!attempt.undo_proof.empty()) report["undo"] = attempt.undo_proof;
   return report;
 }
@@ -148,7 +149,7 @@ std::string markdown(const boost::json::object& report) {
                      text("ended_at"), text("writer"));
   out += "| | |\n|---|---|\n";
   for (const char* key : {"pause_ms", "held_sessions", "client_errors", "fence_positions", "first_positions", "guards",
-                          "ended_sessions", "undo"}) {
+                          "ended_sessions", "comparison", "undo"}) {
     out += fmt::format("| {} | {} |\n", key, text(key));
   }
   const auto table = [&](const char* key) {

@@ -21,6 +21,7 @@ struct ReportInput {
   std::vector<StepTime> steps;
   double ended_ms = 0;  // the executor's clock
   std::string ended_at;
+  boost::json::object comparison;  // the newest one, {} = there was none
 };
 
 // Locks the attempt. Keys: epoch, direction, outcome, reason, pause_ms, phases_ms, held_sessions, client_errors,

@@ -53,6 +53,22 @@ Answer prepare(Backend& backend, const Call& call) {
   return undo ? backend.undo_prepare(call.deployment, call.who) : backend.prepare(call.deployment, call.who);
 }
 
+Answer compare(Backend& backend, const Call& call) {
+  const auto action = text(call, "action");
+  if (action == "stop") return backend.stop_compare(call.deployment, call.who);
+  if (!action.empty() && action != "start") {
+    return problem(422, "action", "Not an order", "Give start or stop.");
+  }
+  CompareOptions options;
+  options.anew = flag(call, "anew");
+  options.rows_per_second = static_cast<std::uint64_t>(number(call, "rows_per_second", 0));
+  options.who = call.who;
+  if (const auto* tables = call.arguments.if_contains("tables")) {
+    for (const auto& table : tables->as_array()) options.tables.emplace_back(table.as_string());
+  }
+  return backend.compare(call.deployment, options);
+}
+
 Answer report(Backend& backend, const Call& call) {
   if (call.epoch == "latest") return backend.report(call.deployment, std::nullopt);
   std::uint64_t epoch = 0;
@@ -169,6 +185,19 @@ std::vector<Route> make_routes() {
        Pace::slow,
        false,
        {{"action", FieldType::text, true, 0, 16, "start, pause, resume or abort."}}},
+      {"GET", "/v1/deployments/{d}/compare", "The row-level comparison: progress, and the rows that differ",
+       [](B b, C c) { return b.compare(c.deployment); }},
+      {"POST",
+       "/v1/deployments/{d}/compare",
+       "Compare the tables of both sides row by row, in the background; goes on where one was broken off",
+       compare,
+       Kind::json,
+       Pace::slow,
+       false,
+       {{"action", FieldType::text, false, 0, 16, "start (default) or stop."},
+        {"tables", FieldType::texts, false, 0, 1'000, "Only these: table, schema.table or database.schema.table."},
+        {"rows_per_second", FieldType::integer, false, 1, 1'000'000'000, "Read no more than this on either side."},
+        {"anew", FieldType::boolean, false, 0, 0, "Begin again although one was broken off."}}},
       {"POST", "/v1/deployments/{d}/cutover", "Move the writes; answers at once with the epoch to follow",
        [](B b, C c) { return start_cutover(b, c, false); }, Kind::json, Pace::slow, false, cutover_fields()},
       {"POST", "/v1/deployments/{d}/rollback", "Move the writes back; answers at once with the epoch to follow",

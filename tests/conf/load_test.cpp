@@ -202,6 +202,12 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   EXPECT_THAT(d.ramp.ladder, ElementsAre(5U, 100U));
   EXPECT_EQ(d.ramp.hold_ms, 60'000U);
   EXPECT_EQ(d.ramp.samples_min, 10U);
+  EXPECT_EQ(d.compare.piece_rows, 2'000U);
+  EXPECT_EQ(d.compare.rows_per_second, 1'000U);
+  EXPECT_EQ(d.compare.lag_bytes_max, 4'194'304U);
+  EXPECT_EQ(d.compare.statement_ms_max, 10'000U);
+  EXPECT_EQ(d.compare.rounds, 3U);
+  EXPECT_EQ(d.compare.differences_max, 50U);
   EXPECT_EQ(d.client_tls.mode, TlsMode::verify_ca);
   EXPECT_EQ(d.server_tls.mode, TlsMode::verify_full);
   EXPECT_EQ(d.server_tls.channel_binding, ChannelBinding::disable);
@@ -260,7 +266,7 @@ TEST_F(Load, TheTableOfTheReadmeHasEveryKeyOfTheFullFile) {
 TEST_F(Load, TheFullFileHasEveryKeyOfTheSchema) {
   const std::string full = content("good/full.yaml");
   for (const std::string section :
-       {"pool", "limits", "hold", "cutover", "ramp", "client_tls", "server_tls", "replication", "admin"}) {
+       {"pool", "limits", "hold", "cutover", "ramp", "compare", "client_tls", "server_tls", "replication", "admin"}) {
     const auto message = mistakes_of(
         std::string(minimal) +
         (section == "admin" ? "  b:\n    listen: [\"127.0.0.1:1\"]\n    blue: \"127.0.0.1:5431\"\n    auth: trust\n"
@@ -334,9 +340,15 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
                 a.ramp.sample_ms == b.ramp.sample_ms && a.ramp.lag_bytes_max == b.ramp.lag_bytes_max &&
                 a.ramp.hold_ms == b.ramp.hold_ms && a.ramp.samples_min == b.ramp.samples_min)
         << row.key;
+    EXPECT_TRUE(a.compare.piece_rows == b.compare.piece_rows &&
+                a.compare.rows_per_second == b.compare.rows_per_second &&
+                a.compare.lag_bytes_max == b.compare.lag_bytes_max &&
+                a.compare.statement_ms_max == b.compare.statement_ms_max && a.compare.rounds == b.compare.rounds &&
+                a.compare.differences_max == b.compare.differences_max)
+        << row.key;
     ++checked;
   }
-  EXPECT_GE(checked, 43);
+  EXPECT_GE(checked, 49);
 }
 
 TEST_F(Load, WhatCannotBeReadIsNamed) {

@@ -81,6 +81,9 @@ TEST_F(CommandLineTest, UsageIsTwo) {
                                                                  {"cutover"},
                                                                  {"cutover", "app", "--timeout", "soon"},
                                                                  {"cutover", "app", "--dry-run", "--rehearse"},
+                                                                 {"compare"},
+                                                                 {"compare", "app", "--rows-per-second", "0"},
+                                                                 {"compare", "app", "--show", "--stop"},
                                                                  {"status", "-o", "xml"},
                                                                  {"status", "--control", "ftp"},
                                                                  {"status", "--token-file", "/nonexistent"},
@@ -98,36 +101,68 @@ TEST_F(CommandLineTest, EveryVerbReachesItsRoute) {
   };
   ::setenv("USER", "ann", 1);
   const std::string by = " by local/ann";
-  for (const Row& row :
-       std::vector<Row>{{{"status"}, "status"},
-                        {{"status", "app"}, "status app"},
-                        {{"pools"}, "pools"},
-                        {{"clients"}, "clients"},
-                        {{"blockers", "app"}, "blockers app"},
-                        {{"preflight", "app"}, "preflight app"},
-                        {{"preflight", "app", "--rollback"}, "preflight app rollback"},
-                        {{"prepare", "app"}, "prepare app" + by},
-                        {{"shift", "app", "50"}, "shift app 50" + by},
-                        {{"ramp", "start", "app"}, "ramp start app" + by},
-                        {{"ramp", "show", "app"}, "ramp app"},
-                        {{"cutover", "app", "--dry-run"}, "cutover app dry_run" + by},
-                        {{"cutover", "app", "--rehearse", "--timeout", "5s", "--waive", "a", "--waive", "b"},
-                         "cutover app rehearse 5000ms -a -b" + by},
-                        {{"rollback", "app"}, "rollback app" + by},
-                        {{"abort", "app"}, "abort app" + by},
-                        {{"finish", "app"}, "finish app" + by},
-                        {{"pause", "app"}, "pause app" + by},
-                        {{"resume", "app"}, "resume app" + by},
-                        {{"explain-route", "app", "SELECT 1"}, "explain app/: SELECT 1"},
-                        {{"report", "app", "--list"}, "reports app"},
-                        {{"audit", "--lines", "7"}, "audit 7"},
-                        {{"reload"}, "reload" + by}}) {
+  for (const Row& row : std::vector<Row>{
+           {{"status"}, "status"},
+           {{"status", "app"}, "status app"},
+           {{"pools"}, "pools"},
+           {{"clients"}, "clients"},
+           {{"blockers", "app"}, "blockers app"},
+           {{"preflight", "app"}, "preflight app"},
+           {{"preflight", "app", "--rollback"}, "preflight app rollback"},
+           {{"prepare", "app"}, "prepare app" + by},
+           {{"shift", "app", "50"}, "shift app 50" + by},
+           {{"ramp", "start", "app"}, "ramp start app" + by},
+           {{"ramp", "show", "app"}, "ramp app"},
+           {{"compare", "app"}, "compare app" + by},
+           {{"compare", "app", "--table", "s.a", "--table", "b", "--rows-per-second", "9", "--anew", "--detach"},
+            "compare app anew s.a b 9/s" + by},
+           {{"compare", "app", "--stop"}, "stop compare app" + by},
+           {{"compare", "app", "--show"}, "compare app"},
+           {{"cutover", "app", "--dry-run"}, "cutover app dry_run" + by},
+           {{"cutover", "app", "--rehearse", "--timeout", "5s", "--waive", "a", "--waive", "b"},
+            "cutover app rehearse 5000ms -a -b" + by},
+           {{"rollback", "app"}, "rollback app" + by},
+           {{"abort", "app"}, "abort app" + by},
+           {{"finish", "app"}, "finish app" + by},
+           {{"pause", "app"}, "pause app" + by},
+           {{"resume", "app"}, "resume app" + by},
+           {{"explain-route", "app", "SELECT 1"}, "explain app/: SELECT 1"},
+           {{"report", "app", "--list"}, "reports app"},
+           {{"audit", "--lines", "7"}, "audit 7"},
+           {{"reload"}, "reload" + by}}) {
     const Outcome outcome = ask(row.words);
     EXPECT_EQ(outcome.code, 0) << testing::PrintToString(row.words) << outcome.err;
     EXPECT_EQ(backend_.asked().back(), row.asks);
   }
   EXPECT_EQ(ask({"report", "app", "9"}).code, 2);  // 404: no such report
   EXPECT_EQ(backend_.asked().back(), "report app 9");
+}
+
+TEST_F(CommandLineTest, CompareFollowsToTheEndAndEndsWithWhatWasFound) {
+  const auto running = boost::json::parse(R"({"phase":"running","percent":42.5,"rows":1234,"current":"app.public.t"})");
+  const auto found = boost::json::parse(
+      R"({"phase":"finished","outcome":"different","rows":9,"percent":100,"differences":2,"unsettled":0,"failed":0,
+          "tables":[{"database":"app","table":"public.t","stage":"done","mode":"ranges","rows":9,"differences":2}],
+          "differing":[{"table":"public.t","kind":"differs","key":{"id":"7"},"columns":["name"]},
+                       {"table":"public.t","kind":"only_on_blue","key":{"id":"8"}}]})");
+  backend_.next = {202, 0, boost::json::object{{"phase", "running"}}};
+  backend_.set_comparison({200, 0, running});
+  std::thread ends([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(700));
+    backend_.set_comparison({200, 4, found});
+  });
+  const Outcome outcome = ask({"compare", "app"});
+  ends.join();
+  EXPECT_EQ(outcome.code, 4);
+  EXPECT_THAT(outcome.out, HasSubstr("[########............]  42.5 %  1234 rows  app.public.t\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("different: 9 rows of 1 tables, 2 differences\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("id=7  in name"));
+  EXPECT_THAT(outcome.out, HasSubstr("only_on_blue"));
+  const Outcome json = ask({"compare", "app", "-o", "json"});
+  EXPECT_EQ(json.code, 4);
+  EXPECT_EQ(boost::json::parse(json.out), found) << "one document, no progress";
+  backend_.next = problem(422, "compare", "Nothing to compare", "Because.");
+  EXPECT_EQ(ask({"compare", "app"}).code, 4);
 }
 
 TEST_F(CommandLineTest, GlobalOptionsMayFollowTheVerb) {

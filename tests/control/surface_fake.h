@@ -16,6 +16,7 @@ class FakeBackend : public Backend {
   bool is_ready = true;
   Answer next{200, 0, boost::json::object{{"ok", true}}};  // for every json call
   Answer next_report = problem(404, "running", "Still running", "Ask again.");
+  Answer next_comparison{200, 0, boost::json::object{{"ok", true}}};
   std::vector<TrafficNumbers> numbers;
   std::vector<Operations::Gauges> levels;
 
@@ -61,6 +62,24 @@ class FakeBackend : public Backend {
     return note("ramp " + action + " " + d + " by " + who);
   }
   [[nodiscard]] Answer ramp(const std::string& d) const override { return note("ramp " + d); }
+  [[nodiscard]] Answer compare(const std::string& d, const CompareOptions& o) override {
+    std::string text = "compare " + d + (o.anew ? " anew" : "");
+    for (const auto& table : o.tables) text += " " + table;
+    if (o.rows_per_second != 0) text += " " + std::to_string(o.rows_per_second) + "/s";
+    return note(text + " by " + o.who);
+  }
+  [[nodiscard]] Answer stop_compare(const std::string& d, const std::string& who) override {
+    return note("stop compare " + d + " by " + who);
+  }
+  [[nodiscard]] Answer compare(const std::string& d) const override {
+    static_cast<void>(note("compare " + d));
+    const std::lock_guard lock(mutex_);
+    return next_comparison;
+  }
+  void set_comparison(Answer comparison) {
+    const std::lock_guard lock(mutex_);
+    next_comparison = std::move(comparison);
+  }
   [[nodiscard]] Answer cutover(const std::string& d, const CutoverOptions& o) override {
     std::string text = (o.rollback ? "rollback " : "cutover ") + d;
     if (o.dry_run) text += " dry_run";
