@@ -81,6 +81,7 @@ TEST_F(CommandLineTest, UsageIsTwo) {
                                                                  {"cutover"},
                                                                  {"cutover", "app", "--timeout", "soon"},
                                                                  {"cutover", "app", "--dry-run", "--rehearse"},
+                                                                 {"prepare", "app", "--replicate", "--undo"},
                                                                  {"status", "-o", "xml"},
                                                                  {"status", "--control", "ftp"},
                                                                  {"status", "--token-file", "/nonexistent"},
@@ -107,6 +108,8 @@ TEST_F(CommandLineTest, EveryVerbReachesItsRoute) {
                         {{"preflight", "app"}, "preflight app"},
                         {{"preflight", "app", "--rollback"}, "preflight app rollback"},
                         {{"prepare", "app"}, "prepare app" + by},
+                        {{"prepare", "app", "--replicate"}, "replicate app" + by},
+                        {{"prepare", "app", "--undo"}, "undo app" + by},
                         {{"shift", "app", "50"}, "shift app 50" + by},
                         {{"ramp", "start", "app"}, "ramp start app" + by},
                         {{"ramp", "show", "app"}, "ramp app"},
@@ -128,6 +131,22 @@ TEST_F(CommandLineTest, EveryVerbReachesItsRoute) {
   }
   EXPECT_EQ(ask({"report", "app", "9"}).code, 2);  // 404: no such report
   EXPECT_EQ(backend_.asked().back(), "report app 9");
+}
+
+// 202: the checks are over, the copy goes on; looked at until it has ended, and the exit code is that of its end.
+TEST_F(CommandLineTest, ACopyIsFollowedToItsEnd) {
+  backend_.next = {202, 0, boost::json::object{{"running", true}}};
+  backend_.copy = {{"running", false}, {"phase", "done"}, {"tables", 3}, {"tables_ready", 3}};
+  const Outcome fine = ask({"prepare", "app", "--replicate"});
+  EXPECT_EQ(fine.code, 0) << fine.err;
+  EXPECT_THAT(fine.out, HasSubstr("turnout abort app"));
+  EXPECT_THAT(fine.out, HasSubstr("tables_ready"));
+  backend_.copy = {{"running", false}, {"phase", "failed"}, {"error", "green is full"}};
+  EXPECT_EQ(ask({"prepare", "app", "--replicate"}).code, 4);
+  const Outcome document = ask({"prepare", "app", "--replicate", "-o", "json"});
+  EXPECT_EQ(boost::json::parse(document.out).at("error"), "green is full") << "one document";
+  backend_.copy = {{"running", false}};  // another process, that knows of none
+  EXPECT_EQ(ask({"prepare", "app", "--replicate"}).code, 10);
 }
 
 TEST_F(CommandLineTest, GlobalOptionsMayFollowTheVerb) {
