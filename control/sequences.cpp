@@ -27,13 +27,27 @@ std::string states_sql(int version) {
          " WHERE n.nspname <> 'turnout' AND c.relpersistence <> 't'";
 }
 
-std::string reading_sql(const std::vector<SequenceState>& states, std::size_t begin) {
+// Indices of states that one statement asks for.
+using Asked = std::vector<std::size_t>;
+
+std::string reading_sql(const std::vector<SequenceState>& states, const Asked& asked) {
   std::string sql;
-  for (std::size_t at = begin; at < std::min(begin + chunk, states.size()); ++at) {
+  for (const auto at : asked) {
     if (!sql.empty()) sql += " UNION ALL ";
     sql += "SELECT " + quote_literal(states[at].name) + "::text, last_value, is_called FROM " + states[at].name;
   }
   return sql;
+}
+
+// Those that were never drawn from, by blocks of all: when one of them is, only its block's text is another one.
+std::vector<Asked> blocks_of(const std::vector<SequenceState>& states, const std::set<std::string>& silent) {
+  std::vector<Asked> blocks;
+  for (std::size_t at = 0; at < states.size(); ++at) {
+    if (at % chunk == 0) blocks.emplace_back();
+    if (silent.contains(states[at].name)) blocks.back().push_back(at);
+  }
+  std::erase_if(blocks, [](const Asked& block) { return block.empty(); });
+  return blocks;
 }
 
 // The same text has the same name in every session.
@@ -52,22 +66,40 @@ PgOutcome<std::set<std::string>> prepared_here(PgClient& client) {
   return names;
 }
 
-// The chunk that begins at `begin`, asked of the sequences themselves.
-PgOutcome<bool> read_chunk(PgClient& client, std::vector<SequenceState>& states, std::size_t begin,
+// Asked of the sequences themselves.
+PgOutcome<bool> read_chunk(PgClient& client, std::vector<SequenceState>& states, const Asked& asked,
                            const std::set<std::string>& prepared) {
-  const auto sql = reading_sql(states, begin);
+  const auto sql = reading_sql(states, asked);
   const auto statement = statement_name(sql);
   const auto rows = client.query(prepared.contains(statement) ? "EXECUTE " + statement : sql, quiet_ms_max);
   if (!rows) return rows.error();
   std::map<std::string, int> found;
   for (int row = 0; row < rows->size(); ++row) found[rows->text(row, 0)] = row;
-  for (std::size_t at = begin; at < std::min(begin + chunk, states.size()); ++at) {
+  for (const auto at : asked) {
     const auto row = found.find(states[at].name);
     if (row == found.end()) continue;
     states[at].last_value = rows->integer(row->second, 1);
     states[at].is_called = rows->boolean(row->second, 2);
   }
   return true;
+}
+
+// What one statement tells of all, in order of names; those of which it tells nothing are in `silent`.
+PgOutcome<std::vector<SequenceState>> read_told(PgClient& client, std::set<std::string>& silent) {
+  const auto rows = client.query(states_sql(client.server_version()), quiet_ms_max);
+  if (!rows) return rows.error();
+  std::vector<SequenceState> states;
+  for (int row = 0; row < rows->size(); ++row) {
+    SequenceState one;
+    one.name = rows->text(row, 0);
+    one.increment = rows->integer(row, 1, 1);
+    one.last_value = rows->integer(row, 2);
+    one.is_called = rows->boolean(row, 3);
+    if (rows->is_null(row, 2)) silent.insert(one.name);
+    states.push_back(std::move(one));
+  }
+  std::sort(states.begin(), states.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return states;
 }
 
 std::vector<Stream> streams_of(Attempt& attempt) {
@@ -90,42 +122,26 @@ PgOutcome<PgRows> set_all(PgClient& client, const std::vector<SequenceState>& st
 }  // namespace
 
 PgOutcome<std::vector<SequenceState>> read_all_sequences(PgClient& client) {
-  const auto rows = client.query(states_sql(client.server_version()), quiet_ms_max);
-  if (!rows) return rows.error();
-  std::vector<SequenceState> states;
   std::set<std::string> silent;
-  for (int row = 0; row < rows->size(); ++row) {
-    SequenceState one;
-    one.name = rows->text(row, 0);
-    one.increment = rows->integer(row, 1, 1);
-    one.last_value = rows->integer(row, 2);
-    one.is_called = rows->boolean(row, 3);
-    if (rows->is_null(row, 2)) silent.insert(one.name);
-    states.push_back(std::move(one));
-  }
-  std::sort(states.begin(), states.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  if (silent.empty()) return states;
+  auto states = read_told(client, silent);
+  if (!states || silent.empty()) return states;
   const auto prepared = prepared_here(client);
   if (!prepared) return prepared.error();
-  for (std::size_t begin = 0; begin < states.size(); begin += chunk) {
-    const auto end = std::min(begin + chunk, states.size());
-    const bool wanted = std::any_of(states.begin() + static_cast<std::ptrdiff_t>(begin),
-                                    states.begin() + static_cast<std::ptrdiff_t>(end),
-                                    [&](const auto& one) { return silent.contains(one.name); });
-    if (!wanted) continue;
-    if (const auto read = read_chunk(client, states, begin, *prepared); !read) return read.error();
+  for (const auto& block : blocks_of(*states, silent)) {
+    if (const auto read = read_chunk(client, *states, block, *prepared); !read) return read.error();
   }
   return states;
 }
 
 PgOutcome<bool> plan_sequence_reads(PgClient& client) {
-  if (client.server_version() >= exact_in_one_since) return true;
-  const auto states = read_all_sequences(client);
+  std::set<std::string> silent;
+  const auto states = read_told(client, silent);
   if (!states) return states.error();
+  if (silent.empty()) return true;
   const auto prepared = prepared_here(client);
   if (!prepared) return prepared.error();
-  for (std::size_t begin = 0; begin < states->size(); begin += chunk) {
-    const auto sql = reading_sql(*states, begin);
+  for (const auto& block : blocks_of(*states, silent)) {
+    const auto sql = reading_sql(*states, block);
     const auto statement = statement_name(sql);
     if (prepared->contains(statement)) continue;
     // Planned by its first execution.
@@ -193,8 +209,10 @@ StepAnswer bring_to(PgClient& client, const std::string& database, const std::ve
   if (set.empty()) return StepAnswer::done();
   if (const auto done = set_all(client, set, ms_max); !done) return failed(done.error());
   auto now = set;
-  for (std::size_t begin = 0; begin < now.size(); begin += chunk) {
-    if (const auto read = read_chunk(client, now, begin, {}); !read) return failed(read.error());
+  std::set<std::string> names;
+  for (const auto& one : now) names.insert(one.name);
+  for (const auto& block : blocks_of(now, names)) {
+    if (const auto read = read_chunk(client, now, block, {}); !read) return failed(read.error());
   }
   for (std::size_t at = 0; at < set.size(); ++at) {
     if (!has_reached(now[at], set[at]))
