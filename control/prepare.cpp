@@ -289,6 +289,7 @@ std::string prepare_pair(StepContext& context, Attempt& attempt, router::Side fr
 }
 
 std::string warm_connections(StepContext& context, Attempt& attempt, router::Side from) {
+  if (const auto near = bring_sequences_near(context, attempt, from); !near.ok) return near.reason;
   for (const auto side : {from, router::other(from)}) {
     for (const auto& database : databases_of(context, attempt)) {
       if (auto error = context.shelf.warm(side, database, warm_connections_per_side, quiet_ms_max); !error.empty())
@@ -298,6 +299,7 @@ std::string warm_connections(StepContext& context, Attempt& attempt, router::Sid
       for (std::size_t i = 0; i < warm_connections_per_side; ++i) {
         auto loan = context.shelf.take(side, database, quiet_ms_max);
         if (!loan) return loan.error().message();
+        if (const auto planned = plan_sequence_reads(**loan); !planned) return planned.error().message();
         if (const auto read = read_all_sequences(**loan); !read) return read.error().message();
         if (const auto print = schema_fingerprint(**loan); !print) return print.error().message();
         const auto looked = (*loan)->query(

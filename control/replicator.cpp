@@ -67,10 +67,14 @@ void Replicator::work(std::uint64_t epoch) {
     const std::lock_guard guard(mutex_);
     error_ = error;
     done_ = std::move(done);
+  }
+  // Told before it is over: whoever finds it over finds its end.
+  watch_.phase(error.empty() ? "done" : "failed", "");
+  {
+    const std::lock_guard guard(mutex_);
     running_ = checking_ = false;
   }
   checks_over_.notify_all();
-  watch_.phase(error.empty() ? "done" : "failed", "");
 }
 
 std::string Replicator::make(std::uint64_t epoch, boost::json::array& done) {

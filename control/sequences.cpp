@@ -1,45 +1,105 @@
 #include "control/sequences.h"
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 namespace turnout::control {
 
 namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
-
-constexpr const char* names_sql =
-    "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), s.seqincrement FROM pg_sequence s "
-    "JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-    "WHERE n.nspname <> 'turnout' AND c.relpersistence <> 't' ORDER BY 1";
+constexpr std::size_t chunk = 100;  // sequences that one text names: longer ones take more than their share to plan
+constexpr int exact_in_one_since = 180000;  // pg_get_sequence_data()
 
 StepAnswer failed(const PgError& error) {
   return StepAnswer::failed(error.message());
 }
 
-// The state of a sequence can only be read from the sequence itself: pg_sequences hides the value of one that was set
-// but not called. One statement, prepared under a name that says for which sequences.
-std::string reading_sql(const std::vector<SequenceState>& names) {
+// All states at once. Before 18 the server tells nothing of one that was never drawn from (NULL): such a one has to be
+// asked itself, for setval(…, false) may have moved it.
+std::string states_sql(int version) {
+  const bool exact = version >= exact_in_one_since;
+  return std::string("SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), s.seqincrement, ") +
+         (exact ? "d.last_value, d.is_called" : "pg_sequence_last_value(s.seqrelid), true") +
+         " FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace" +
+         (exact ? " CROSS JOIN LATERAL pg_get_sequence_data(s.seqrelid) d" : "") +
+         " WHERE n.nspname <> 'turnout' AND c.relpersistence <> 't'";
+}
+
+// Indices of states that one statement asks for.
+using Asked = std::vector<std::size_t>;
+
+std::string reading_sql(const std::vector<SequenceState>& states, const Asked& asked) {
   std::string sql;
-  for (const auto& one : names) {
+  for (const auto at : asked) {
     if (!sql.empty()) sql += " UNION ALL ";
-    sql += "SELECT " + quote_literal(one.name) + "::text, last_value, is_called, " + std::to_string(one.increment) +
-           "::bigint FROM " + one.name;
+    sql += "SELECT " + quote_literal(states[at].name) + "::text, last_value, is_called FROM " + states[at].name;
   }
   return sql;
 }
 
-PgOutcome<std::vector<SequenceState>> names_of(PgClient& client) {
-  const auto rows = client.query(names_sql, quiet_ms_max);
+// Those that were never drawn from, by blocks of all: when one of them is, only its block's text is another one.
+std::vector<Asked> blocks_of(const std::vector<SequenceState>& states, const std::set<std::string>& silent) {
+  std::vector<Asked> blocks;
+  for (std::size_t at = 0; at < states.size(); ++at) {
+    if (at % chunk == 0) blocks.emplace_back();
+    if (silent.contains(states[at].name)) blocks.back().push_back(at);
+  }
+  std::erase_if(blocks, [](const Asked& block) { return block.empty(); });
+  return blocks;
+}
+
+// The same text has the same name in every session.
+std::string statement_name(const std::string& sql) {
+  std::uint64_t hash = 14695981039346656037ULL;  // FNV-1a
+  for (const char c : sql) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+  return "turnout_seq_" + std::to_string(hash);
+}
+
+PgOutcome<std::set<std::string>> prepared_here(PgClient& client) {
+  const auto rows =
+      client.query("SELECT name FROM pg_prepared_statements WHERE name LIKE 'turnout\\_seq\\_%'", quiet_ms_max);
   if (!rows) return rows.error();
-  std::vector<SequenceState> names;
+  std::set<std::string> names;
+  for (int row = 0; row < rows->size(); ++row) names.insert(rows->text(row, 0));
+  return names;
+}
+
+// Asked of the sequences themselves.
+PgOutcome<bool> read_chunk(PgClient& client, std::vector<SequenceState>& states, const Asked& asked,
+                           const std::set<std::string>& prepared) {
+  const auto sql = reading_sql(states, asked);
+  const auto statement = statement_name(sql);
+  const auto rows = client.query(prepared.contains(statement) ? "EXECUTE " + statement : sql, quiet_ms_max);
+  if (!rows) return rows.error();
+  std::map<std::string, int> found;
+  for (int row = 0; row < rows->size(); ++row) found[rows->text(row, 0)] = row;
+  for (const auto at : asked) {
+    const auto row = found.find(states[at].name);
+    if (row == found.end()) continue;
+    states[at].last_value = rows->integer(row->second, 1);
+    states[at].is_called = rows->boolean(row->second, 2);
+  }
+  return true;
+}
+
+// What one statement tells of all, in order of names; those of which it tells nothing are in `silent`.
+PgOutcome<std::vector<SequenceState>> read_told(PgClient& client, std::set<std::string>& silent) {
+  const auto rows = client.query(states_sql(client.server_version()), quiet_ms_max);
+  if (!rows) return rows.error();
+  std::vector<SequenceState> states;
   for (int row = 0; row < rows->size(); ++row) {
     SequenceState one;
     one.name = rows->text(row, 0);
     one.increment = rows->integer(row, 1, 1);
-    names.push_back(std::move(one));
+    one.last_value = rows->integer(row, 2);
+    one.is_called = rows->boolean(row, 3);
+    if (rows->is_null(row, 2)) silent.insert(one.name);
+    states.push_back(std::move(one));
   }
-  return names;
+  std::sort(states.begin(), states.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return states;
 }
 
 std::vector<Stream> streams_of(Attempt& attempt) {
@@ -47,7 +107,7 @@ std::vector<Stream> streams_of(Attempt& attempt) {
   return attempt.topology.streams;
 }
 
-PgOutcome<PgRows> set_all(PgClient& client, const std::vector<SequenceState>& states) {
+PgOutcome<PgRows> set_all(PgClient& client, const std::vector<SequenceState>& states, std::uint32_t ms_max) {
   std::string values;
   for (const auto& one : states) {
     values += (values.empty() ? "(" : ", (") + quote_literal(one.name) + "::regclass, " +
@@ -56,22 +116,39 @@ PgOutcome<PgRows> set_all(PgClient& client, const std::vector<SequenceState>& st
   // setval writes WAL under a transaction id, so this commit makes it durable.
   return client.query(writing("SELECT count(setval(s.name, s.value, s.called)) FROM (VALUES " + values +
                               ") AS s (name, value, called)"),
-                      window_ms_max);
+                      ms_max);
 }
 
 }  // namespace
 
 PgOutcome<std::vector<SequenceState>> read_all_sequences(PgClient& client) {
-  const auto names = names_of(client);
-  if (!names) return names.error();
-  std::vector<SequenceState> states;
-  if (names->empty()) return states;
-  const auto rows = client.query(reading_sql(*names), quiet_ms_max);
-  if (!rows) return rows.error();
-  for (int row = 0; row < rows->size(); ++row) {
-    states.push_back({rows->text(row, 0), rows->integer(row, 1), rows->boolean(row, 2), rows->integer(row, 3, 1)});
+  std::set<std::string> silent;
+  auto states = read_told(client, silent);
+  if (!states || silent.empty()) return states;
+  const auto prepared = prepared_here(client);
+  if (!prepared) return prepared.error();
+  for (const auto& block : blocks_of(*states, silent)) {
+    if (const auto read = read_chunk(client, *states, block, *prepared); !read) return read.error();
   }
   return states;
+}
+
+PgOutcome<bool> plan_sequence_reads(PgClient& client) {
+  std::set<std::string> silent;
+  const auto states = read_told(client, silent);
+  if (!states) return states.error();
+  if (silent.empty()) return true;
+  const auto prepared = prepared_here(client);
+  if (!prepared) return prepared.error();
+  for (const auto& block : blocks_of(*states, silent)) {
+    const auto sql = reading_sql(*states, block);
+    const auto statement = statement_name(sql);
+    if (prepared->contains(statement)) continue;
+    // Planned by its first execution.
+    const auto planned = client.query("PREPARE " + statement + " AS " + sql + "; EXECUTE " + statement, quiet_ms_max);
+    if (!planned) return planned.error();
+  }
+  return true;
 }
 
 StepAnswer read_sequences(StepContext& context, Attempt& attempt, router::Side from) {
@@ -107,7 +184,44 @@ std::vector<std::string> sequence_gaps(const std::vector<SequenceState>& from, c
   return gaps;
 }
 
-StepAnswer copy_sequences(StepContext& context, Attempt& attempt, router::Side from) {
+std::vector<SequenceState> sequences_to_set(const std::vector<SequenceState>& now,
+                                            const std::vector<SequenceState>& wanted) {
+  std::map<std::string, const SequenceState*> there;
+  for (const auto& one : now) there[one.name] = &one;
+  std::vector<SequenceState> list;
+  for (const auto& one : wanted) {
+    const auto found = there.find(one.name);
+    const bool is_equal = found != there.end() && found->second->last_value == one.last_value &&
+                          found->second->is_called == one.is_called;
+    if (!is_equal) list.push_back(one);
+  }
+  return list;
+}
+
+namespace {
+
+// What is equal already is left alone, and by that is verified too.
+StepAnswer bring_to(PgClient& client, const std::string& database, const std::vector<SequenceState>& wanted,
+                    std::uint32_t ms_max) {
+  const auto before = read_all_sequences(client);
+  if (!before) return failed(before.error());
+  const auto set = sequences_to_set(*before, wanted);
+  if (set.empty()) return StepAnswer::done();
+  if (const auto done = set_all(client, set, ms_max); !done) return failed(done.error());
+  auto now = set;
+  std::set<std::string> names;
+  for (const auto& one : now) names.insert(one.name);
+  for (const auto& block : blocks_of(now, names)) {
+    if (const auto read = read_chunk(client, now, block, {}); !read) return failed(read.error());
+  }
+  for (std::size_t at = 0; at < set.size(); ++at) {
+    if (!has_reached(now[at], set[at]))
+      return StepAnswer::failed("sequence " + set[at].name + " of " + database + " is behind after it was set");
+  }
+  return StepAnswer::done();
+}
+
+StepAnswer bring_all(StepContext& context, Attempt& attempt, router::Side from, std::uint32_t ms_max) {
   for (const auto& stream : streams_of(attempt)) {
     std::vector<SequenceState> wanted;
     {
@@ -117,19 +231,21 @@ StepAnswer copy_sequences(StepContext& context, Attempt& attempt, router::Side f
     if (wanted.empty()) continue;
     auto loan = context.shelf.take(router::other(from), stream.database, connect_ms_max);
     if (!loan) return failed(loan.error());
-    if (const auto set = set_all(**loan, wanted); !set) return failed(set.error());
-    const auto now = read_all_sequences(**loan);
-    if (!now) return failed(now.error());
-    std::map<std::string, const SequenceState*> there;
-    for (const auto& one : *now) there[one.name] = &one;
-    for (const auto& one : wanted) {
-      const auto found = there.find(one.name);
-      if (found == there.end() || !has_reached(*found->second, one)) {
-        return StepAnswer::failed("sequence " + one.name + " of " + stream.database + " is behind after it was set");
-      }
-    }
+    auto answer = bring_to(**loan, stream.database, wanted, ms_max);
+    if (!answer.ok) return answer;
   }
   return StepAnswer::done();
+}
+
+}  // namespace
+
+StepAnswer copy_sequences(StepContext& context, Attempt& attempt, router::Side from) {
+  return bring_all(context, attempt, from, window_ms_max);
+}
+
+StepAnswer bring_sequences_near(StepContext& context, Attempt& attempt, router::Side from) {
+  auto answer = read_sequences(context, attempt, from);
+  return answer.ok ? bring_all(context, attempt, from, quiet_ms_max) : answer;
 }
 
 }  // namespace turnout::control

@@ -84,6 +84,7 @@ TEST_F(CommandLineTest, UsageIsTwo) {
                                                                  {"compare"},
                                                                  {"compare", "app", "--rows-per-second", "0"},
                                                                  {"compare", "app", "--show", "--stop"},
+                                                                 {"prepare", "app", "--replicate", "--undo"},
                                                                  {"status", "-o", "xml"},
                                                                  {"status", "--control", "ftp"},
                                                                  {"status", "--token-file", "/nonexistent"},
@@ -110,6 +111,8 @@ TEST_F(CommandLineTest, EveryVerbReachesItsRoute) {
            {{"preflight", "app"}, "preflight app"},
            {{"preflight", "app", "--rollback"}, "preflight app rollback"},
            {{"prepare", "app"}, "prepare app" + by},
+           {{"prepare", "app", "--replicate"}, "replicate app" + by},
+           {{"prepare", "app", "--undo"}, "undo app" + by},
            {{"shift", "app", "50"}, "shift app 50" + by},
            {{"ramp", "start", "app"}, "ramp start app" + by},
            {{"ramp", "show", "app"}, "ramp app"},
@@ -163,6 +166,22 @@ TEST_F(CommandLineTest, CompareFollowsToTheEndAndEndsWithWhatWasFound) {
   EXPECT_EQ(boost::json::parse(json.out), found) << "one document, no progress";
   backend_.next = problem(422, "compare", "Nothing to compare", "Because.");
   EXPECT_EQ(ask({"compare", "app"}).code, 4);
+}
+
+// 202: the checks are over, the copy goes on; looked at until it has ended, and the exit code is that of its end.
+TEST_F(CommandLineTest, ACopyIsFollowedToItsEnd) {
+  backend_.next = {202, 0, boost::json::object{{"running", true}}};
+  backend_.copy = {{"running", false}, {"phase", "done"}, {"tables", 3}, {"tables_ready", 3}};
+  const Outcome fine = ask({"prepare", "app", "--replicate"});
+  EXPECT_EQ(fine.code, 0) << fine.err;
+  EXPECT_THAT(fine.out, HasSubstr("turnout abort app"));
+  EXPECT_THAT(fine.out, HasSubstr("tables_ready"));
+  backend_.copy = {{"running", false}, {"phase", "failed"}, {"error", "green is full"}};
+  EXPECT_EQ(ask({"prepare", "app", "--replicate"}).code, 4);
+  const Outcome document = ask({"prepare", "app", "--replicate", "-o", "json"});
+  EXPECT_EQ(boost::json::parse(document.out).at("error"), "green is full") << "one document";
+  backend_.copy = {{"running", false}};  // another process, that knows of none
+  EXPECT_EQ(ask({"prepare", "app", "--replicate"}).code, 10);
 }
 
 TEST_F(CommandLineTest, GlobalOptionsMayFollowTheVerb) {

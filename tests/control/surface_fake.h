@@ -17,6 +17,7 @@ class FakeBackend : public Backend {
   Answer next{200, 0, boost::json::object{{"ok", true}}};  // for every json call
   Answer next_report = problem(404, "running", "Still running", "Ask again.");
   Answer next_comparison{200, 0, boost::json::object{{"ok", true}}};
+  boost::json::object copy;  // of prepare --replicate
   std::vector<TrafficNumbers> numbers;
   std::vector<Operations::Gauges> levels;
 
@@ -51,7 +52,7 @@ class FakeBackend : public Backend {
   [[nodiscard]] Answer replicate(const std::string& d, const std::string& who) override {
     return note("replicate " + d + " by " + who);
   }
-  [[nodiscard]] Answer replication(const std::string& d) const override { return note("replication " + d); }
+  [[nodiscard]] Answer replication(const std::string&) const override { return {200, 0, copy}; }
   [[nodiscard]] Answer undo_prepare(const std::string& d, const std::string& who) override {
     return note("undo " + d + " by " + who);
   }
