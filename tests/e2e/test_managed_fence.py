@@ -1,6 +1,7 @@
 """The fence of an admin who is no superuser: by ALTER DATABASE and REVOKE CONNECT, with the same guarantees."""
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, Iterator
 
@@ -94,6 +95,7 @@ def test_abort_by_deadline_leaves_no_trace(managed: Fresh) -> None:
     assert_writer(managed.pair, managed.turnout, "blue")
 
 
+@pytest.mark.soak
 @configured(SHORT, grants=False)
 def test_built_in_grants_come_back_spelled_out(managed: Fresh) -> None:
     """Only a superuser can give NULL back; what it means is the same."""
@@ -126,6 +128,7 @@ def test_killed_in_the_hold(managed: Fresh) -> None:
     assert pair.snapshot() == before, "a trace is left"
 
 
+@pytest.mark.soak
 @configured(LONG)
 def test_killed_after_the_decision(managed: Fresh) -> None:
     assert kill_at(managed, "cutover", "flip", 0) == "green"
@@ -134,7 +137,7 @@ def test_killed_after_the_decision(managed: Fresh) -> None:
 
 
 @configured(HAMMERED)
-@pytest.mark.parametrize("verb", ["cutover", "rollback"])
+@pytest.mark.parametrize("verb", ["cutover", pytest.param("rollback", marks=pytest.mark.soak)])
 def test_under_the_hammer(managed: Fresh, verb: str) -> None:
     if verb == "rollback":
         managed.turnout.ask("cutover", "app")
@@ -143,6 +146,56 @@ def test_under_the_hammer(managed: Fresh, verb: str) -> None:
         return
     managed.turnout.ask("prepare", "app")  # from here on green is read-only
     hammered(managed, verb, "blue", "green")
+
+
+@configured(LONG)
+def test_a_session_that_is_just_starting(managed: Fresh) -> None:
+    """It has been let in and has read its settings, but no list of sessions has it yet: the fence waits for it all the same."""
+    pair, inserted = managed.pair, []
+    managed.turnout.ask("prepare", "app")
+
+    def start_slowly() -> None:
+        try:
+            with pair.blue.connect("hammer", "app", options="-c post_auth_delay=5") as late:
+                late.execute("INSERT INTO hammer (side, how) VALUES ('blue', 'late')")
+                inserted.append(True)
+        except psycopg.Error:
+            pass  # ended, as it should be
+
+    starting = threading.Thread(target=start_slowly)
+    starting.start()
+    pair.blue.wait_for("SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_database'::regclass "
+                       "AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()")
+    report = managed.turnout.ask("cutover", "app")
+    starting.join(30)
+    rows = [server.value("SELECT count(*) FROM hammer WHERE how = 'late'") for server in pair.sides.values()]
+    assert rows == [len(inserted)] * 2, f"written on the old writer after the fence: {rows}"
+    assert inserted or "hammer" in {session["user"] for session in report["ended_sessions"]}, report
+
+
+@configured(SHORT)
+def test_advisory_locks_stay_where_they_are(managed: Fresh) -> None:
+    """A connection that had taken them on the new writer before the decision could never write: so they are a blocker."""
+    with managed.turnout.connect() as holder:
+        holder.execute("SELECT pg_advisory_lock(7)")
+        found = check(managed, "unmovable_sessions")
+        assert found["verdict"] == "FAIL" and "advisory_lock" in found["measured"], found
+        managed.turnout.ask("cutover", "app", "--waive", "unmovable_sessions", expect=REVERTED)
+        assert holder.execute("SELECT pg_advisory_unlock(7)").fetchone() == (True,)
+    managed.turnout.ask("cutover", "app")
+    assert_writer(managed.pair, managed.turnout, "green")
+
+
+@pytest.mark.soak
+def test_alter_system_may_be_granted(managed: Fresh) -> None:
+    for server in managed.pair.sides.values():
+        server.sql("GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO turnout; GRANT SELECT ON pg_file_settings TO turnout; "
+                   "GRANT EXECUTE ON FUNCTION pg_reload_conf(), pg_show_all_file_settings() TO turnout")
+    found = check(managed, "fence.effective")
+    assert found["verdict"] == "PASS" and "blue by ALTER SYSTEM, green by ALTER SYSTEM" in found["measured"], found
+    for verb, writer in (("cutover", "green"), ("rollback", "blue")):
+        managed.turnout.ask(verb, "app")
+        assert_writer(managed.pair, managed.turnout, writer)
 
 
 def test_what_is_missing_is_named_with_its_grant(managed: Fresh) -> None:

@@ -6,8 +6,6 @@ lends the attribute for that one statement, and nobody ever sees it committed.
 """
 from __future__ import annotations
 
-import time
-
 from .pair import DATABASE, Pair
 from .postgres import Postgres
 
@@ -57,7 +55,9 @@ def make_managed(pair: Pair, grants: bool = True) -> None:
     for server in pair.sides.values():
         server.sql(f"ALTER ROLE turnout PASSWORD '{PASSWORD}'")
     source = f"host=127.0.0.1 port={pair.blue.port} user=turnout dbname={DATABASE} password={PASSWORD}"
-    pair.green.sql(f"ALTER SUBSCRIPTION turnout_fwd CONNECTION '{source}'", user="turnout")
+    pair.green.sql(f"ALTER SUBSCRIPTION turnout_fwd CONNECTION '{source}'")
+    pair.green.sql("ALTER SUBSCRIPTION turnout_fwd DISABLE")  # a worker that loses its superuser begins anew, some time
+    pair.blue.wait_for("SELECT bool_and(NOT active) FROM pg_replication_slots")
     for server in pair.sides.values():
         log_in_by_password(server)
         server.sql(LENDING)
@@ -66,5 +66,5 @@ def make_managed(pair: Pair, grants: bool = True) -> None:
         if grants:
             server.sql(GRANTS)
         server.sql(RIGHTS)
-    time.sleep(0.1)  # the apply worker begins anew, with the new login
+    pair.green.sql("ALTER SUBSCRIPTION turnout_fwd ENABLE")
     pair.blue.wait_for("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'")
