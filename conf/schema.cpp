@@ -148,7 +148,7 @@ void read_compare(Section section, Compare& compare) {
   section.bytes("lag_size", compare.lag_bytes_max, {1, 1024 * gib});
   section.duration("statement_timeout", compare.statement_ms_max, {100, 3600 * second_ms});
   section.count("rounds", compare.rounds, {1, 100});
-  section.count("differences", compare.differences_max, {1, 100'000});
+  section.count("differences", compare.differences_max, {1, 10'000});
   section.finish();
 }
 

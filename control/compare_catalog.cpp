@@ -148,19 +148,17 @@ PgOutcome<std::vector<PublishedTable>> published_tables(PgClient& writer, PgClie
 }
 
 PgOutcome<std::vector<std::string>> unpublished_tables(PgClient& writer, const Stream& stream) {
-  const std::string is_published = "SELECT FROM pg_publication_tables p WHERE p.pubname IN (" +
-                                   literals(stream.publications) + ") AND p.schemaname = ";
   const auto rows = writer.query(
-      "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-      "WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname NOT IN "
-      "('information_schema', 'turnout') AND NOT EXISTS (" +
-          is_published +
-          "n.nspname AND p.tablename = c.relname) "
+      "WITH published AS MATERIALIZED (SELECT c.oid FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = "
+      "p.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename WHERE p.pubname IN (" +
+          literals(stream.publications) +
           // A partition goes with its root, a root with its partitions.
-          "AND NOT EXISTS (SELECT FROM (SELECT relid FROM pg_partition_ancestors(c.oid) UNION ALL SELECT relid FROM "
-          "pg_partition_tree(c.oid)) f JOIN pg_class fc ON fc.oid = f.relid JOIN pg_namespace fn ON fn.oid = "
-          "fc.relnamespace WHERE EXISTS (" +
-          is_published + "fn.nspname AND p.tablename = fc.relname)) ORDER BY 1",
+          ")), carried AS MATERIALIZED (SELECT oid FROM published UNION SELECT relid::oid FROM published, "
+          "pg_partition_ancestors(oid) UNION SELECT relid::oid FROM published, pg_partition_tree(oid)) "
+          "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+          "WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname NOT IN "
+          "('information_schema', 'turnout') AND c.oid NOT IN (SELECT oid FROM carried WHERE oid IS NOT NULL) "
+          "ORDER BY 1",
       ask_ms_max);
   if (!rows) return rows.error();
   std::vector<std::string> out;

@@ -163,10 +163,15 @@ ComparePlan make_plan(const TableName& table, const TableFacts& writer, const Ta
   plan.writer = {writer.is_partitioned, filter};
   plan.follower = {follower.is_partitioned, ""};
   const std::string there = router::name(router::other(from));
+  if (!writer.exists && !follower.exists) {
+    plan.notes.push_back("dropped on both sides meanwhile");
+    return plan;
+  }
   if (!writer.exists || !follower.exists) {
     plan.differences.push_back(std::string("the table is only on ") + (writer.exists ? router::name(from) : there));
     return plan;
   }
+  plan.is_readable = true;
   choose_columns(plan, writer, follower, published, from);
 
   std::vector<const ColumnFact*> key;

@@ -65,6 +65,7 @@ struct ComparePlan {
   std::vector<std::string> columns;  // compared ones, by name
   CompareSource writer, follower;
   bool follower_key_may_be_null = false;
+  bool is_readable = false;              // the table is on both sides
   std::vector<std::string> notes;        // what is not compared, and why
   std::vector<std::string> differences;  // of the table itself
 };

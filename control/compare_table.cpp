@@ -17,6 +17,7 @@ constexpr std::size_t watches_max = 20;         // looks at them
 constexpr std::size_t column_keys_max = 100;    // differing rows whose columns are looked at in one statement
 constexpr std::uint32_t whole_rounds = 4;       // of a table without a key
 constexpr std::int64_t rows_of_a_block = 50;    // about, for the size of a piece
+constexpr std::chrono::milliseconds said_after(1'000);
 constexpr std::int64_t answer_ms_more = 2'000;  // the server's own deadline comes first
 
 // A number between -2^64 and 2^64, modulo 2^64.
@@ -106,7 +107,7 @@ std::optional<SeenRows> TableComparison::lookup(PgClient& client, const CompareS
 
 bool TableComparison::run() {
   if (state_.stage == TableStage::done) return true;
-  if (plan_.columns.empty() && !plan_.differences.empty()) return finish();  // on one side only
+  if (!plan_.is_readable) return finish();
   switch (plan_.mode) {
     case CompareMode::ranges:
       return run_ranges();
@@ -131,6 +132,7 @@ bool TableComparison::run_ranges() {
     bool has_grown = false;
     if (writer != follower && !compare_rows(range, has_grown)) return false;
     if (has_grown) continue;
+    if (is_full()) break;
     state_.rows += writer.rows;
     ++state_.pieces;
     if (!range.upto) return look_for_null_keys() && finish();
@@ -219,6 +221,7 @@ bool TableComparison::run_pages() {
     if (state_.is_backward)
       std::erase_if(in_question, [&](const auto& key) { return find_row(writer, key) != nullptr; });
     if (!settle(std::move(in_question), std::move(follower), hands_.rounds)) return false;
+    if (is_full()) break;
     (state_.is_backward ? state_.rows_back : state_.rows) += count;
     ++state_.pieces;
     if (!last.empty()) state_.after = last;
@@ -321,7 +324,9 @@ bool TableComparison::await_marker(const std::vector<RowKey>& keys, std::vector<
   if (!written) return false;
   const std::string look = "SELECT 1 FROM turnout.marker WHERE epoch = 0 AND sub = " + sub +
                            " AND token = " + quote_literal(written->text(0, 0));
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(hands_.marker_ms_max);
+  const auto began = std::chrono::steady_clock::now();
+  const auto give_up = began + std::chrono::milliseconds(hands_.marker_ms_max);
+  bool has_said_so = false;
   for (bool seen = false; !seen;) {
     if (!keys.empty() && keys.size() <= watched_keys_max && during.size() < watches_max) {
       auto now = lookup(hands_.writer, plan_.writer, keys);
@@ -339,6 +344,10 @@ bool TableComparison::await_marker(const std::vector<RowKey>& keys, std::vector<
                        true,
                        0};
       return false;
+    }
+    if (has_said_so == seen && std::chrono::steady_clock::now() - began > said_after) {
+      has_said_so = !seen;
+      hands_.waits(seen ? "" : "a marker through " + hands_.subscription + ", which tells lag from loss");
     }
     if (!seen && (keys.empty() || during.size() >= watches_max)) long_pause();
   }

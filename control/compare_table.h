@@ -30,6 +30,7 @@ struct CompareHands {
   std::function<bool()> go_on = {};  // false: give way
   // After each piece: what is known now, and how many rows it has cost. Rests as long as it must; false: give way.
   std::function<bool(const TableState&, std::uint64_t rows)> keep = {};
+  std::function<void(std::string)> waits = {};  // for what; "" = no longer
 };
 
 class TableComparison {

@@ -14,11 +14,12 @@ namespace {
 
 constexpr std::uint32_t connect_ms_max = 5'000;
 constexpr std::uint32_t setup_ms_max = 5'000;
-constexpr std::uint64_t look_ms = 100;      // between two looks whether a cutover is over, or green less behind
-constexpr std::uint64_t retry_ms = 2'000;   // after something went wrong with a server
-constexpr std::uint32_t troubles_max = 30;  // one after the other, without a piece between them
-constexpr std::uint32_t tries_max = 4;      // of one table, when a statement fails
-constexpr std::uint32_t least_piece = 50;   // rows, when a statement takes too long
+constexpr std::uint64_t look_ms = 100;       // between two looks whether a cutover is over, or green less behind
+constexpr std::uint64_t retry_ms = 2'000;    // after something went wrong with a server
+constexpr std::uint32_t troubles_max = 30;   // one after the other, without a piece between them
+constexpr std::uint32_t tries_max = 4;       // of one table, when a statement fails
+constexpr std::uint32_t least_piece = 50;    // rows, when a statement takes too long
+constexpr std::size_t tables_full_max = 10;  // as many tables may list as many differences as one may
 constexpr std::chrono::milliseconds save_every(1'000);
 constexpr std::chrono::milliseconds lag_every(200);
 
@@ -280,8 +281,11 @@ Comparison::Turn Comparison::compare_database(const std::string& database, std::
   CompareHands hands{**writer, **follower, topology_.find(database)->subscription};
   hands.statement_ms_max = bounds.statement_ms_max;
   hands.rounds = bounds.rounds;
-  hands.listed_max = bounds.differences_max;
   hands.go_on = [this] { return halt() == Halt::none; };
+  hands.waits = [this](std::string text) {
+    const std::lock_guard guard(mutex_);
+    waiting_for_ = std::move(text);
+  };
   piece_began_ = Clock::now();
   for (const bool again : {false, true}) {
     sort_out();
@@ -308,6 +312,7 @@ Comparison::Turn Comparison::compare_table(std::size_t index, CompareHands& hand
     fail_table(index, "its first copy is not done");
     return Turn::done;
   }
+  hands.listed_max = listed_max(index);
   hands.keep = [this, index](const TableState& now, std::uint64_t rows) { return keep(index, now, rows); };
   PgError error;
   for (std::uint32_t tries = 0; tries < tries_max; ++tries) {
@@ -350,6 +355,18 @@ Comparison::Turn Comparison::compare_table(std::size_t index, CompareHands& hand
   if (error.lost) return Turn::failed;
   if (!again) fail_table(index, problem);
   return Turn::done;
+}
+
+// Each table has its own bound, and all of them together one: with a wrong green every row of every table differs.
+std::size_t Comparison::listed_max(std::size_t index) const {
+  const std::size_t most = context_.config().compare.differences_max;
+  std::size_t others = 0;
+  const std::lock_guard guard(mutex_);
+  for (std::size_t i = 0; i < state_.tables.size(); ++i) {
+    if (i != index) others += state_.tables[i].differences.size() + state_.tables[i].unsettled.size();
+  }
+  const std::size_t all = tables_full_max * most;
+  return std::clamp<std::size_t>(all > others ? all - others : 0, 1, most);
 }
 
 void Comparison::fail_table(std::size_t index, std::string text) {

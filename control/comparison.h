@@ -71,6 +71,7 @@ class Comparison {
   [[nodiscard]] bool rest(std::uint64_t ms);
   [[nodiscard]] bool keep(std::size_t index, const TableState& table, std::uint64_t rows);
   [[nodiscard]] Halt halt() const;
+  [[nodiscard]] std::size_t listed_max(std::size_t index) const;
   void fail_table(std::size_t index, std::string text);
   void end(ComparePhase phase, std::string reason);
   void save(bool now);

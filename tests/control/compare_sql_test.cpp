@@ -87,6 +87,8 @@ TEST(ComparePlan, WhatIsNotComparedIsSaid) {
   TableFacts none;
   EXPECT_THAT(plan_of(blue, none).differences, ElementsAre("the table is only on blue"));
   EXPECT_THAT(plan_of(none, green).differences, ElementsAre("the table is only on green"));
+  EXPECT_THAT(plan_of(none, none).differences, IsEmpty()) << "dropped while we were at it";
+  EXPECT_FALSE(plan_of(none, none).is_readable);
   auto unindexed = column("id", "integer", 1);
   unindexed.leads_an_index = unindexed.not_null = false;
   const auto slow = plan_of(facts({column("id", "integer", 1)}), facts({unindexed}));

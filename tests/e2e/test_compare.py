@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -26,11 +26,15 @@ ALTER TABLE cmp_bag REPLICA IDENTITY FULL;
 CREATE TABLE cmp_wide (id bigint PRIMARY KEY, payload text, n int);
 CREATE TABLE cmp_some (id int PRIMARY KEY, a text, secret text);
 CREATE TABLE "cmp ""odd"";--" ("i'd" text, "a""b" mood, PRIMARY KEY ("i'd", "a""b"));
+CREATE TABLE cmp_root (id int PRIMARY KEY, body text) {partitioned};
 CREATE TABLE cmp_unpublished (id int PRIMARY KEY);
 """
 # The sides order the words differently, and have the columns of the people in another order: neither is a difference.
-BLUE = {"people": "region text, id int, name text, born timestamptz, weight float8, raw bytea", "collation": 'COLLATE "de-x-icu"'}
-GREEN = {"people": "raw bytea, weight float8, id int, region text, name text, born timestamptz", "collation": ""}
+BLUE = {"people": "region text, id int, name text, born timestamptz, weight float8, raw bytea", "collation": 'COLLATE "de-x-icu"',
+        "partitioned": "PARTITION BY HASH (id); CREATE TABLE cmp_root_1 PARTITION OF cmp_root FOR VALUES WITH (MODULUS 2, REMAINDER 0); "
+                       "CREATE TABLE cmp_root_2 PARTITION OF cmp_root FOR VALUES WITH (MODULUS 2, REMAINDER 1)"}
+GREEN = {"people": "raw bytea, weight float8, id int, region text, name text, born timestamptz", "collation": "",
+         "partitioned": ""}
 ROWS = """
 INSERT INTO cmp_people SELECT 'r' || n % 3, n, CASE WHEN n % 5 = 0 THEN '' WHEN n % 7 = 0 THEN NULL ELSE 'name ' || n END,
     timestamptz '2001-01-01' + n * interval '1 hour 1 microsecond', n / 3.0::float8, decode(md5(n::text), 'hex')
@@ -39,11 +43,12 @@ INSERT INTO cmp_words SELECT CASE n % 3 WHEN 0 THEN 'Äpfel ' WHEN 1 THEN 'apfel
 INSERT INTO cmp_parts SELECT n, date '2020-01-01' + n % 700, 'body ' || n FROM generate_series(1, 2000) n;
 INSERT INTO cmp_some SELECT n, 'a' || n, 'secret' FROM generate_series(1, 100) n;
 INSERT INTO "cmp ""odd"";--" SELECT 'it''s \\ ' || n, 'ok' FROM generate_series(1, 20) n;
+INSERT INTO cmp_root SELECT n, 'body ' || n FROM generate_series(1, 7000) n;
 INSERT INTO cmp_bag SELECT n % 10, 'x' FROM generate_series(1, 900) n;
 INSERT INTO cmp_wide SELECT n, repeat('p', 20) || n, 0 FROM generate_series(1, 60000) n;
 """
 ODD = '"cmp ""odd"";--"'
-NAMES = (ODD, "cmp_some", "cmp_people", "cmp_words", "cmp_parts", "cmp_bag", "cmp_wide")
+NAMES = (ODD, "cmp_some", "cmp_people", "cmp_words", "cmp_parts", "cmp_bag", "cmp_wide", "cmp_root")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,8 +61,10 @@ def tables(pair: Pair, turnout: Turnout) -> None:
             side.sql(f"ALTER TABLE {name} OWNER TO app_owner")
             side.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO app")
     some = "cmp_some (id, a) WHERE (id > 10)"  # neither the other rows nor the other column are on green
-    pair.blue.sql("ALTER PUBLICATION turnout_fwd ADD TABLE " + ", ".join(some if name == "cmp_some" else name for name in NAMES))
-    pair.green.sql("ALTER SUBSCRIPTION turnout_fwd REFRESH PUBLICATION", user="turnout")
+    pair.blue.sql("ALTER PUBLICATION turnout_fwd ADD TABLE " + ", ".join(some if name == "cmp_some" else name for name in NAMES[:-1]))
+    # Partitioned on blue alone: a publication of its own sends its rows under the root's name.
+    pair.blue.sql("CREATE PUBLICATION roots FOR TABLE cmp_root WITH (publish_via_partition_root = true)")
+    pair.green.sql("ALTER SUBSCRIPTION turnout_fwd ADD PUBLICATION roots", user="turnout")
     pair.green.wait_for("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel", timeout_s=60)
     pair.blue.sql("ANALYZE")
     turnout.ask("prepare", "app")
@@ -86,6 +93,13 @@ def wait_for(turnout: Turnout, is_so: Any, timeout_s: float = 60, stop: bool = F
             stop = False
         assert time.monotonic() < deadline, f"{now}\n{turnout.log_tail()}"
         time.sleep(0.05)
+
+
+def wait_until(is_so: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def compare(turnout: Turnout, *words: str, expect: int = DONE) -> dict[str, Any]:
@@ -149,6 +163,8 @@ def test_equal_sides_are_equal_while_everybody_writes(turnout: Turnout, pair: Pa
     assert stage_of(quiet, "public.cmp_bag")["mode"] == "whole"
     assert stage_of(quiet, "public.cmp_wide")["pieces"] >= 12, "60 000 rows in pieces of 5 000"
     assert "app.public.cmp_unpublished" in quiet["not_published"]
+    assert not [name for name in quiet["not_published"] if "cmp_root" in name or "cmp_parts" in name], quiet["not_published"]
+    assert stage_of(quiet, "public.cmp_root")["rows"] == 7000
 
     pair.caught_up()
     still = compare(turnout)
@@ -175,6 +191,7 @@ def test_what_was_planted_is_named_and_nothing_else(turnout: Turnout, pair: Pair
     on_green(pair, "DELETE FROM cmp_wide WHERE id = 31000")
     pair.blue.sql("UPDATE cmp_wide SET n = 7 WHERE id = 31000")
     on_green(pair, f"DELETE FROM {ODD} WHERE \"i'd\" = 'it''s \\ 7'")
+    on_green(pair, "UPDATE cmp_root SET body = 'x' WHERE id = 6000")
     on_green(pair, "UPDATE cmp_some SET a = 'b' WHERE id = 50")
     on_green(pair, "INSERT INTO cmp_wide SELECT n, 'far beyond', 0 FROM generate_series(900001, 900012) n")
     pair.caught_up()
@@ -197,7 +214,8 @@ def test_what_was_planted_is_named_and_nothing_else(turnout: Turnout, pair: Pair
                                                  "only_on_green": {(str(n),) for n in range(900001, 900013)}}
     assert rows_of(found, 'public.cmp "odd";--') == {"only_on_blue": {("it's \\ 7", "ok")}}
     assert rows_of(found, "public.cmp_some") == {"differs": {("50",)}}
-    assert found["differences"] == 5 + 3 + 2 + 1 + 13 + 1 + 1 and found["unsettled"] == 0
+    assert rows_of(found, "public.cmp_root") == {"differs": {("6000",)}}
+    assert found["differences"] == 5 + 3 + 2 + 1 + 13 + 1 + 1 + 1 and found["unsettled"] == 0
     text = turnout.cli("compare", "app", "--show")
     assert text.code == REFUSED and "region=r1 id=100  in name" in text.stdout and "different" in text.stdout, text
     assert max(map(len, text.stdout.splitlines())) <= 120
@@ -237,11 +255,19 @@ def test_lag_is_waited_for_and_a_lock_is_no_difference(turnout: Turnout, pair: P
             lock.execute("LOCK TABLE hammer, cmp_bag")  # apply stands still at its next row for the hammer
             pair.blue.sql("INSERT INTO hammer (side, how) VALUES ('blue', 'compare')")
             pair.blue.sql("UPDATE cmp_wide SET n = n + 1 WHERE id BETWEEN 40000 AND 50000")
+            wait_until(lambda: turnout.status().get("lag_bytes", 0) > 600_000)
             assert turnout.cli("compare", "app", "--anew", "--detach", "--table", "cmp_wide").code == DONE
             waiting = wait_for(turnout, lambda r: "bytes behind" in r["waiting_for"])
             assert waiting["phase"] == "running" and waiting["waiting_for"].startswith("green is ")
         found = wait_for(turnout, lambda r: r["phase"] == "finished")
         assert {key for keys in rows_of(found, "public.cmp_wide").values() for key in keys} <= {("31000",)}, found["differing"][:5]
+        pair.caught_up()
+        with lock.transaction():
+            lock.execute("LOCK TABLE hammer")
+            pair.blue.sql("INSERT INTO hammer (side, how) VALUES ('blue', 'again'); UPDATE counter SET value = value + 1 WHERE session < 9")
+            assert turnout.cli("compare", "app", "--anew", "--detach", "--table", "counter").code == DONE
+            wait_for(turnout, lambda r: "tells lag from loss" in r["waiting_for"])
+        assert wait_for(turnout, lambda r: r["phase"] == "finished")["outcome"] == "equal"
         with lock.transaction():
             lock.execute("LOCK TABLE cmp_bag")
             found = compare(turnout, "--table", "cmp_bag", expect=UNKNOWN)
@@ -266,6 +292,14 @@ def test_goes_on_after_a_kill(turnout: Turnout, pair: Pair) -> None:
     assert 60000 <= wide["rows"] <= 60001 and wide["pieces"] <= 14, "it did not begin anew"
     assert rows_of(done, "public.cmp_wide")["only_on_blue"] >= {("300",), ("59000",)}
     assert len([row for row in done["differing"] if row["key"] == {"id": "300"}]) == 1
+
+    turnout.kill9()
+    file = turnout.state_dir / "compare-app.json"
+    file.write_bytes(file.read_bytes()[:-40])
+    turnout.start()
+    torn = report(turnout)
+    assert torn["phase"] == "none" and "cannot be read" in torn["reason"], torn
+    assert compare(turnout, "--table", "counter")["outcome"] == "equal"
 
 
 def test_stops_when_told_and_gives_way_to_a_cutover(turnout: Turnout, pair: Pair) -> None:
