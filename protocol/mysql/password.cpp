@@ -130,7 +130,7 @@ std::optional<Sha1> parse_native_hash(std::string_view text) {
     std::size_t digit = digits.find(text[1 + i]);
     if (digit == std::string_view::npos) return std::nullopt;
     if (digit > 15) digit -= 6;
-    hash[i / 2] = static_cast<std::uint8_t>(hash[i / 2] << 4 | digit);
+    hash[i / 2] = static_cast<std::uint8_t>(hash[i / 2] * 16U + digit);
   }
   return hash;
 }

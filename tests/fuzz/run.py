@@ -34,7 +34,35 @@ def streams():
                    b"".join(r for r, first in raw if not first))
 
 
+def mysql_packets():
+    """(from client, name, number and payload) of each packet in the recordings of MySQL and MariaDB."""
+    for folder in ("mariadb10", "mysql97"):
+        for file in sorted((GOLDEN.parent / folder).glob("*.txt")):
+            for line in file.read_text().splitlines():
+                if line[0] in "<>":
+                    yield line[0] == ">", file.stem, bytes.fromhex(line[2:])[3:]
+
+
+def mysql_seeds(target):
+    if target == "mysql_wire":
+        return [bytes([kind]) + packet[1:] for _, _, packet in mysql_packets() if len(packet) < 500 for kind in (1, 2)]
+    if target == "mysql_login":
+        logins = {}
+        for from_client, name, packet in mysql_packets():
+            if name.startswith("login_") and len(packet) < 250:
+                number = b"" if from_client else packet[:1]
+                logins[name, from_client] = logins.get((name, from_client), b"") + number + bytes([len(packet) - 1]) + packet[1:]
+        return [bytes([flags | from_client]) + raw for (_, from_client), raw in logins.items() for flags in (2, 4, 22)]
+    answers = {}
+    for from_client, name, packet in mysql_packets():
+        code = 0 if from_client else 0x40 + min(len(packet) - 1, 31)
+        answers[name] = answers.get(name, b"") + bytes([code]) + (b"" if from_client else packet[1:32])
+    return [bytes([flags]) + raw for raw in answers.values() for flags in (0, 1, 9)]
+
+
 def seeds(target):
+    if target.startswith("mysql_"):
+        return mysql_seeds(target)
     if target == "state_watch":
         return [sql.encode() for sql in SQL]
     if target == "hba":
