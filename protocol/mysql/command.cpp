@@ -148,7 +148,8 @@ std::optional<Query> parse_query(Bytes payload, Capabilities capabilities) {
       const auto types = take_types(reader, *count, true);
       if (!types) return std::nullopt;
       for (std::size_t i = 0; i < types->types.size(); ++i) {
-        const bool is_null = ((*nulls)[i / 8] >> (i % 8) & 1U) != 0;
+        const unsigned byte = (*nulls)[i / 8];
+        const bool is_null = (byte >> (i % 8) & 1U) != 0;
         if (!is_null && !skip_value(reader, static_cast<std::uint8_t>(types->types[i]))) return std::nullopt;
       }
     }
