@@ -115,7 +115,8 @@ bool is_binary_row(Bytes payload, std::span<const std::uint8_t> types) {
   const auto nulls = reader.take((types.size() + 9) / 8);
   if (!nulls) return false;
   for (std::size_t i = 0; i < types.size(); ++i) {
-    const bool is_null = ((*nulls)[(i + 2) / 8] >> ((i + 2) % 8) & 1U) != 0;
+    const unsigned byte = (*nulls)[(i + 2) / 8];
+    const bool is_null = (byte >> ((i + 2) % 8) & 1U) != 0;
     if (!is_null && !skip_value(reader, types[i])) return false;
   }
   return reader.is_empty();
