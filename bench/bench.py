@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [cpu|syscalls|memory|logins|ramp|cutover]…
+"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [cpu|syscalls|memory|logins|ramp|shadow|cutover]…
 
 Figures are for reading, not for passing: bench/README.md says how. Nothing here fails because a day is slow.
 """
@@ -24,6 +24,7 @@ try:
     import measure
     import peers
     import ramp
+    import shadow
     from peers import DATABASE, PGBENCH, USER, Missing, Peer, say
     from report import cpu_tables, cutover_tables, login_table, memory_table, syscall_table
 
@@ -32,8 +33,8 @@ try:
 except ImportError as error:
     sys.exit(f"{error}: run `./dev setup` first, and this with /usr/bin/python3")
 
-PARTS = ("cpu", "syscalls", "memory", "logins", "ramp", "cutover")
-OWN_GROUND = ("ramp", "cutover")  # need a pair of servers
+PARTS = ("cpu", "syscalls", "memory", "logins", "ramp", "shadow", "cutover")
+OWN_GROUND = ("ramp", "shadow", "cutover")  # need a pair of servers
 Starter = Callable[..., Peer]
 
 
@@ -225,6 +226,10 @@ def main() -> None:
         clients = [16] if 16 in options.clients else options.clients[:1]
         document["ramp"] = ramp.run(workspace, options.rounds, options.seconds, clients, options.modes, options.workers[0])
         tables += ramp.ramp_tables(document["ramp"])
+    if "shadow" in options.parts:
+        clients = [16] if 16 in options.clients else options.clients[:1]
+        document["shadow"] = shadow.run(workspace, options.rounds, options.seconds, clients, options.modes, options.workers[0])
+        tables += shadow.shadow_tables(document["shadow"])
     if "cutover" in options.parts:
         document["cutover"] = bench.cutover()
         tables += cutover_tables(document["cutover"])

@@ -239,8 +239,20 @@ class Traffic:
                 process.wait()
 
 
+def longest_answer(answers: list[Answer], kind: str, start_s: float, end_s: float) -> Answer | None:
+    window = [each for each in answers if each.kind == kind and start_s <= each.due_s < end_s]
+    return max(window, key=lambda each: each.latency_ms, default=None)
+
+
 def longest(answers: list[Answer], kind: str, start_s: float, end_s: float) -> float:
-    return max((each.latency_ms for each in answers if each.kind == kind and start_s <= each.due_s < end_s), default=0.0)
+    answer = longest_answer(answers, kind, start_s, end_s)
+    return answer.latency_ms if answer else 0.0
+
+
+def read_after_hold_ms(answers: list[Answer], start_s: float, end_s: float) -> float | None:
+    """When the longest read fell due, counted from the longest write: that one fell due as the hold began."""
+    read, write = (longest_answer(answers, kind, start_s, end_s) for kind in "rw")
+    return round((read.due_s - write.due_s) * 1000, 1) if read and write else None
 
 
 def pauses(answers: list[Answer], start_s: float, window_s: float, baseline_s: float) -> dict[str, dict[str, float]]:
@@ -278,7 +290,7 @@ def run_once(name: str, ground: Ground, workspace: Workspace, rate: float, optio
         answers, load_errors = traffic.end()
         result = {"target": name, "window_s": round(window, 2), "took_ms": round(took * 1000, 1), "load_tps": round(load_tps, 1),
                   **pauses(answers, start, window, options.baseline_s), **_ledger(pair, answers), "load_errors": len(load_errors),
-                  "report": report}
+                  "read_after_hold_ms": read_after_hold_ms(answers, start, start + window), "report": report}
         result["error_texts"] = load_errors[:3]
         return result
     finally:
@@ -319,6 +331,6 @@ def run(workspace: Workspace, targets: list[str], options: Options) -> dict[str,
                 continue
             results.append({"run": number, **result})
             say(f"cutover run {number + 1} {name}: write pause {result['write']['pause_ms']:.1f} ms, read pause "
-                f"{result['read']['pause_ms']:.1f} ms, command {result['took_ms']:.0f} ms, "
+                f"{result['read']['pause_ms']:.1f} ms (due {result['read_after_hold_ms']} ms after the longest write), command {result['took_ms']:.0f} ms, "
                 f"errors {result['errors']}+{result['load_errors']}, lost {result['lost']}, {shlex.quote(json.dumps(result['report'].get('phases_ms')))}")
     return {"rate": rate, "servers": ground.description, "results": results, "left_out": left_out}

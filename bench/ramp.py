@@ -1,6 +1,6 @@
 """What a ramp costs: CPU of Turnout per transaction with half of the reads on green, against the same load with none.
 
-Both weights are measured in each round, on one process, in turns, and only their ratio counts. `simple` sends literals in
+`simple` sends literals in
 the text, so every statement goes through the shape lexer; `prepared` remembers its verdict.
 """
 from __future__ import annotations
@@ -8,37 +8,22 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import in_turns
 import measure
 from measure import pgbench
-from peers import DATABASE, say, turnout
+from peers import DATABASE
 from report import Row, distinct, ratios, spread, table
 
-from harness.pair import Pair  # peers.py has put tests/e2e on the path
-from harness.workspace import Workspace
+from harness.workspace import Workspace  # peers.py has put tests/e2e on the path
 
 WEIGHTS = (0, 50)
 
 
-def run(workspace: Workspace, rounds: int, seconds: float, clients: list[int], modes: list[str], workers: int) -> list[Row]:
-    pair = Pair(workspace, "bench-ramp")
-    pair.build(1)
-    peer = turnout(workers)(workspace, pair.blue, pair.green)
-    rows: list[Row] = []
-    try:
-        for round_number in range(rounds):
-            for count in clients:
-                for mode in modes:
-                    for weight in WEIGHTS if round_number % 2 == 0 else WEIGHTS[::-1]:
-                        rows.append({"round": round_number, "target": f"weight {weight}", "mode": mode, "clients": count}
-                                    | weighed(peer, weight, mode, count, seconds))
-            say(f"ramp: round {round_number + 1} of {rounds} done")
-    finally:
-        peer.stop()
-        pair.stop()
-    return rows
+def run(workspace: Workspace, *how: Any) -> list[Row]:
+    return in_turns.run(workspace, "ramp", WEIGHTS, weighed, *how)
 
 
-def weighed(peer: Any, weight: int, mode: str, clients: int, seconds: float) -> dict[str, float]:
+def weighed(peer: Any, weight: int, mode: str, clients: int, seconds: float) -> Row:
     shift = peer.server.cli("shift", DATABASE, str(weight), "--yes")
     if shift.code != 0:
         raise RuntimeError(f"turnout shift {weight}: {shift}")
@@ -48,7 +33,7 @@ def weighed(peer: Any, weight: int, mode: str, clients: int, seconds: float) -> 
     figures = measure.cpu(peer, mode, clients, seconds)
     after = reads(peer)
     green, blue = after["green"] - before["green"], after["blue"] - before["blue"]
-    return figures | {"green_percent": 100 * green / (green + blue) if green + blue else 0.0}
+    return figures | {"target": f"weight {weight}", "green_percent": 100 * green / (green + blue) if green + blue else 0.0}
 
 
 def reads(peer: Any) -> dict[str, float]:

@@ -41,6 +41,7 @@ inline constexpr auto check_names = std::to_array<std::string_view>({
     "green.connections",
     "green.statistics",
     "green.triggers",
+    "green.warm",
     "databases.outside",
     "subscription.owner",
     "long_transactions",

@@ -154,6 +154,19 @@ struct Compare {
   std::uint32_t differences_max = 1'000;  // listed of one table; that many end its comparison
 };
 
+// Reads that the writer has answered, sent to the other side as well and compared. The share is set by `turnout
+// shadow`.
+struct Shadow {
+  std::uint32_t queue_max = 200;                        // reads that wait for it, of one worker
+  std::uint64_t bytes_max = 8ULL * 1024 * 1024;         // of requests and answers that are kept, of one worker
+  std::uint32_t connections_max = 4;                    // of its own, of one worker, both sides together
+  std::uint64_t result_bytes_max = 8ULL * 1024 * 1024;  // a longer answer is not compared
+  std::uint32_t statement_ms_max = 30'000;              // statement_timeout of a shadow read
+  std::uint32_t lag_ms_max = 5'000;                     // for the other side to catch up; then the read is dropped
+  std::uint32_t brackets = 3;                           // that must say so before a difference counts as proven
+  std::uint32_t shapes_max = 500;
+};
+
 // How the two servers reach each other; every field defaults to the deployment's admin and addresses.
 struct Replication {
   Login login;
@@ -193,6 +206,7 @@ struct Deployment {
   Ramp ramp;
   Replicate replicate;
   Compare compare;
+  Shadow shadow;
   Tls client_tls;
   Tls server_tls{TlsMode::prefer, {}, {}, {}, ChannelBinding::prefer};
 };

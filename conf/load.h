@@ -14,9 +14,9 @@ namespace turnout::conf {
 
 struct Mistake {
   std::string file;
-  int line = 0;    // from 1; 0 = the file as a whole
-  int column = 0;  // from 1
-  std::string key; // dotted path, e.g. deployments.app.pool.size
+  int line = 0;     // from 1; 0 = the file as a whole
+  int column = 0;   // from 1
+  std::string key;  // dotted path, e.g. deployments.app.pool.size
   std::string text;
 
   [[nodiscard]] std::string message() const;

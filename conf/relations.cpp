@@ -6,6 +6,7 @@
 
 #include "conf/address.h"
 #include "conf/check_names.h"
+#include "conf/mysql_relations.h"
 #include "conf/quantity.h"
 
 namespace turnout::conf {
@@ -80,6 +81,7 @@ void check_sides(const Deployment& deployment, Walker& walker) {
 }
 
 void check_users(const Deployment& deployment, Walker& walker) {
+  if (deployment.protocol == Protocol::mysql) return;  // check_mysql
   const bool needs_users = deployment.auth == ClientAuth::scram_sha_256 || deployment.auth == ClientAuth::md5;
   if (needs_users && !walker.was_written(key_of(deployment, "users"))) {
     walker.add_at_key(key_of(deployment, "users"),
@@ -251,6 +253,7 @@ void check_relations(const Config& config, Walker& walker) {
   check_loops(config, walker);
   for (const auto& deployment : config.deployments) {
     check_sides(deployment, walker);
+    check_mysql(deployment, walker);
     check_users(deployment, walker);
     check_auth(deployment, walker);
     check_channel_binding(deployment, walker);

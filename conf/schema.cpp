@@ -152,6 +152,18 @@ void read_compare(Section section, Compare& compare) {
   section.finish();
 }
 
+void read_shadow(Section section, Shadow& shadow) {
+  section.count("queue", shadow.queue_max, {1, 100'000});
+  section.bytes("memory", shadow.bytes_max, {64 * kib, 64 * gib});
+  section.count("connections", shadow.connections_max, {2, 1'000});
+  section.bytes("result_size", shadow.result_bytes_max, {kib, 64 * gib});
+  section.duration("statement_timeout", shadow.statement_ms_max, {10, 3600 * second_ms});
+  section.duration("lag_time", shadow.lag_ms_max, {10, 3600 * second_ms});
+  section.count("brackets", shadow.brackets, {1, 20});
+  section.count("shapes", shadow.shapes_max, {10, 10'000});
+  section.finish();
+}
+
 void read_replication(Section section, Replication& replication) {
   read_login(section, replication.login);
   section.address("blue_address", replication.blue_address);
@@ -249,9 +261,6 @@ void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>
   }
   Section section(walker, entry.value, path);
   section.choice("protocol", deployment.protocol, all(protocols));
-  if (deployment.protocol == Protocol::mysql) {
-    walker.add_at_key(section.path_of("protocol"), "mysql is not supported yet: this version speaks postgres only");
-  }
   section.addresses("listen", deployment.listen);
   section.address("blue", deployment.blue);
   Address green;
@@ -274,6 +283,7 @@ void read_deployment(const Entry& entry, Walker& walker, std::vector<Deployment>
   read_ramp(section.section("ramp"), deployment.ramp);
   read_replicate(section.section("replicate"), deployment.replicate);
   read_compare(section.section("compare"), deployment.compare);
+  read_shadow(section.section("shadow"), deployment.shadow);
   read_tls(section.section("client_tls"), deployment.client_tls, true);
   read_tls(section.section("server_tls"), deployment.server_tls, false);
   section.require("listen", "listen: [\"127.0.0.1:6432\"]");

@@ -33,11 +33,12 @@ struct Attempt {
   Topology topology;
   std::optional<PgClient> probe;  // opened after the fence, told read-only: raise_fence leaves it to verify_fence
   std::string token;              // of the marker; random, so that an old row is never taken for it
-  std::map<std::string, std::string> schema;          // database → fingerprint before the hold
-  std::map<std::string, std::string> fence_position;  // database → position on `from` after the marker
-  std::map<std::string, std::string> slot_target;     // database → position on `to` after the flush
-  std::map<std::string, std::vector<SequenceState>> sequences;
-  boost::json::array ended_sessions;  // strays: who they were
+  std::map<std::string, std::string> schema;                    // database → fingerprint before the hold
+  std::map<std::string, std::string> fence_position;            // database → position on `from` after the marker
+  std::map<std::string, std::string> slot_target;               // database → position on `to` after the flush
+  std::map<std::string, std::vector<SequenceState>> sequences;  // database → on `from`
+  std::map<std::string, std::vector<SequenceState>> sequences_there;  // database → on `to`, before they are set
+  boost::json::array ended_sessions;                                  // strays: who they were
   boost::json::object guards;
   boost::json::array anchors;  // of change data capture: anchors.h
   boost::json::array notes;

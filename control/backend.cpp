@@ -51,6 +51,12 @@ Answer OperationsBackend::ramp(const std::string& deployment, const std::string&
 Answer OperationsBackend::ramp(const std::string& deployment) const {
   return operations_.ramp(deployment);
 }
+Answer OperationsBackend::shadow(const std::string& deployment, int percent, const std::string& who) {
+  return operations_.shadow(deployment, percent, who);
+}
+Answer OperationsBackend::shadow(const std::string& deployment) const {
+  return operations_.shadow(deployment);
+}
 Answer OperationsBackend::compare(const std::string& deployment, const CompareOptions& options) {
   return operations_.compare(deployment, options);
 }

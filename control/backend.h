@@ -46,6 +46,8 @@ class Backend {
   [[nodiscard]] virtual Answer ramp(const std::string& deployment, const std::string& action,
                                     const std::string& who) = 0;
   [[nodiscard]] virtual Answer ramp(const std::string& deployment) const = 0;
+  [[nodiscard]] virtual Answer shadow(const std::string& deployment, int percent, const std::string& who) = 0;
+  [[nodiscard]] virtual Answer shadow(const std::string& deployment) const = 0;
   [[nodiscard]] virtual Answer compare(const std::string& deployment, const CompareOptions& options) = 0;
   [[nodiscard]] virtual Answer stop_compare(const std::string& deployment, const std::string& who) = 0;
   [[nodiscard]] virtual Answer compare(const std::string& deployment) const = 0;
@@ -89,6 +91,8 @@ class OperationsBackend : public Backend {
   [[nodiscard]] Answer shift(const std::string& deployment, int percent, const std::string& who) override;
   [[nodiscard]] Answer ramp(const std::string& deployment, const std::string& action, const std::string& who) override;
   [[nodiscard]] Answer ramp(const std::string& deployment) const override;
+  [[nodiscard]] Answer shadow(const std::string& deployment, int percent, const std::string& who) override;
+  [[nodiscard]] Answer shadow(const std::string& deployment) const override;
   [[nodiscard]] Answer compare(const std::string& deployment, const CompareOptions& options) override;
   [[nodiscard]] Answer stop_compare(const std::string& deployment, const std::string& who) override;
   [[nodiscard]] Answer compare(const std::string& deployment) const override;

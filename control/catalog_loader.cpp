@@ -185,15 +185,14 @@ PgOutcome<LoadedCatalog> load_catalog(Shelf& shelf, const Topology& topology, st
                                       const std::string& deployment) {
   router::CatalogBuilder builder;
   std::uint64_t content = 0;
-  for (const auto& stream : topology.streams) {
+  for (const auto& stream : topology.merged()) {
     std::set<Name> ready;
     auto follower = shelf.take(topology.to(), stream.database, connect_ms_max);
     if (!follower) return follower.error();
     const auto rows = (*follower)->query(
         "SELECT n.nspname, c.relname FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace "
         "n ON n.oid = "
-        "c.relnamespace WHERE r.srsubstate = 'r' AND r.srsubid = " +
-            std::to_string(stream.subscription_oid),
+        "c.relnamespace WHERE r.srsubstate = 'r'",  // of all streams of this database
         quiet_ms_max);
     if (!rows) return rows.error();
     for (int row = 0; row < rows->size(); ++row) {

@@ -40,6 +40,7 @@ struct Options {
   int lines = 100;
   bool connect = false, rollback = false, list = false;
   CutoverRequest cutover;
+  std::string shadow_action = "report";
   PrepareRequest prepare;
   CompareRequest compare;
 };
@@ -121,6 +122,7 @@ class CommandLine {
   void add_questions();
   void add_changes();
   void add_cutover(const std::string& name, const std::string& help, bool rollback);
+  void add_shadow();
   void add_compare();
 
   std::ostream& out_;
@@ -224,6 +226,7 @@ void CommandLine::add_changes() {
       ->required()
       ->check(CLI::IsMember({"start", "pause", "resume", "abort", "show"}));
   ramp->add_option("deployment", options_.deployment, "name of the deployment")->required();
+  add_shadow();
   add_compare();
   add_cutover("cutover", "move the writes to the other side", false);
   add_cutover("rollback", "move the writes back", true);
@@ -243,6 +246,18 @@ void CommandLine::add_changes() {
     Cli cli = client();
     return change(cli, "/v1/reload", {}, render_done);
   });
+}
+
+void CommandLine::add_shadow() {
+  CLI::App* sub = deployment_verb("shadow", "run a share of the reads on both sides and compare", [this](Cli& cli) {
+    const bool is_on = options_.shadow_action == "on";
+    if (is_on != (options_.percent != 0)) throw std::runtime_error("shadow: on needs a PERCENT from 1 to 100");
+    if (options_.shadow_action == "report") return show(cli, path("/shadow"), render_shadow);
+    return change(cli, path("/shadow"), {{"percent", options_.percent}}, render_done, slow_ms_max);
+  });
+  sub->add_option("action", options_.shadow_action, "on, off; report (default): what differed, failed or got slower")
+      ->check(CLI::IsMember({"on", "off", "report"}));
+  sub->add_option("percent", options_.percent, "with on: 1 to 100")->check(CLI::Range(1, 100));
 }
 
 void CommandLine::add_compare() {

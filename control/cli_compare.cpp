@@ -20,12 +20,6 @@ constexpr std::uint32_t ask_ms_max = 5'000;
 constexpr std::uint32_t silence_ms_max = 20'000;
 constexpr std::uint32_t line_ms = 10'000;  // between two lines where nothing can be redrawn
 
-std::string text_in(const boost::json::value& body, std::string_view key) {
-  const auto* object = body.if_object();
-  const auto* found = object == nullptr ? nullptr : object->if_contains(key);
-  return found == nullptr ? "" : one_line(*found);
-}
-
 // One line that moves, or a line now and then.
 class ProgressBar {
  public:
@@ -37,7 +31,7 @@ class ProgressBar {
       cli_.out << "\r\x1b[K" << render_comparison_line(body) << std::flush;
       return;
     }
-    const auto current = text_in(body, "current");
+    const auto current = text_at(body, "current");
     if (current == current_ && Clock::now() - shown_at_ < std::chrono::milliseconds(line_ms)) return;
     current_ = current;
     shown_at_ = Clock::now();
@@ -63,7 +57,7 @@ int follow(Cli& cli, const std::string& deployment) {
       const ClientAnswer answer = cli.client.get(deployment_path(deployment, "/compare"), ask_ms_max);
       heard = Clock::now();
       const auto body = parsed(answer.body);
-      const auto phase = text_in(body, "phase");
+      const auto phase = text_at(body, "phase");
       if (answer.status >= 400 || (phase != "running" && phase != "paused")) {
         bar.end();
         return print(cli, answer, render_comparison);

@@ -34,12 +34,6 @@ boost::json::object body_of(const CutoverRequest& request) {
   return body;
 }
 
-std::string text_in(const boost::json::value& body, std::string_view key) {
-  const auto* object = body.if_object();
-  const auto* found = object == nullptr ? nullptr : object->if_contains(key);
-  return found == nullptr ? "" : one_line(*found);
-}
-
 class Follower {
  public:
   Follower(Cli& cli, std::string deployment, std::string epoch)
@@ -86,7 +80,7 @@ class Follower {
       }
       seen_ = event->id;
       const auto data = parsed(event->data);
-      if (text_in(data, "deployment") != deployment_ || text_in(data, "epoch") != epoch_) continue;
+      if (text_at(data, "deployment") != deployment_ || text_at(data, "epoch") != epoch_) continue;
       if (!cli_.json) progress_.on_event(event->type, data.get_object());
       if (event->type == "report") return;
     }
@@ -100,8 +94,8 @@ class Follower {
 
 int exit_of_report(const ClientAnswer& answer) {
   const auto body = parsed(answer.body);
-  const std::string outcome = text_in(body, "outcome");
-  return outcome.empty() ? code(ExitCode::unknown) : code(exit_for_outcome(outcome, text_in(body, "reason")));
+  const std::string outcome = text_at(body, "outcome");
+  return outcome.empty() ? code(ExitCode::unknown) : code(exit_for_outcome(outcome, text_at(body, "reason")));
 }
 
 int detached(Cli& cli, const std::string& name, const std::string& epoch) {
@@ -133,7 +127,7 @@ int cutover(Cli& cli, const CutoverRequest& request) {
                       request.deployment + "'.");
   }
   if (answer.status != 202) return print(cli, answer, render_preflight);
-  const std::string epoch = text_in(parsed(answer.body), "epoch");
+  const std::string epoch = text_at(parsed(answer.body), "epoch");
   const auto report = Follower(cli, request.deployment, epoch).follow();
   if (!report) return detached(cli, request.deployment, epoch);
   const int printed = print(cli, *report, render_report);

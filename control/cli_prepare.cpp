@@ -1,14 +1,12 @@
 // prepare: at once, or with --replicate followed until green's copy is there.
 //
 // Following is only looking: whatever happens to this process, the copy goes on.
-#include <unistd.h>
-
 #include <boost/json/serialize.hpp>
 #include <chrono>
-#include <cstdlib>
-#include <iostream>
+#include <ostream>
 #include <thread>
 
+#include "control/cli_terminal.h"
 #include "control/cli_verbs.h"
 #include "control/exit_code.h"
 #include "control/render.h"
@@ -54,15 +52,9 @@ class ProgressLine {
   Clock::time_point shown_;
 };
 
-bool is_live(const Cli& cli) {
-  const char* const no_color = std::getenv("NO_COLOR");
-  return &cli.out == &std::cout && ::isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
-}
-
 bool is_running(const boost::json::value& body) {
-  const auto* object = body.if_object();
-  const auto* found = object == nullptr ? nullptr : object->if_contains("running");
-  return found != nullptr && found->is_bool() && found->get_bool();
+  const auto& running = value_at(body, "running");
+  return running.is_bool() && running.get_bool();
 }
 
 int print_end(Cli& cli, const ClientAnswer& answer) {
@@ -83,7 +75,7 @@ int follow(Cli& cli, const std::string& deployment) {
     cli.out << "It goes on by itself; to stop it: turnout abort " << deployment << "\n";
   }
   auto heard = Clock::now();
-  ProgressLine line(cli.out, is_live(cli));
+  ProgressLine line(cli.out, is_live_terminal(cli));
   while (Clock::now() - heard < silence_max) {
     try {
       const auto answer = cli.client.get(deployment_path(deployment, "/prepare"), ask_ms_max);

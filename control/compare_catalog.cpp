@@ -1,7 +1,6 @@
 #include "control/compare_catalog.h"
 
 #include <algorithm>
-#include <boost/json/parse.hpp>
 
 namespace turnout::control {
 
@@ -51,17 +50,6 @@ std::string literals(const std::vector<std::string>& names) {
   std::string out;
   for (const auto& one : names) out += (out.empty() ? "" : ", ") + quote_literal(one);
   return out.empty() ? "NULL" : out;
-}
-
-std::vector<std::string> texts_of(const std::string& json_array) {
-  std::vector<std::string> out;
-  boost::system::error_code error;
-  const auto value = boost::json::parse(json_array, error);
-  if (error || !value.is_array()) return out;
-  for (const auto& one : value.get_array()) {
-    if (one.is_string()) out.emplace_back(one.get_string());
-  }
-  return out;
 }
 
 // Of several publications the wider one counts: a list of columns or a filter only if all of them have one.
@@ -132,10 +120,11 @@ PgOutcome<std::vector<PublishedTable>> published_tables(PgClient& writer, PgClie
   std::vector<PublishedTable> out;
   for (int row = 0; row < published->size(); ++row) {
     add_publication(out, {{published->text(row, 0), published->text(row, 1)},
-                          texts_of(published->text(row, 3)),
+                          texts_of_json(published->text(row, 3)),
                           published->text(row, 2),
                           false,
-                          false});
+                          false,
+                          stream.subscription});
   }
   for (int row = 0; row < carried->size(); ++row) {
     const TableName table{carried->text(row, 0), carried->text(row, 1)};
@@ -147,11 +136,11 @@ PgOutcome<std::vector<PublishedTable>> published_tables(PgClient& writer, PgClie
   return out;
 }
 
-PgOutcome<std::vector<std::string>> unpublished_tables(PgClient& writer, const Stream& stream) {
+PgOutcome<std::vector<std::string>> unpublished_tables(PgClient& writer, const Stream& whole) {
   const auto rows = writer.query(
       "WITH published AS MATERIALIZED (SELECT c.oid FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = "
       "p.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename WHERE p.pubname IN (" +
-          literals(stream.publications) +
+          literals(whole.publications) +
           // A partition goes with its root, a root with its partitions.
           ")), carried AS MATERIALIZED (SELECT oid FROM published UNION SELECT relid::oid FROM published, "
           "pg_partition_ancestors(oid) UNION SELECT relid::oid FROM published, pg_partition_tree(oid)) "
@@ -162,7 +151,7 @@ PgOutcome<std::vector<std::string>> unpublished_tables(PgClient& writer, const S
       ask_ms_max);
   if (!rows) return rows.error();
   std::vector<std::string> out;
-  for (int row = 0; row < rows->size(); ++row) out.push_back(stream.database + '.' + rows->text(row, 0));
+  for (int row = 0; row < rows->size(); ++row) out.push_back(whole.database + '.' + rows->text(row, 0));
   return out;
 }
 

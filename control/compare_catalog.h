@@ -17,12 +17,13 @@ struct PublishedTable {
   std::string filter;                // rows that are published; "" = all
   bool is_carried = false;           // the subscription knows it
   bool is_ready = false;             // and its first copy is done
+  std::string subscription;          // that carries it
 };
 
 [[nodiscard]] PgOutcome<std::vector<PublishedTable>> published_tables(PgClient& writer, PgClient& follower,
                                                                       const Stream& stream);
-// Tables of the writer that the stream does not carry: "database.schema.name".
-[[nodiscard]] PgOutcome<std::vector<std::string>> unpublished_tables(PgClient& writer, const Stream& stream);
+// Tables of the writer that no stream carries: "database.schema.name". `whole` is a database's of Topology::merged().
+[[nodiscard]] PgOutcome<std::vector<std::string>> unpublished_tables(PgClient& writer, const Stream& whole);
 [[nodiscard]] PgOutcome<bool> marker_travels(PgClient& follower, const Stream& stream);
 [[nodiscard]] PgOutcome<TableFacts> read_table_facts(PgClient& client, const TableName& table);
 [[nodiscard]] PgOutcome<HashMethod> common_hash(PgClient& writer, PgClient& follower);

@@ -1,8 +1,6 @@
 #include "control/comparison.h"
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "control/audit_log.h"
@@ -23,17 +21,10 @@ constexpr std::size_t tables_full_max = 10;  // as many tables may list as many 
 constexpr std::chrono::milliseconds save_every(1'000);
 constexpr std::chrono::milliseconds lag_every(200);
 
-std::string read_file(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  std::stringstream content;
-  content << in.rdbuf();
-  return content.str();
-}
-
 }  // namespace
 
 Comparison::Comparison(Context context) : context_(std::move(context)) {
-  const auto content = read_file(context_.file);
+  const auto content = content_of(context_.file);
   if (content.empty()) return;
   auto known = parse_compare_state(content);
   if (!known) {
@@ -129,12 +120,8 @@ std::string Comparison::look_up_tables(const Topology& topology, const CompareSt
     }
     const auto tables = published_tables(**writer, **follower, stream);
     if (!tables) return tables.error().message();
-    published_[stream.database] = *tables;
-    const auto unpublished = unpublished_tables(**writer, stream);
-    if (!unpublished) return unpublished.error().message();
-    if (fresh.wanted.empty()) {
-      fresh.not_published.insert(fresh.not_published.end(), unpublished->begin(), unpublished->end());
-    }
+    auto& all = published_[stream.database];
+    all.insert(all.end(), tables->begin(), tables->end());
     for (const auto& one : *tables) {
       TableState table;
       table.database = stream.database;
@@ -144,6 +131,14 @@ std::string Comparison::look_up_tables(const Topology& topology, const CompareSt
       std::erase_if(unknown, names_it);
       today.push_back(std::move(table));
     }
+  }
+  for (const auto& whole : topology.merged()) {
+    if (!fresh.wanted.empty()) break;
+    auto writer = context_.shelf.take(writer_, whole.database, connect_ms_max);
+    if (!writer) return writer.error().message();
+    const auto unpublished = unpublished_tables(**writer, whole);
+    if (!unpublished) return unpublished.error().message();
+    fresh.not_published.insert(fresh.not_published.end(), unpublished->begin(), unpublished->end());
   }
   if (!unknown.empty()) return "no table " + unknown.front() + " is published: write schema.table";
   fresh.tables = merged(std::move(today), known.tables);
@@ -236,8 +231,8 @@ bool Comparison::wait_for_cutover() {
 }
 
 Comparison::Turn Comparison::go_through(std::string& problem) {
-  for (const auto& stream : topology_.streams) {
-    if (const auto turn = compare_database(stream.database, problem); turn != Turn::done) return turn;
+  for (const auto& database : topology_.databases()) {
+    if (const auto turn = compare_database(database, problem); turn != Turn::done) return turn;
   }
   return Turn::done;
 }
@@ -278,7 +273,7 @@ Comparison::Turn Comparison::compare_database(const std::string& database, std::
   if (!hash) return failed(hash.error());
   hash_ = *hash;
   const auto bounds = context_.config().compare;
-  CompareHands hands{**writer, **follower, topology_.find(database)->subscription};
+  CompareHands hands{**writer, **follower, ""};
   hands.statement_ms_max = bounds.statement_ms_max;
   hands.rounds = bounds.rounds;
   hands.go_on = [this] { return halt() == Halt::none; };
@@ -312,6 +307,7 @@ Comparison::Turn Comparison::compare_table(std::size_t index, CompareHands& hand
     fail_table(index, "its first copy is not done");
     return Turn::done;
   }
+  hands.subscription = published->subscription;
   hands.listed_max = listed_max(index);
   hands.keep = [this, index](const TableState& now, std::uint64_t rows) { return keep(index, now, rows); };
   PgError error;

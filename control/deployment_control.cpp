@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <chrono>
 #include <ctime>
 #include <fstream>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "control/managed_fence.h"
 #include "control/preflight.h"
 #include "control/report.h"
+#include "control/table.h"
 
 namespace turnout::control {
 
@@ -23,6 +25,12 @@ drain::Event event_of(drain::EventKind kind) {
   drain::Event event;
   event.kind = kind;
   return event;
+}
+
+// As the sampler counts it.
+std::int64_t monotonic_ms() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
 bool write_file(const std::filesystem::path& path, const std::string& content) {
@@ -51,6 +59,7 @@ void read_positions(const boost::json::object& decision, const char* key, std::m
 DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::Deployment& config, const Shared& shared)
     : index_(index),
       name_(config.name),
+      protocol_(config.protocol),
       shared_(shared),
       config_(config),
       shelf_(config, [this](router::Side side) { return shared_.proxy.addresses(index_, side); }),
@@ -59,7 +68,8 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
       routes_([this](router::RoutingTablePtr table) { shared_.proxy.publish(index_, std::move(table)); }),
       steps_(StepContext{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, shared.store, routes_,
                          [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); },
-                         [this](router::Side writer) { return sampler_.load_catalog(writer); }}),
+                         [this](router::Side writer) { return sampler_.load_catalog(writer); },
+                         [this] { return shadow_.warmth(monotonic_ms()); }}),
       executor_(limits_of(config, 0), *this),
       ramp_(RampKeeper::Context{
           index, name_, shared.state_dir / ("ramp-" + name_ + ".json"), [this] { return this->config(); }, shared.proxy,
@@ -73,13 +83,25 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
           [this](boost::json::object back) {
             return shared_.audit.add(name_, "step back", "turnout", std::move(back));
           }}),
-      sampler_(Sampler::Context{
-          index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_, types_,
-          [this](std::string text) {
-            spdlog::warn("{}: {}", name_, text);
-            shared_.events.add("ramp", {{"deployment", name_}, {"text", text}});
-          },
-          [this](const router::RoutingTable& table, std::int64_t now_ms) { ramp_.look(table, now_ms); }}),
+      shadow_(ShadowKeeper::Context{index, name_, shared.state_dir / ("shadow-" + name_ + ".json"),
+                                    [this] { return this->config(); }, shared.proxy, routes_,
+                                    [this](int percent) { return sampler_.cast_shadow(percent); },
+                                    [this](boost::json::object event) {
+                                      const bool is_difference = event.contains("difference");
+                                      spdlog::log(is_difference ? spdlog::level::warn : spdlog::level::info, "{}: {}",
+                                                  name_, harmless(text_of(event, "text")));
+                                      event["deployment"] = name_;
+                                      shared_.events.add("shadow", std::move(event));
+                                    }}),
+      sampler_(Sampler::Context{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_, types_,
+                                [this](std::string text) {
+                                  spdlog::warn("{}: {}", name_, text);
+                                  shared_.events.add("ramp", {{"deployment", name_}, {"text", text}});
+                                },
+                                [this](const router::RoutingTable& table, std::int64_t now_ms) {
+                                  ramp_.look(table, now_ms);
+                                  shadow_.look(table, now_ms);
+                                }}),
       readiness_(Readiness::Context{[this](const std::atomic<bool>& give_up) { return look_by_itself(give_up); },
                                     [this] { return this->config().waive; },
                                     [this] { return this->config().cutover.check_interval_ms; },
@@ -130,6 +152,14 @@ void DeploymentControl::start() {
     reported_epoch_ = log.begun && !log.ended ? 0 : last_epoch_;
     doubt_ = doubt;
   }
+  if (doubt.empty() && protocol_ == conf::Protocol::mysql) {
+    // One server, to which work goes, and no cutover yet: nothing is asked of it from here.
+    drain::Event alone;
+    alone.kind = drain::EventKind::recovered;
+    alone.recovered = log;
+    executor_.post(std::move(alone));
+    return;
+  }
   if (!doubt.empty()) {
     spdlog::error("{}: all work is held: {}", name_, doubt);
     shared_.events.add("alarm", {{"deployment", name_}, {"text", doubt}});
@@ -153,6 +183,7 @@ void DeploymentControl::start() {
 // The store, the databases' own journals and the configuration must tell one story; else nobody may write.
 std::string DeploymentControl::doubt_at_start(const std::vector<Record>& records, drain::Recovered& log) {
   const auto deployment = config();
+  if (deployment.protocol == conf::Protocol::mysql) return "";  // its databases have no journal yet
   const auto* binding = newest(records, RecordKind::binding, "finished", "yes");
   if (binding != nullptr && binding->epoch == log.epoch && deployment.blue.text() == text_of(binding->data, "green")) {
     // Finished, and the configuration now calls the former green blue: a new story begins, its epochs go on.

@@ -26,6 +26,7 @@
 #include "control/replicator.h"
 #include "control/route_book.h"
 #include "control/sampler.h"
+#include "control/shadow_keeper.h"
 #include "control/shelf.h"
 #include "control/type_book.h"
 
@@ -61,6 +62,8 @@ class DeploymentControl : private Runner {
   [[nodiscard]] Answer shift(int percent, const std::string& who);
   [[nodiscard]] Answer ramp(const std::string& action, const std::string& who);
   [[nodiscard]] Answer ramp() const;
+  [[nodiscard]] Answer shadow(int percent, const std::string& who);  // 0 = off
+  [[nodiscard]] Answer shadow() const;
   [[nodiscard]] Answer compare(const CompareOptions& options);
   [[nodiscard]] Answer stop_compare(const std::string& who);
   [[nodiscard]] Answer compare() const;
@@ -100,6 +103,7 @@ class DeploymentControl : private Runner {
 
   const proxy::DeploymentIndex index_;
   const std::string name_;
+  const conf::Protocol protocol_;  // asked under the lock too
   Shared shared_;
   mutable std::mutex mutex_;
   conf::Deployment config_;
@@ -118,6 +122,7 @@ class DeploymentControl : private Runner {
   PostgresSteps steps_;
   Executor executor_;
   RampKeeper ramp_;
+  ShadowKeeper shadow_;
   Sampler sampler_;
   Readiness readiness_;
   Replicator replicator_;

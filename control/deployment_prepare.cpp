@@ -24,6 +24,8 @@ Answer not_prepared(const std::string& error) {
 
 // While green's copy is made nothing else may look at it, read from it or move to it.
 std::optional<Answer> DeploymentControl::why_not_alone() const {
+  if (protocol_ == conf::Protocol::mysql)
+    return conflict("protocol mysql has clients and pools only: no checks, cutover, ramp or comparison yet");
   if (!replicator_.is_running()) return std::nullopt;
   return conflict("prepare --replicate is under way: see turnout status, or stop it with turnout abort " + name_);
 }

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <boost/json/parse.hpp>
-#include <fstream>
 #include <map>
-#include <sstream>
 
 #include "conf/check_names.h"
 #include "control/access.h"
 #include "control/blockers.h"
 #include "control/deployment_control.h"
+#include "control/durable_file.h"
 #include "control/exit_code.h"
 #include "control/preflight.h"
 #include "control/report.h"
@@ -93,6 +92,8 @@ boost::json::object DeploymentControl::status() const {
     copy.erase("checks");
     out["replication"] = std::move(copy);
   }
+  out["shadow_percent"] = table.shadow.percent;
+  if (auto shadow = shadow_.summary(); !shadow.empty()) out["shadow"] = std::move(shadow);
   if (auto comparison = comparison_.summary(); !comparison.empty()) out["comparison"] = std::move(comparison);
   return out;
 }
@@ -130,6 +131,11 @@ Operations::Gauges DeploymentControl::gauges() const {
   gauges.ramp_worst_p95_ratio = numbers.worst_ratio;
   gauges.ramp_green = numbers.green;
   gauges.ramp_control = numbers.control;
+  auto shadow = shadow_.numbers();
+  gauges.shadow_ratio = table.shadow.percent / 100.0;
+  gauges.shadow_reads = std::move(shadow.reads);
+  gauges.shadow_drops = std::move(shadow.drops);
+  gauges.shadow_slower = shadow.slower;
   gauges.lag_bytes = lag.bytes;
   gauges.lag_seconds = lag.seconds;
   gauges.slot_retained_bytes = lag.slot_retained_bytes;
@@ -193,6 +199,27 @@ Answer DeploymentControl::ramp() const {
   auto report = ramp_.report();
   report["actual_percent"] = sampler_.actual_ratio() * 100;
   return ok(std::move(report));
+}
+
+Answer DeploymentControl::shadow(int percent, const std::string& who) {
+  if (percent < 0 || percent > 100) return problem(422, "percent", "Not a share", "Give a whole number from 0 to 100.");
+  if (percent != 0) {
+    if (auto against = why_no_ramp()) return *against;
+  }
+  if (auto failed = audited(percent == 0 ? "shadow off" : "shadow on", who, {{"percent", percent}})) return *failed;
+  if (const auto error = shadow_.set(percent); !error.empty()) return conflict(error);
+  return ok({{"deployment", name_},
+             {"shadow_percent", percent},
+             {"meaning", percent == 0 ? std::string("no read is sent to both sides")
+                                      : std::to_string(percent) + " % of the proven reads that the writer answers are "
+                                                                  "run on the other side as well, and compared"}});
+}
+
+// With the exit code of what was found, as for a comparison.
+Answer DeploymentControl::shadow() const {
+  auto answer = ok(shadow_.report());
+  if (text_of(answer.body.as_object(), "outcome") == "different") answer.exit_code = code(ExitCode::refused);
+  return answer;
 }
 
 Answer DeploymentControl::compare(const CompareOptions& options) {
@@ -345,10 +372,12 @@ Answer DeploymentControl::set_paused(bool paused, const std::string& who) {
 }
 
 Answer DeploymentControl::blockers() {
+  if (protocol_ == conf::Protocol::mysql) return *why_not_alone();
   return ok({{"deployment", name_}, {"blockers", list_blockers(steps_.context(), executor_.state().writer)}});
 }
 
 Answer DeploymentControl::explain_route(const std::string& named, const std::string& sql) {
+  if (protocol_ == conf::Protocol::mysql) return *why_not_alone();
   const auto table = routes_.table();
   if (sampler_.catalog() == nullptr) {
     // Nobody has needed it so far: without a ramp no routing looks at a text.
@@ -384,11 +413,8 @@ Answer DeploymentControl::report(std::optional<std::uint64_t> epoch) const {
     return problem(404, "no_report", "No report yet",
                    "Epoch " + std::to_string(*epoch) + " is running or was never begun.");
   }
-  std::ifstream in(report_file(*epoch, ".json"));
-  std::stringstream content;
-  content << in.rdbuf();
   boost::system::error_code error;
-  auto value = boost::json::parse(content.str(), error);
+  auto value = boost::json::parse(content_of(report_file(*epoch, ".json")), error);
   if (error || !value.is_object()) {
     return problem(404, "no_report", "No report",
                    "There is no readable report of epoch " + std::to_string(*epoch) + ".");

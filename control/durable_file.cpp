@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 
 namespace turnout::control {
 
@@ -33,6 +35,13 @@ bool sync_directory(const std::filesystem::path& directory) {
 }
 
 }  // namespace
+
+std::string content_of(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::stringstream content;
+  content << in.rdbuf();
+  return content.str();
+}
 
 std::string write_durably(const std::filesystem::path& file, std::string_view content) {
   const std::filesystem::path fresh = file.string() + ".new";

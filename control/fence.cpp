@@ -109,10 +109,6 @@ PgOutcome<std::vector<Session>> list_sessions(PgClient& client, const std::strin
   return sessions;
 }
 
-StepAnswer failed(const PgError& error) {
-  return StepAnswer::failed(error.message());
-}
-
 // A session that the fence must not leave behind: ended, and remembered for the report. "" or why it cannot be.
 std::string end_session(Attempt& attempt, PgClient& client, const Session& session) {
   const auto ended = client.query("SELECT pg_terminate_backend(" + std::to_string(session.pid) + ")", window_ms_max);
@@ -315,16 +311,12 @@ PgOutcome<ServerSettings> read_former(StepContext& context, PgClient& client,
 std::vector<std::string> databases_of(StepContext& context, Attempt& attempt) {
   {
     const std::lock_guard guard(attempt.mutex);
-    std::vector<std::string> names;
-    for (const auto& stream : attempt.topology.streams) names.push_back(stream.database);
-    if (!names.empty()) return names;
+    if (auto names = attempt.topology.databases(); !names.empty()) return names;
   }
   // After a crash before the facts were stored: nothing was changed then, the configuration's names are enough.
   const auto records = context.store.records(context.deployment);
   if (const auto* facts = newest(records, RecordKind::facts)) {
-    std::vector<std::string> names;
-    for (const auto& stream : topology_of(facts->data).streams) names.push_back(stream.database);
-    if (!names.empty()) return names;
+    if (auto names = topology_of(facts->data).databases(); !names.empty()) return names;
   }
   auto names = context.config().databases;
   if (names.empty()) names.emplace_back("postgres");

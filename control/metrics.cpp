@@ -183,6 +183,27 @@ void collect_names(const Backend& backend, std::vector<MetricFamily>& all) {
     if (!family->family.metric.empty()) all.push_back(std::move(family->family));
 }
 
+void collect_shadow(const Backend& backend, std::vector<MetricFamily>& all) {
+  Family ratio("turnout_shadow_ratio", "Share of the writer's reads that is run on the other side as well",
+               MetricType::Gauge);
+  Family reads("turnout_shadow_reads", "Reads run on both sides since the shadow was turned on, by outcome",
+               MetricType::Gauge);
+  Family drops("turnout_shadow_dropped", "Reads chosen for the shadow and not run, by reason", MetricType::Gauge);
+  Family slower("turnout_shadow_slower_shapes", "Shapes of statements that are slower on the other side",
+                MetricType::Gauge);
+  for (const auto& gauges : backend.gauges()) {
+    const std::string& name = gauges.deployment;
+    ratio.add({{"deployment", name}}, gauges.shadow_ratio);
+    for (const auto& [outcome, count] : gauges.shadow_reads)
+      reads.add({{"deployment", name}, {"outcome", outcome}}, count);
+    for (const auto& [reason, count] : gauges.shadow_drops)
+      drops.add({{"deployment", name}, {"reason", reason}}, count);
+    slower.add({{"deployment", name}}, gauges.shadow_slower);
+  }
+  for (auto* family : {&ratio, &reads, &drops, &slower})
+    if (!family->family.metric.empty()) all.push_back(std::move(family->family));
+}
+
 void collect_gauges(const Backend& backend, std::vector<MetricFamily>& all) {
   const auto gauge = MetricType::Gauge;
   Family ramp("turnout_ramp_ratio", "Share of reads that green shall serve", gauge);
@@ -247,6 +268,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
   collect_traffic(backend_, all);
   collect_names(backend_, all);
   collect_gauges(backend_, all);
+  collect_shadow(backend_, all);
   return all;
 }
 

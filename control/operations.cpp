@@ -195,6 +195,12 @@ Answer Operations::ramp(const std::string& deployment, const std::string& action
 Answer Operations::ramp(const std::string& deployment) const {
   return impl_->with(deployment, [](const auto& one) { return one.ramp(); });
 }
+Answer Operations::shadow(const std::string& deployment, int percent, const std::string& who) {
+  return impl_->with(deployment, [&](auto& one) { return one.shadow(percent, who); });
+}
+Answer Operations::shadow(const std::string& deployment) const {
+  return impl_->with(deployment, [](const auto& one) { return one.shadow(); });
+}
 Answer Operations::compare(const std::string& deployment, const CompareOptions& options) {
   return impl_->with(deployment, [&](auto& one) { return one.compare(options); });
 }

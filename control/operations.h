@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "conf/config.h"
@@ -43,7 +44,7 @@ struct CompareOptions {
 // One line of progress; also what /v1/events streams. `data` has deployment, epoch, phase, at_ms and counts.
 struct ProgressEvent {
   std::uint64_t sequence = 0;
-  std::string type;  // phase, preflight, ramp, compare, report, alarm
+  std::string type;  // phase, preflight, ramp, shadow, compare, report, alarm
   boost::json::object data;
 };
 
@@ -79,6 +80,9 @@ class Operations {
   // start, pause, resume, abort: the ramp that climbs by itself; without an action, how it stands.
   [[nodiscard]] Answer ramp(const std::string& deployment, const std::string& action, const std::string& who);
   [[nodiscard]] Answer ramp(const std::string& deployment) const;
+  // A share of the writer's reads, run on the other side as well and compared; 0 = off. Without one, what it has seen.
+  [[nodiscard]] Answer shadow(const std::string& deployment, int percent, const std::string& who);
+  [[nodiscard]] Answer shadow(const std::string& deployment) const;
   // Row by row, in the background: 202. Without options, how it stands.
   [[nodiscard]] Answer compare(const std::string& deployment, const CompareOptions& options);
   [[nodiscard]] Answer stop_compare(const std::string& deployment, const std::string& who);
@@ -104,6 +108,9 @@ class Operations {
     std::uint64_t ramp_step_backs = 0;
     double ramp_worst_p95_ratio = 0;               // of the shapes that take time; 0 = nothing to compare
     router::SideNumbers ramp_green, ramp_control;  // measured reads of the present step
+    double shadow_ratio = 0;
+    std::vector<std::pair<std::string, std::uint64_t>> shadow_reads, shadow_drops;  // by outcome; by reason
+    std::uint64_t shadow_slower = 0;                                                // shapes
     double lag_bytes = 0, lag_seconds = 0, slot_retained_bytes = 0;
     std::vector<double> pauses_s;  // longest pause of each finished cutover since start
   };

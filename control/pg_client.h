@@ -46,6 +46,7 @@ struct PgError {
   std::int32_t pid = 0;  // of the backend that may still be busy with it
 
   [[nodiscard]] std::string message() const;
+  [[nodiscard]] bool is_refused() const { return sqlstate == "42501"; }  // insufficient_privilege
 };
 
 class PgRows {

@@ -29,8 +29,7 @@ std::string Look::any_database() const {
 }
 
 std::vector<std::string> Look::databases() const {
-  std::vector<std::string> names;
-  for (const auto& stream : topology.streams) names.push_back(stream.database);
+  auto names = topology.databases();
   return names.empty() ? config.databases : names;
 }
 
@@ -54,8 +53,8 @@ std::optional<PgRows> Look::ask(const char* name, router::Side side, const std::
   return ask(name, side, any_database(), sql);
 }
 
-std::optional<Names> Look::names(const char* name, router::Side side, const Stream& stream, const char* sql) {
-  const auto rows = ask(name, side, stream.database, sql);
+std::optional<Names> Look::names(const char* name, router::Side side, const std::string& database, const char* sql) {
+  const auto rows = ask(name, side, database, sql);
   if (!rows) return std::nullopt;
   Names found;
   for (int row = 0; row < rows->size(); ++row) found.emplace(rows->text(row, 0), rows->text(row, 1));

@@ -33,7 +33,8 @@ class Look {
   // The same for something that does not belong to one database of the pair.
   [[nodiscard]] std::optional<PgRows> ask(const char* name, router::Side side, const std::string& sql);
   // First column → second column.
-  [[nodiscard]] std::optional<Names> names(const char* name, router::Side side, const Stream& stream, const char* sql);
+  [[nodiscard]] std::optional<Names> names(const char* name, router::Side side, const std::string& database,
+                                           const char* sql);
   [[nodiscard]] std::string any_database() const;
   [[nodiscard]] std::vector<std::string> databases() const;
 

@@ -51,18 +51,18 @@ std::vector<std::string> differences(const Names& here, const Names& there) {
 void check_settings(Look& look) {
   constexpr const char* name = "settings.parity";
   std::vector<std::string> encodings, others;
-  for (const auto& stream : look.topology.streams) {
-    const auto here = look.names(name, look.from, stream, settings_sql);
-    const auto there = look.names(name, look.to, stream, settings_sql);
-    auto locale_here = look.names(name, look.from, stream, locale_sql);
-    auto locale_there = look.names(name, look.to, stream, locale_sql);
+  for (const auto& database : look.topology.databases()) {
+    const auto here = look.names(name, look.from, database, settings_sql);
+    const auto there = look.names(name, look.to, database, settings_sql);
+    auto locale_here = look.names(name, look.from, database, locale_sql);
+    auto locale_there = look.names(name, look.to, database, locale_sql);
     if (!here || !there || !locale_here || !locale_there) return;
     if ((*locale_here)["encoding"] != (*locale_there)["encoding"]) {
-      encodings.push_back(stream.database + ": encoding " + (*locale_here)["encoding"] + " here, " +
+      encodings.push_back(database + ": encoding " + (*locale_here)["encoding"] + " here, " +
                           (*locale_there)["encoding"] + " there");
     }
-    for (const auto& one : differences(*locale_here, *locale_there)) others.push_back(stream.database + ": " + one);
-    for (const auto& one : differences(*here, *there)) others.push_back(stream.database + ": " + one);
+    for (const auto& one : differences(*locale_here, *locale_there)) others.push_back(database + ": " + one);
+    for (const auto& one : differences(*here, *there)) others.push_back(database + ": " + one);
   }
   const std::string bound = "the same encoding, collation, and settings that change what a statement means";
   if (!encodings.empty()) {
@@ -83,17 +83,17 @@ void check_partitions(Look& look) {
   constexpr const char* name = "partitions";
   std::vector<std::string> bad;
   std::size_t count = 0;
-  for (const auto& stream : look.topology.streams) {
-    const auto here = look.names(name, look.from, stream, partitions_sql);
-    const auto there = look.names(name, look.to, stream, partitions_sql);
+  for (const auto& database : look.topology.databases()) {
+    const auto here = look.names(name, look.from, database, partitions_sql);
+    const auto there = look.names(name, look.to, database, partitions_sql);
     if (!here || !there) return;
     count += here->size();
     for (const auto& [partition, bounds] : *here) {
       const auto other = there->find(partition);
       if (other == there->end()) {
-        bad.push_back(stream.database + ": " + partition + " is missing");
+        bad.push_back(database + ": " + partition + " is missing");
       } else if (other->second != bounds) {
-        bad.push_back(stream.database + ": " + partition + " is " + bounds + " here, " + other->second + " there");
+        bad.push_back(database + ": " + partition + " is " + bounds + " here, " + other->second + " there");
       }
     }
   }
@@ -112,13 +112,13 @@ void check_jobs(Look& look) {
   constexpr const char* name = "jobs";
   std::vector<std::string> found;
   for (const auto side : {look.from, look.to}) {
-    for (const auto& stream : look.topology.streams) {
-      const auto schedulers = look.names(name, side, stream, schedulers_sql);
+    for (const auto& database : look.topology.databases()) {
+      const auto schedulers = look.names(name, side, database, schedulers_sql);
       if (!schedulers) return;
       for (const auto& [extension, version] : *schedulers) {
-        std::string text = extension + ' ' + version + " in " + stream.database + " on " + router::name(side);
+        std::string text = extension + ' ' + version + " in " + database + " on " + router::name(side);
         if (extension == "pg_cron") {
-          const auto jobs = look.ask(name, side, stream.database, "SELECT count(*) FROM cron.job WHERE active");
+          const auto jobs = look.ask(name, side, database, "SELECT count(*) FROM cron.job WHERE active");
           if (!jobs) return;
           text += ", " + jobs->text(0, 0) + " active jobs";
         }
@@ -141,9 +141,9 @@ UNION ALL SELECT 'event trigger ' || evtname, evtenabled::text FROM pg_event_tri
 void check_triggers(Look& look) {
   constexpr const char* name = "green.triggers";
   std::vector<std::string> silent, applying;
-  for (const auto& stream : look.topology.streams) {
-    const auto here = look.names(name, look.from, stream, triggers_sql);
-    const auto there = look.names(name, look.to, stream, triggers_sql);
+  for (const auto& database : look.topology.databases()) {
+    const auto here = look.names(name, look.from, database, triggers_sql);
+    const auto there = look.names(name, look.to, database, triggers_sql);
     if (!here || !there) return;
     for (const auto& [trigger, enabled] : *here) {
       if (enabled == "D" || enabled == "R") continue;
@@ -172,10 +172,10 @@ SELECT format('%I.%I', s.schemaname, s.relname) FROM pg_stat_user_tables s
 void check_statistics(Look& look) {
   constexpr const char* name = "green.statistics";
   std::vector<std::string> found;
-  for (const auto& stream : look.topology.streams) {
-    const auto rows = look.ask(name, look.to, stream.database, unanalyzed_sql);
+  for (const auto& database : look.topology.databases()) {
+    const auto rows = look.ask(name, look.to, database, unanalyzed_sql);
     if (!rows) return;
-    for (int row = 0; row < rows->size(); ++row) found.push_back(stream.database + ": " + rows->text(row, 0));
+    for (int row = 0; row < rows->size(); ++row) found.push_back(database + ": " + rows->text(row, 0));
   }
   look.verdict(name, Verdict::warn, found, "every table above 1 MiB has them", "statistics for the planner",
                "vacuumdb --analyze-in-stages there, or ANALYZE the tables named");
@@ -193,13 +193,13 @@ void check_drift(Look& look) {
   const auto& known = facts->data.at("schema").as_object();
   std::vector<std::string> changed;
   for (const auto side : {look.from, look.to}) {
-    for (const auto& stream : look.topology.streams) {
-      auto loan = look.context.shelf.take(side, stream.database, quiet_ms_max);
+    for (const auto& database : look.topology.databases()) {
+      auto loan = look.context.shelf.take(side, database, quiet_ms_max);
       if (!loan) return look.fail(name, loan.error().message(), bound, "see that this server answers");
       const auto now = schema_fingerprint(**loan);
       if (!now) return look.fail(name, now.error().message(), bound, "turnout's admin must read the catalogs");
-      const auto key = std::string(router::name(side)) + '/' + stream.database;
-      if (text_of(known, key) != *now) changed.push_back(stream.database + " on " + router::name(side));
+      const auto key = std::string(router::name(side)) + '/' + database;
+      if (text_of(known, key) != *now) changed.push_back(database + " on " + router::name(side));
     }
   }
   look.verdict(name, Verdict::warn, changed, "unchanged", bound,
@@ -230,8 +230,8 @@ void check_anchors(Look& look) {
       continue;
     }
     if (rows->text(0, 1) != "pgoutput") continue;
-    const auto here = look.names(name, look.from, *stream, publications_sql);
-    const auto there = look.names(name, look.to, *stream, publications_sql);
+    const auto here = look.names(name, look.from, stream->database, publications_sql);
+    const auto there = look.names(name, look.to, stream->database, publications_sql);
     if (!here || !there) return;
     for (const auto& [publication, nothing] : *here) {
       if (!there->contains(publication)) unsure.push_back("publication " + publication + " of " + stream->database);

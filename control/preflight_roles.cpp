@@ -71,8 +71,8 @@ void check_role_parity(Look& look) {
     }
   }
   if (!missing_in(look, name, look.any_database(), memberships_sql, bad)) return;
-  for (const auto& stream : look.topology.streams) {
-    if (!missing_in(look, name, stream.database, grants_sql, bad)) return;
+  for (const auto& database : look.topology.databases()) {
+    if (!missing_in(look, name, database, grants_sql, bad)) return;
   }
   look.verdict(name, Verdict::fail, bad, std::to_string(here->size()) + " roles, their memberships and grants",
                "every role, membership and grant of the writer",

@@ -21,8 +21,8 @@ void check_replica_identity(Look& look) {
   constexpr const char* name = "replica_identity";
   std::vector<std::string> bad;
   for (const auto side : {look.from, look.to}) {
-    for (const auto& stream : look.topology.streams) {
-      const auto rows = look.ask(name, side, stream.database, no_identity_sql);
+    for (const auto& database : look.topology.databases()) {
+      const auto rows = look.ask(name, side, database, no_identity_sql);
       if (!rows) return;
       for (int row = 0; row < rows->size(); ++row) bad.push_back(rows->text(row, 0) + " on " + router::name(side));
     }
@@ -42,9 +42,9 @@ SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname),
 void check_schema_parity(Look& look) {
   constexpr const char* name = "schema.parity";
   std::vector<std::string> bad;
-  for (const auto& stream : look.topology.streams) {
-    const auto here = look.names(name, look.from, stream, columns_sql);
-    const auto there = look.names(name, look.to, stream, columns_sql);
+  for (const auto& database : look.topology.databases()) {
+    const auto here = look.names(name, look.from, database, columns_sql);
+    const auto there = look.names(name, look.to, database, columns_sql);
     if (!here || !there) return;
     for (const auto& [column, kind] : *here) {
       const auto found = there->find(column);
@@ -77,9 +77,9 @@ void check_type_oids(Look& look) {
   constexpr const char* name = "types.oids";
   std::vector<std::string> bad;
   std::size_t differing = 0;
-  for (const auto& stream : look.topology.streams) {
-    const auto here = look.names(name, look.from, stream, types_sql);
-    const auto there = look.names(name, look.to, stream, types_sql);
+  for (const auto& database : look.topology.databases()) {
+    const auto here = look.names(name, look.from, database, types_sql);
+    const auto there = look.names(name, look.to, database, types_sql);
     if (!here || !there) return;
     for (const auto& [type, oid] : *here) {
       const auto found = there->find(type);
@@ -100,15 +100,15 @@ void check_type_oids(Look& look) {
 void check_extensions(Look& look) {
   constexpr const char* name = "extensions.parity";
   std::vector<std::string> missing, versions;
-  for (const auto& stream : look.topology.streams) {
+  for (const auto& database : look.topology.databases()) {
     constexpr const char* sql = "SELECT extname, extversion FROM pg_extension";
-    const auto here = look.names(name, look.from, stream, sql);
-    const auto there = look.names(name, look.to, stream, sql);
+    const auto here = look.names(name, look.from, database, sql);
+    const auto there = look.names(name, look.to, database, sql);
     if (!here || !there) return;
     for (const auto& [extension, version] : *here) {
       const auto found = there->find(extension);
       if (found == there->end()) {
-        missing.push_back(extension + " is missing in " + stream.database + " on " + router::name(look.to));
+        missing.push_back(extension + " is missing in " + database + " on " + router::name(look.to));
       } else if (found->second != version) {
         versions.push_back(extension + ' ' + version + " here, " + found->second + " there");
       }
@@ -124,10 +124,10 @@ void check_sequences(Look& look) {
   constexpr const char* name = "sequences.readable";
   std::vector<std::string> bad;
   std::size_t count = 0;
-  for (const auto& stream : look.topology.streams) {
+  for (const auto& database : look.topology.databases()) {
     std::vector<SequenceState> states[2];
     for (const auto side : {look.from, look.to}) {
-      auto loan = look.context.shelf.take(side, stream.database, quiet_ms_max);
+      auto loan = look.context.shelf.take(side, database, quiet_ms_max);
       if (!loan) return look.fail(name, loan.error().message(), "", "see that this server answers");
       auto read = read_all_sequences(**loan);
       if (!read)
@@ -135,7 +135,7 @@ void check_sequences(Look& look) {
       states[side == look.from ? 0 : 1] = std::move(*read);
     }
     count += states[0].size();
-    for (const auto& gap : sequence_gaps(states[0], states[1])) bad.push_back(stream.database + ": " + gap);
+    for (const auto& gap : sequence_gaps(states[0], states[1])) bad.push_back(database + ": " + gap);
   }
   look.verdict(name, Verdict::fail, bad, std::to_string(count) + " sequences",
                "readable, and there on both sides with the same step",
@@ -145,16 +145,16 @@ void check_sequences(Look& look) {
 void check_unsupported(Look& look) {
   constexpr const char* name = "unsupported_objects";
   std::vector<std::string> found;
-  for (const auto& stream : look.topology.streams) {
+  for (const auto& database : look.topology.databases()) {
     const auto rows = look.ask(
-        name, look.from, stream.database,
+        name, look.from, database,
         "SELECT c.oid::regclass::text || CASE c.relkind WHEN 'm' THEN ' (materialized view)' ELSE ' (unlogged)' END "
         "FROM pg_class c JOIN "
         "pg_namespace n ON n.oid = c.relnamespace WHERE (c.relkind = 'm' OR (c.relkind = 'r' AND c.relpersistence = "
         "'u')) AND n.nspname !~ "
         "'^pg_' UNION ALL SELECT count(*) || ' large objects' FROM pg_largeobject_metadata HAVING count(*) > 0");
     if (!rows) return;
-    for (int row = 0; row < rows->size(); ++row) found.push_back(stream.database + ": " + rows->text(row, 0));
+    for (int row = 0; row < rows->size(); ++row) found.push_back(database + ": " + rows->text(row, 0));
   }
   look.verdict(name, Verdict::warn, found, "none", "nothing that logical replication leaves out",
                "refresh, fill or copy them on the follower by hand, or do without");

@@ -82,18 +82,18 @@ void check_read_only(Look& look) {
 void check_no_writes(Look& look) {
   constexpr const char* name = "green.no_writes";
   std::vector<std::string> found, unguarded;
-  for (const auto& stream : look.topology.streams) {
-    const auto slot = quote_literal(guard_slot(stream.database));
+  for (const auto& database : look.topology.databases()) {
+    const auto slot = quote_literal(guard_slot(database));
     const auto there = look.ask(
-        name, look.to, stream.database,
+        name, look.to, database,
         "SELECT 1 FROM pg_replication_slots WHERE NOT active AND wal_status <> 'lost' AND slot_name = " + slot);
     if (!there) return;
     if (there->empty()) {
-      unguarded.push_back(stream.database);
+      unguarded.push_back(database);
       continue;
     }
     const auto rows = look.ask(
-        name, look.to, stream.database,
+        name, look.to, database,
         "SELECT left(data, 120) FROM pg_logical_slot_peek_changes(" + slot +
             ", NULL, 1000, 'only-local', '1', 'skip-empty-xacts', '1') "
             "WHERE data NOT LIKE 'BEGIN%' AND data NOT LIKE 'COMMIT%' AND data NOT LIKE 'table turnout.%' LIMIT 20");
@@ -221,6 +221,25 @@ void check_rehearsal(Look& look) {
   look.pass(name, measured, bound);
 }
 
+// Has the side that will be the writer been read with the real statements, lately, and was it as fast? Else the first
+// minutes after the flip are what fills its caches.
+void check_warm(Look& look) {
+  constexpr const char* name = "green.warm";
+  constexpr std::uint64_t reads_min = 1'000;
+  constexpr std::int64_t age_ms_max = 60LL * 60 * 1000;
+  const std::string bound = fmt::format("{} reads within the last hour, no shape slower", reads_min);
+  const std::string todo =
+      fmt::format("turnout shadow {} on 10: real reads fill its caches and plans; turnout shadow {} report",
+                  look.context.deployment, look.context.deployment);
+  const Warmth warmth = look.context.warmth ? look.context.warmth() : Warmth{};
+  if (warmth.side != look.to || warmth.reads == 0 || warmth.age_ms < 0 || warmth.age_ms > age_ms_max)
+    return look.warn(name, "not read lately", bound, todo);
+  const std::string measured = fmt::format("{} reads of {} shapes, {} of them slower, the latest {} s ago",
+                                           warmth.reads, warmth.shapes, warmth.slower, warmth.age_ms / 1000);
+  if (warmth.reads < reads_min || warmth.slower != 0) return look.warn(name, measured, bound, todo);
+  look.pass(name, measured, bound);
+}
+
 }  // namespace
 
 void check_servers(Look& look) {
@@ -232,6 +251,7 @@ void check_servers(Look& look) {
   check_outside(look);
   check_owner(look);
   check_rehearsal(look);
+  check_warm(look);
 }
 
 }  // namespace turnout::control

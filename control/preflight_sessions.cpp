@@ -55,9 +55,9 @@ void check_prepared(Look& look) {
 void check_ddl(Look& look) {
   constexpr const char* name = "running_ddl";
   std::vector<std::string> running;
-  for (const auto& stream : look.topology.streams) {
+  for (const auto& database : look.topology.databases()) {
     const auto rows = look.ask(
-        name, look.from, stream.database,
+        name, look.from, database,
         "SELECT DISTINCT format('pid %s of %s holds %s on %s', a.pid, a.usename, l.mode, l.relation::regclass) FROM "
         "pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON "
         "n.oid = c.relnamespace WHERE l.locktype = 'relation' AND l.granted AND a.backend_type = 'client backend' AND "
@@ -67,7 +67,7 @@ void check_ddl(Look& look) {
         "UNION ALL SELECT format('pid %s builds an index on %s', pid, relid::regclass) FROM "
         "pg_stat_progress_create_index WHERE datname = current_database()");
     if (!rows) return;
-    for (int row = 0; row < rows->size(); ++row) running.push_back(stream.database + ": " + rows->text(row, 0));
+    for (int row = 0; row < rows->size(); ++row) running.push_back(database + ": " + rows->text(row, 0));
   }
   look.verdict(name, Verdict::fail, running, "none", "no migration, no index being built",
                "wait for it to end; then see that the follower has the same change");
@@ -98,6 +98,7 @@ std::optional<Strangers> strangers(Look& look, const char* name, router::Side si
   for (const auto pid : look.context.shelf.pids(side)) ours.insert(pid);
   for (const auto pid : look.context.proxy.write_pids(look.context.index, side)) ours.insert(pid);
   for (const auto pid : look.context.proxy.listening_pids(look.context.index, side)) ours.insert(pid);
+  for (const auto pid : look.context.proxy.shadow_pids(look.context.index, side)) ours.insert(pid);
   for (const auto& client : look.context.proxy.clients(look.context.index)) {
     if (client.side == router::name(side)) ours.insert(client.server_pid);
   }

@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 
 void check_active(Look& look) {
   constexpr const char* name = "replication.active";
-  const std::string bound = "one enabled subscription a database, its worker running and its walsender streaming";
+  const std::string bound = "every subscription enabled, its worker running and its walsender streaming";
   if (look.no_topology) {
     return look.fail(name, look.no_topology->message(), bound,
                      "create the publication and the subscription, and let them catch up");
@@ -197,10 +197,12 @@ SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.re
 void check_coverage(Look& look) {
   constexpr const char* name = "replication.coverage";
   std::vector<std::string> bad;
-  for (const auto& stream : look.topology.streams) {
-    const auto rows = look.ask(name, look.from, stream.database, uncovered_sql, {json_list(stream.publications)});
+  for (const auto& whole : look.topology.merged()) {
+    const auto rows = look.ask(name, look.from, whole.database, uncovered_sql, {json_list(whole.publications)});
     if (!rows) return;
-    for (int row = 0; row < rows->size(); ++row) bad.push_back(stream.database + ": " + rows->text(row, 0));
+    for (int row = 0; row < rows->size(); ++row) bad.push_back(whole.database + ": " + rows->text(row, 0));
+  }
+  for (const auto& stream : look.topology.streams) {
     // Published, but the follower has not been told (no REFRESH since).
     const auto published = look.ask(
         name, look.from, stream.database,
@@ -280,28 +282,29 @@ void check_reverse(Look& look) {
       "slot_name !~ '^turnout_'), current_setting('max_wal_senders')::int - (SELECT count(*) FROM "
       "pg_stat_replication)");
   if (!places) return;
-  const auto needed = static_cast<std::int64_t>(look.topology.streams.size());
+  const auto databases = look.topology.databases();
+  const auto needed = static_cast<std::int64_t>(databases.size());
   if (places->integer(0, 0) < 2 * needed || places->integer(0, 1) < needed) {
     return look.fail(name,
                      fmt::format("{} slots and {} walsenders free on {}", places->integer(0, 0), places->integer(0, 1),
                                  router::name(look.to)),
                      bound, "raise max_replication_slots and max_wal_senders there, and restart it");
   }
-  for (const auto& stream : look.topology.streams) {
-    auto publisher = look.context.shelf.take(look.to, stream.database, quiet_ms_max);
+  for (const auto& database : databases) {
+    auto publisher = look.context.shelf.take(look.to, database, quiet_ms_max);
     if (!publisher) return look.fail(name, publisher.error().message(), bound, "see that this server answers");
     const auto publication = marker_publication(**publisher);
-    auto subscriber = look.context.shelf.fresh(look.from, stream.database, quiet_ms_max);
+    auto subscriber = look.context.shelf.fresh(look.from, database, quiet_ms_max);
     if (!subscriber) return look.fail(name, subscriber.error().message(), bound, "see that this server answers");
-    const std::string wanted = publication && !publication->empty() ? *publication : own_publication(look.to);
+    const std::string wanted = publication && !publication->empty() ? *publication : full_publication(look.to);
     const auto tried = subscriber->query(
         "BEGIN READ WRITE; CREATE SUBSCRIPTION turnout_check CONNECTION " +
-            quote_literal(replication_conninfo(look.config, look.to, stream.database)) + " PUBLICATION " +
+            quote_literal(replication_conninfo(look.config, look.to, database)) + " PUBLICATION " +
             quote_identifier(wanted) +
             " WITH (enabled = false, create_slot = false, slot_name = NONE, copy_data = false); ROLLBACK",
         quiet_ms_max);
     if (!tried) {
-      return look.fail(name, stream.database + ": " + tried.error().message(), bound,
+      return look.fail(name, database + ": " + tried.error().message(), bound,
                        "the old writer must reach the new one: see replication.login and the two addresses, "
                        "pg_hba.conf and the role's REPLICATION. An admin who is no superuser: before 16 only what the "
                        "provider allows (rds_superuser, cloudsqlsuperuser, …); since 16 pg_create_subscription, and "

@@ -23,12 +23,26 @@ constexpr const char* schema_sql =
     "NULL, "
     "by_whom text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (epoch, side))";
 
-// One database's preparation; the first thing that goes wrong ends it.
-class DatabasePreparation {
+constexpr int row_filters_since = 150000;
+
+// One stream's preparation, and that of its database (what another stream of it has done already is left alone); the
+// first thing that goes wrong ends it.
+class StreamPreparation {
  public:
-  DatabasePreparation(StepContext& context, Attempt& attempt, router::Side from, const Stream& stream,
-                      boost::json::array& done)
-      : context_(context), attempt_(attempt), from_(from), to_(router::other(from)), stream_(stream), done_(done) {}
+  StreamPreparation(StepContext& context, Attempt& attempt, const Topology& topology, const Stream& stream,
+                    boost::json::array& done)
+      : context_(context),
+        attempt_(attempt),
+        from_(topology.from),
+        to_(topology.to()),
+        stream_(stream),
+        is_one_of_several_(topology.has_several(stream.database)),
+        is_first_(topology.find(stream.database) == &stream),
+        done_(done) {
+    for (const auto& whole : topology.merged()) {
+      if (whole.database == stream.database) publications_ = whole.publications;
+    }
+  }
 
   [[nodiscard]] std::string run() {
     auto writer = context_.shelf.fresh(from_, stream_.database, quiet_ms_max);
@@ -40,11 +54,10 @@ class DatabasePreparation {
     // This session, and no other, may write on the follower, whose default is read-only by now: REFRESH and the like
     // cannot stand in a transaction that says so. It ends with the preparation.
     if (!run_on(follower_, "SET default_transaction_read_only = off")) return error_;
-    using Step = bool (DatabasePreparation::*)();
-    for (const Step step :
-         {&DatabasePreparation::schemas, &DatabasePreparation::marker_travels,
-          &DatabasePreparation::opposite_publication, &DatabasePreparation::opposite_slot, &DatabasePreparation::guard,
-          &DatabasePreparation::anchors, &DatabasePreparation::fingerprints}) {
+    using Step = bool (StreamPreparation::*)();
+    for (const Step step : {&StreamPreparation::schemas, &StreamPreparation::marker_travels,
+                            &StreamPreparation::opposite_publication, &StreamPreparation::opposite_slot,
+                            &StreamPreparation::guard, &StreamPreparation::anchors, &StreamPreparation::fingerprints}) {
       if (!(this->*step)()) return error_;
     }
     return "";
@@ -81,26 +94,28 @@ class DatabasePreparation {
                                  stream_.owner);
   }
 
-  // The marker must come through the stream that carries the data, whoever made its publication.
+  // The marker must come through the stream that carries the data, whoever made its publication. Of several streams of
+  // a database each lets its own rows through only: what two of them brought would be a conflict.
   bool marker_travels() {
-    std::string names;
-    for (const auto& publication : stream_.publications)
-      names += (names.empty() ? "" : ", ") + quote_literal(publication);
-    if (names.empty()) return fail("subscription " + stream_.subscription + " names no publication");
-    const auto carried =
-        ask(writer_,
-            "SELECT 1 FROM pg_publication_tables WHERE schemaname = 'turnout' AND tablename = 'marker' "
-            "AND pubname IN (" +
-                names + ')');
+    if (stream_.publications.empty()) return fail("subscription " + stream_.subscription + " names no publication");
+    if (is_one_of_several_ && writer_->server_version() < row_filters_since) {
+      return fail("database " + stream_.database +
+                  " has several subscriptions, which needs row filters of PostgreSQL 15 on " + router::name(from_) +
+                  ": let one subscription carry all");
+    }
+    const auto carried = ask(writer_, carrying("marker", stream_.publications));
     if (!carried) return false;
-    if (carried->empty()) {
-      const auto publication = stream_.publications.front();
-      if (!run_on(writer_, writing("ALTER PUBLICATION " + quote_identifier(publication) +
-                                   " ADD TABLE turnout.marker, turnout.heartbeat"))) {
+    bool travels = false;
+    for (int row = 0; row < carried->size(); ++row) {
+      const bool lets_all_through = carried->boolean(row, 1);
+      travels = travels || !is_one_of_several_ || !lets_all_through;
+      if (is_one_of_several_ && lets_all_through &&
+          !run_on(writer_, writing("ALTER PUBLICATION " + quote_identifier(carried->text(row, 0)) +
+                                   " DROP TABLE turnout.marker"))) {
         return false;
       }
-      made("turnout.marker added to publication " + publication + " on " + router::name(from_));
     }
+    if (!travels && !publish_marker()) return false;
     const auto subscribed = ask(follower_,
                                 "SELECT 1 FROM pg_subscription_rel WHERE srrelid = 'turnout.marker'::regclass AND "
                                 "srsubid = " +
@@ -112,6 +127,28 @@ class DatabasePreparation {
                                  " REFRESH PUBLICATION WITH (copy_data = false)");
   }
 
+  // Publications among `which` that carry that table of ours, and whether with all of its rows.
+  static std::string carrying(const char* table, const std::vector<std::string>& which) {
+    return "SELECT pubname, to_jsonb(t) ->> 'rowfilter' IS NULL FROM pg_publication_tables t WHERE schemaname = "
+           "'turnout' AND "
+           "tablename = " +
+           quote_literal(table) + " AND pubname = ANY (SELECT json_array_elements_text(" +
+           quote_literal(json_list(which)) + "::json))";
+  }
+  bool publish_marker() {
+    const auto publication = stream_.publications.front();
+    std::string tables = "turnout.marker";
+    if (is_one_of_several_) tables += " WHERE (sub = " + quote_literal(stream_.subscription) + ')';
+    if (is_first_) {
+      // It has one row, so only one stream of a database may carry it.
+      const auto beats = ask(writer_, carrying("heartbeat", publications_));
+      if (!beats) return false;
+      if (beats->empty()) tables += ", turnout.heartbeat";
+    }
+    made("turnout.marker added to publication " + publication + " on " + router::name(from_));
+    return run_on(writer_, writing("ALTER PUBLICATION " + quote_identifier(publication) + " ADD TABLE " + tables));
+  }
+
   // On the follower, for the way back: every table that comes forward, and the marker.
   bool opposite_publication() {
     const auto tables = carried_tables(*follower_, stream_);
@@ -121,7 +158,7 @@ class DatabasePreparation {
     std::string list = "turnout.marker, turnout.heartbeat";
     if (found->empty()) {
       for (const auto& table : *tables) list += ", " + table.quoted();
-      const auto name = own_publication(to_);
+      const auto name = full_publication(to_);
       made("publication " + name + " on " + router::name(to_));
       const auto root = publishes_via_root();
       if (!root) return false;
@@ -215,6 +252,8 @@ class DatabasePreparation {
   Attempt& attempt_;
   const router::Side from_, to_;
   const Stream& stream_;
+  const bool is_one_of_several_, is_first_;
+  std::vector<std::string> publications_;  // of all streams of this database
   boost::json::array& done_;
   PgClient* writer_ = nullptr;
   PgClient* follower_ = nullptr;
@@ -282,7 +321,7 @@ std::string prepare_pair(StepContext& context, Attempt& attempt, router::Side fr
   if (!facts_error.empty()) return facts_error;
   if (auto error = bind_identities(context, *found); !error.empty()) return error;
   for (const auto& stream : found->streams) {
-    if (auto error = DatabasePreparation(context, attempt, from, stream, done).run(); !error.empty()) return error;
+    if (auto error = StreamPreparation(context, attempt, *found, stream, done).run(); !error.empty()) return error;
   }
   if (auto error = remember_schema(context, attempt, *found); !error.empty()) return error;
   return keep_read_only(context, attempt, router::other(from), done);

@@ -3,17 +3,15 @@
 #include <openssl/rand.h>
 
 #include <array>
+#include <map>
+
+#include "control/fence.h"
 
 namespace turnout::control {
 
 namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
-constexpr const char* insufficient_privilege = "42501";
-
-StepAnswer failed(const PgError& error) {
-  return StepAnswer::failed(error.message());
-}
 
 std::string random_uuid() {
   std::array<unsigned char, 16> bytes{};
@@ -34,11 +32,6 @@ std::string token_of(Attempt& attempt) {
   return attempt.token;
 }
 
-std::vector<Stream> streams_of(Attempt& attempt) {
-  const std::lock_guard guard(attempt.mutex);
-  return attempt.topology.streams;
-}
-
 // One round trip: the select list is evaluated from left to right, the flush before the position. Who may not ask the
 // origin locks the marker's row instead: the synchronous commit of that flushes all that was applied before it.
 PgOutcome<PgRows> flush(PgClient& follower, const Stream& stream, const std::string& marker) {
@@ -46,40 +39,37 @@ PgOutcome<PgRows> flush(PgClient& follower, const Stream& stream, const std::str
                                     quote_literal("pg_" + std::to_string(stream.subscription_oid)) +
                                     ", true); SELECT pg_current_wal_flush_lsn()",
                                 window_ms_max);
-  if (flushed || flushed.error().sqlstate != insufficient_privilege) return flushed;
+  if (flushed || !flushed.error().is_refused()) return flushed;
   return follower.query(writing(marker + " FOR UPDATE") + "; SELECT pg_current_wal_flush_lsn()", window_ms_max);
 }
 
-// Seen, then flushed; the position after the flush is where the opposite slot may begin.
-StepAnswer await_one(StepContext& context, Attempt& attempt, router::Side to, const Stream& stream,
-                     const std::string& token, const std::atomic<bool>& cancelled) {
+// Seen, then flushed; the position after the flush.
+PgOutcome<std::string> await_one(StepContext& context, Attempt& attempt, router::Side to, const Stream& stream,
+                                 const std::string& token, const std::atomic<bool>& cancelled) {
   auto loan = context.shelf.take(to, stream.database, connect_ms_max);
-  if (!loan) return failed(loan.error());
+  if (!loan) return loan.error();
   const std::string look = "SELECT 1 FROM turnout.marker WHERE epoch = " + std::to_string(attempt.epoch) +
                            " AND sub = " + quote_literal(stream.subscription) + " AND token = " + quote_literal(token);
   while (true) {
     const auto seen = (*loan)->query(look, window_ms_max);
-    if (!seen) return failed(seen.error());
+    if (!seen) return seen.error();
     if (!seen->empty()) break;
-    if (cancelled) return StepAnswer::failed("given up");
+    if (cancelled) return PgError{to, (*loan)->target().text(), "", "given up", false, 0};
     short_pause();
   }
   const auto flushed = flush(**loan, stream, look);
-  if (!flushed) return failed(flushed.error());
-  const std::lock_guard guard(attempt.mutex);
-  // A fixed one: advancing to it twice is the same as once.
-  attempt.slot_target.try_emplace(stream.database, flushed->text(0, 0));
-  return StepAnswer::done();
+  if (!flushed) return flushed.error();
+  return flushed->text(0, 0);
 }
 
-// Names, not OIDs: the two sides give different ones.
+// Names, not OIDs: the two sides give different ones. Sequences are compared one by one when they are copied.
 constexpr const char* fingerprint_sql = R"(
 SELECT md5(coalesce(string_agg(line, E'\n' ORDER BY line), '')) FROM (
   SELECT n.nspname || '.' || c.relname || ' ' || c.relkind::text || ' ' || c.relreplident::text || ' ' ||
          coalesce(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull::text || a.attgenerated::text, '') AS line
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'S'
-   WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence = 'p'
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+   WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'turnout') AND n.nspname !~ '^pg_toast'
 ) AS lines)";
 
@@ -106,10 +96,15 @@ StepAnswer write_marker(StepContext& context, Attempt& attempt, router::Side fro
 
 StepAnswer await_marker(StepContext& context, Attempt& attempt, router::Side from, const std::atomic<bool>& cancelled) {
   const auto token = token_of(attempt);
+  // Where the opposite slot of a database may begin: behind the last of its streams.
+  std::map<std::string, std::string> positions;
   for (const auto& stream : streams_of(attempt)) {
-    auto answer = await_one(context, attempt, router::other(from), stream, token, cancelled);
-    if (!answer.ok) return answer;
+    auto flushed = await_one(context, attempt, router::other(from), stream, token, cancelled);
+    if (!flushed) return failed(flushed.error());
+    positions[stream.database] = std::move(*flushed);
   }
+  const std::lock_guard guard(attempt.mutex);
+  attempt.slot_target.merge(positions);  // fixed ones: advancing to them twice is the same as once
   return StepAnswer::done();
 }
 
@@ -152,15 +147,15 @@ PgOutcome<std::string> schema_fingerprint(PgClient& client) {
 
 StepAnswer check_schema(StepContext& context, Attempt& attempt, router::Side from) {
   for (const auto side : {from, router::other(from)}) {
-    for (const auto& stream : streams_of(attempt)) {
-      auto loan = context.shelf.take(side, stream.database, connect_ms_max);
+    for (const auto& database : databases_of(context, attempt)) {
+      auto loan = context.shelf.take(side, database, connect_ms_max);
       if (!loan) return failed(loan.error());
       const auto now = schema_fingerprint(**loan);
       if (!now) return failed(now.error());
       const std::lock_guard guard(attempt.mutex);
-      const auto& before = attempt.schema[std::string(router::name(side)) + '/' + stream.database];
+      const auto& before = attempt.schema[std::string(router::name(side)) + '/' + database];
       if (before != *now) {
-        return StepAnswer::failed("the schema of " + stream.database + " on " + router::name(side) +
+        return StepAnswer::failed("the schema of " + database + " on " + router::name(side) +
                                   " has changed since the preparation: wait for the migration to end, then try again");
       }
     }

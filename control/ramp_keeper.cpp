@@ -5,8 +5,6 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <cmath>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "control/audit_log.h"
@@ -85,11 +83,8 @@ void RampKeeper::tell(std::string text, boost::json::object more) {
 // ---- what survives a restart
 
 void RampKeeper::load() {
-  std::ifstream in(context_.file);
-  std::stringstream content;
-  content << in.rdbuf();
   boost::system::error_code error;
-  const auto value = boost::json::parse(content.str(), error);
+  const auto value = boost::json::parse(content_of(context_.file), error);
   if (error || !value.is_object()) return;  // none was ever written
   const auto& state = value.get_object();
   const auto phase = router::ladder_phase(text_of(state, "phase"));

@@ -20,25 +20,6 @@ struct Shown {
   Align align = Align::left;
 };
 
-const json::value& value_at(const json::value& object, std::string_view key) {
-  static const json::value nothing;
-  const auto* map = object.if_object();
-  const auto* found = map == nullptr ? nullptr : map->if_contains(key);
-  return found == nullptr ? nothing : *found;
-}
-
-std::string text_at(const json::value& object, std::string_view key) {
-  return one_line(value_at(object, key));
-}
-
-// The list itself, or the list an object carries under `key`.
-const json::array& list_at(const json::value& body, std::string_view key) {
-  static const json::array nothing;
-  if (const auto* list = body.if_array()) return *list;
-  const auto* list = value_at(body, key).if_array();
-  return list == nullptr ? nothing : *list;
-}
-
 bool all_same(const json::array& list, std::string_view key) {
   return std::all_of(list.begin(), list.end(),
                      [&](const json::value& row) { return value_at(row, key) == value_at(list.front(), key); });
@@ -162,6 +143,29 @@ std::string readiness_line(std::string_view name, const json::value& readiness) 
 
 }  // namespace
 
+const json::value& value_at(const json::value& object, std::string_view key) {
+  static const json::value nothing;
+  const auto* map = object.if_object();
+  const auto* found = map == nullptr ? nullptr : map->if_contains(key);
+  return found == nullptr ? nothing : *found;
+}
+
+std::string text_at(const json::value& object, std::string_view key) {
+  return one_line(value_at(object, key));
+}
+
+double number_at(const json::value& body, std::string_view key) {
+  const auto& value = value_at(body, key);
+  return value.is_number() ? value.to_number<double>() : 0;
+}
+
+const json::array& list_at(const json::value& body, std::string_view key) {
+  static const json::array nothing;
+  if (const auto* list = body.if_array()) return *list;
+  const auto* list = value_at(body, key).if_array();
+  return list == nullptr ? nothing : *list;
+}
+
 std::string one_line(const json::value& value) {
   if (value.is_null()) return "";
   if (const auto* text = value.if_string()) return harmless(std::string_view(*text));
@@ -213,6 +217,7 @@ std::string render_status(const json::value& body) {
     if (text_at(state, "ramp_phase") == "stepped_back") {
       notes += wrapped(harmless(name) + ": the ramp stepped back: " + text_at(state, "ramp_step_back"), 0);
     }
+    notes += shadow_line(name, value_at(state, "shadow"));
     notes += comparison_line(name, value_at(state, "comparison"));
     for (const std::string_view key : {"why", "reason", "note", "alarm", "rollback"}) {
       const std::string note = text_at(state, key);

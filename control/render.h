@@ -3,6 +3,7 @@
 
 #include <boost/json/value.hpp>
 #include <string>
+#include <string_view>
 
 #include "control/table.h"
 
@@ -15,6 +16,9 @@ namespace turnout::control {
 [[nodiscard]] std::string render_preflight(const boost::json::value& body);  // also a dry run, with its plan
 [[nodiscard]] std::string render_explain(const boost::json::value& body);
 [[nodiscard]] std::string render_ramp(const boost::json::value& body);
+[[nodiscard]] std::string render_shadow(const boost::json::value& body);
+// A line of `status`; "" when there never was one.
+[[nodiscard]] std::string shadow_line(std::string_view deployment, const boost::json::value& shadow);
 [[nodiscard]] std::string render_comparison(const boost::json::value& body);
 [[nodiscard]] std::string render_comparison_line(const boost::json::value& body);  // while it runs
 // A line of `status`; "" when there never was one.
@@ -29,5 +33,12 @@ namespace turnout::control {
 
 // A value in one line: texts as they are, numbers short, lists with commas, objects as key=value.
 [[nodiscard]] std::string one_line(const boost::json::value& value);
+
+// What an object has under `key`: null, "" and an empty list where it has nothing, or where it is no object.
+[[nodiscard]] const boost::json::value& value_at(const boost::json::value& object, std::string_view key);
+[[nodiscard]] std::string text_at(const boost::json::value& object, std::string_view key);  // in one line
+[[nodiscard]] double number_at(const boost::json::value& body, std::string_view key);  // 0 where it has no number
+// The list itself, or the list an object carries under `key`.
+[[nodiscard]] const boost::json::array& list_at(const boost::json::value& body, std::string_view key);
 
 }  // namespace turnout::control

@@ -13,28 +13,6 @@ namespace json = boost::json;
 constexpr std::size_t bar_columns = 20;
 constexpr std::size_t rows_shown = 40;
 
-const json::value& value_at(const json::value& object, std::string_view key) {
-  static const json::value nothing;
-  const auto* map = object.if_object();
-  const auto* found = map == nullptr ? nullptr : map->if_contains(key);
-  return found == nullptr ? nothing : *found;
-}
-
-std::string text_at(const json::value& object, std::string_view key) {
-  return one_line(value_at(object, key));
-}
-
-const json::array& list_at(const json::value& body, std::string_view key) {
-  static const json::array nothing;
-  const auto* list = value_at(body, key).if_array();
-  return list == nullptr ? nothing : *list;
-}
-
-double number_at(const json::value& body, std::string_view key) {
-  const auto& value = value_at(body, key);
-  return value.is_number() ? value.to_number<double>() : 0;
-}
-
 std::string counts_of(const json::value& body) {
   std::string out;
   for (const auto& [key, words] : {std::pair{"differences", " differences"}, std::pair{"unsettled", " unsettled"},

@@ -52,6 +52,16 @@ bool RouteBook::set_ramp(const router::RampOrders& ramp, std::uint64_t of_versio
   return true;
 }
 
+bool RouteBook::set_shadow(const router::ShadowOrders& shadow) {
+  const std::lock_guard guard(mutex_);
+  if (!released_ || table_.version == 0) return false;
+  auto next = table_;
+  ++next.version;
+  next.shadow = shadow;
+  send(next);
+  return true;
+}
+
 bool RouteBook::set_paused(bool paused) {
   const std::lock_guard guard(mutex_);
   if (!released_ || table_.version == 0) return false;

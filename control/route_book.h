@@ -23,6 +23,8 @@ class RouteBook {
   // A new ramp, kept until the machine takes it off. False: a cutover holds, or another table than `of_version` (0 =
   // whichever) is in force by now.
   [[nodiscard]] bool set_ramp(const router::RampOrders& ramp, std::uint64_t of_version = 0);
+  // The same for the shadow; it stays over a cutover, in which it stands still.
+  [[nodiscard]] bool set_shadow(const router::ShadowOrders& shadow);
   // `pause` / `resume`: every new unit of work waits. False: a cutover is holding already.
   [[nodiscard]] bool set_paused(bool paused);
   // Nobody starts anything, because something is not known.

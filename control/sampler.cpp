@@ -24,10 +24,9 @@ constexpr std::int64_t unreachable_ms = 3'000;
 constexpr std::size_t waiting_max = 4'096;  // beyond that green is evicted anyway
 constexpr std::uint64_t page_bytes = 8192, page_header = 24, segment_header = 40;
 
-std::vector<std::string> databases_of(const Topology& topology) {
-  std::vector<std::string> databases;
-  for (const auto& stream : topology.streams) databases.push_back(stream.database);
-  return databases;
+// Does the data path have to know how far the follower is? Else the samples are for status and metrics only.
+bool needs_tokens(const router::RoutingTable& table) {
+  return table.ramp.percent != 0 || table.shadow.percent != 0;
 }
 
 bool anybody_reads_bounded(const conf::Ramp& ramp) {
@@ -119,7 +118,19 @@ std::string Sampler::load_catalog(router::Side writer) {
     }
   }
   if (is_news) context_.proxy.publish_catalog(context_.index, loaded->catalog);
-  return context_.types.refresh(databases_of(*topology));
+  return context_.types.refresh(topology->databases());
+}
+
+std::string Sampler::cast_shadow(int percent) {
+  const auto table = context_.routes.table();
+  if (percent != 0) {
+    if (auto error = load_catalog(table.writer); !error.empty()) return error;
+  }
+  if (!context_.routes.set_shadow({static_cast<std::uint8_t>(percent)})) {
+    return "a cutover holds or has just moved the writer: wait until it has settled";
+  }
+  wake_.notify_all();
+  return "";
 }
 
 std::string Sampler::shift(int percent) {
@@ -158,15 +169,16 @@ void Sampler::loop() {
     const auto after = context_.routes.table();
     if (context_.config().green && after.version != 0) context_.after_look(after, now_ms());
     lock.lock();
-    const auto period = after.ramp.percent == 0 ? idle_ms : std::int64_t{context_.config().ramp.sample_ms};
+    const auto period = needs_tokens(after) ? std::int64_t{context_.config().ramp.sample_ms} : idle_ms;
     if (!stopping_) wake_.wait_for(lock, std::chrono::milliseconds(period));
   }
 }
 
 void Sampler::look(const router::RoutingTable& table) {
-  if (table.epoch != table_epoch_) {
-    // Another writer, perhaps: its positions have nothing to do with the former ones.
+  if (table.epoch != table_epoch_ || table.writer != table_writer_) {
+    // Positions of one writer's log have nothing to do with those of another one's.
     table_epoch_ = table.epoch;
+    table_writer_ = table.writer;
     types_at_ms_ = 0;
     writer_.reset();
     topology_.reset();
@@ -180,19 +192,22 @@ void Sampler::look(const router::RoutingTable& table) {
   if (!known) {
     writer_.reset();
     topology_.reset();
-    if (table.ramp.percent == 0) retry_at_ms_ = now + unreachable_ms;
+    if (!needs_tokens(table)) retry_at_ms_ = now + unreachable_ms;
     const std::lock_guard guard(mutex_);
     lag_ = {};
   }
   // Types may be made at any time, on the writer last; those of before it was the writer are known.
   if (topology_ && (types_at_ms_ == 0 || now - types_at_ms_ >= types_ms)) {
-    static_cast<void>(context_.types.refresh_if_changed(databases_of(*topology_)));
+    static_cast<void>(context_.types.refresh_if_changed(topology_->databases()));
     types_at_ms_ = now;
   }
   if (table.ramp.percent == 0) {
     actual_ratio_ = 0;
     read_set_.reset();
-    definitions_.clear();
+    if (table.shadow.percent == 0)
+      definitions_.clear();
+    else
+      refresh_catalog(table);
     return;
   }
   judge_lag(table, known);
@@ -245,12 +260,12 @@ std::string Sampler::definitions_mark(const router::RoutingTable& table) {
       "0, (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_operator WHERE oid >= 16384), "
       "0, (SELECT sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_policy))";
   std::string mark;
-  for (const auto& stream : topology_->streams) {
-    auto loan = context_.shelf.take(table.writer, stream.database, ask_ms_max);
+  for (const auto& database : topology_->databases()) {
+    auto loan = context_.shelf.take(table.writer, database, ask_ms_max);
     if (!loan) return "";
     const auto rows = (*loan)->query(sql, ask_ms_max);
     if (!rows) return "";
-    mark += stream.database + ' ' + rows->text(0, 0) + ';';
+    mark += database + ' ' + rows->text(0, 0) + ';';
   }
   return mark;
 }
@@ -333,8 +348,8 @@ bool Sampler::sample(const router::RoutingTable& table) {
     }
     const auto proven = positions_.proven(applied);
     // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.
-    if (context_.routes.table().epoch == table.epoch && table.ramp.percent != 0) board.proven.store(proven);
-    if (proven >= number || table.ramp.percent == 0) break;
+    if (context_.routes.table().epoch == table.epoch && needs_tokens(table)) board.proven.store(proven);
+    if (proven >= number || !needs_tokens(table)) break;
     medium_pause();
   }
   const std::lock_guard guard(mutex_);

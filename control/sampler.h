@@ -77,6 +77,8 @@ class Sampler {
   void stop();
   // "" = the new weight is in force; else why not.
   [[nodiscard]] std::string shift(int percent);
+  // The same for the share of the reads that are run on the other side as well.
+  [[nodiscard]] std::string cast_shadow(int percent);
   // Reads the catalogs of the writer, and the types of both sides, and gives them to the data path; "" or why not.
   [[nodiscard]] std::string load_catalog(router::Side writer);
   [[nodiscard]] router::CatalogPtr catalog() const;
@@ -121,6 +123,7 @@ class Sampler {
   std::int64_t chosen_at_ms_ = 0, measured_at_ms_ = 0, catalog_at_ms_ = 0, definitions_at_ms_ = 0, types_at_ms_ = 0,
                discovered_at_ms_ = 0, retry_at_ms_ = 0;
   std::uint64_t table_epoch_ = 0;
+  router::Side table_writer_ = router::Side::blue;
 
   std::thread thread_;
 };

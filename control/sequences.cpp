@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <thread>
+
+#include "control/fence.h"
 
 namespace turnout::control {
 
@@ -11,10 +14,6 @@ namespace {
 constexpr std::uint32_t connect_ms_max = 2'000;
 constexpr std::size_t chunk = 100;  // sequences that one text names: longer ones take more than their share to plan
 constexpr int exact_in_one_since = 180000;  // pg_get_sequence_data()
-
-StepAnswer failed(const PgError& error) {
-  return StepAnswer::failed(error.message());
-}
 
 // All states at once. Before 18 the server tells nothing of one that was never drawn from (NULL): such a one has to be
 // asked itself, for setval(…, false) may have moved it.
@@ -102,11 +101,6 @@ PgOutcome<std::vector<SequenceState>> read_told(PgClient& client, std::set<std::
   return states;
 }
 
-std::vector<Stream> streams_of(Attempt& attempt) {
-  const std::lock_guard guard(attempt.mutex);
-  return attempt.topology.streams;
-}
-
 PgOutcome<PgRows> set_all(PgClient& client, const std::vector<SequenceState>& states, std::uint32_t ms_max) {
   std::string values;
   for (const auto& one : states) {
@@ -151,14 +145,28 @@ PgOutcome<bool> plan_sequence_reads(PgClient& client) {
   return true;
 }
 
+namespace {
+
+PgOutcome<std::vector<SequenceState>> read_on(StepContext& context, router::Side side, const std::string& database) {
+  auto loan = context.shelf.take(side, database, connect_ms_max);
+  if (!loan) return loan.error();
+  return read_all_sequences(**loan);
+}
+
+}  // namespace
+
+// Of both servers at once: what the follower has is needed to set only what differs, and nobody draws from it there.
 StepAnswer read_sequences(StepContext& context, Attempt& attempt, router::Side from) {
-  for (const auto& stream : streams_of(attempt)) {
-    auto loan = context.shelf.take(from, stream.database, connect_ms_max);
-    if (!loan) return failed(loan.error());
-    auto states = read_all_sequences(**loan);
-    if (!states) return failed(states.error());
+  for (const auto& database : databases_of(context, attempt)) {
+    PgOutcome<std::vector<SequenceState>> there = PgError{};
+    std::thread follower([&] { there = read_on(context, router::other(from), database); });
+    auto here = read_on(context, from, database);
+    follower.join();
+    if (!here) return failed(here.error());
+    if (!there) return failed(there.error());
     const std::lock_guard guard(attempt.mutex);
-    attempt.sequences[stream.database] = std::move(*states);
+    attempt.sequences[database] = std::move(*here);
+    attempt.sequences_there[database] = std::move(*there);
   }
   return StepAnswer::done();
 }
@@ -201,12 +209,8 @@ std::vector<SequenceState> sequences_to_set(const std::vector<SequenceState>& no
 namespace {
 
 // What is equal already is left alone, and by that is verified too.
-StepAnswer bring_to(PgClient& client, const std::string& database, const std::vector<SequenceState>& wanted,
+StepAnswer bring_to(PgClient& client, const std::string& database, const std::vector<SequenceState>& set,
                     std::uint32_t ms_max) {
-  const auto before = read_all_sequences(client);
-  if (!before) return failed(before.error());
-  const auto set = sequences_to_set(*before, wanted);
-  if (set.empty()) return StepAnswer::done();
   if (const auto done = set_all(client, set, ms_max); !done) return failed(done.error());
   auto now = set;
   std::set<std::string> names;
@@ -222,16 +226,16 @@ StepAnswer bring_to(PgClient& client, const std::string& database, const std::ve
 }
 
 StepAnswer bring_all(StepContext& context, Attempt& attempt, router::Side from, std::uint32_t ms_max) {
-  for (const auto& stream : streams_of(attempt)) {
-    std::vector<SequenceState> wanted;
+  for (const auto& database : databases_of(context, attempt)) {
+    std::vector<SequenceState> set;
     {
       const std::lock_guard guard(attempt.mutex);
-      wanted = attempt.sequences[stream.database];
+      set = sequences_to_set(attempt.sequences_there[database], attempt.sequences[database]);
     }
-    if (wanted.empty()) continue;
-    auto loan = context.shelf.take(router::other(from), stream.database, connect_ms_max);
+    if (set.empty()) continue;
+    auto loan = context.shelf.take(router::other(from), database, connect_ms_max);
     if (!loan) return failed(loan.error());
-    auto answer = bring_to(**loan, stream.database, wanted, ms_max);
+    auto answer = bring_to(**loan, database, set, ms_max);
     if (!answer.ok) return answer;
   }
   return StepAnswer::done();

@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "control/fence.h"
+
 namespace turnout::control {
 
 namespace {
@@ -9,23 +11,25 @@ namespace {
 constexpr std::uint32_t connect_ms_max = 2'000;
 constexpr std::uint32_t settle_ms_max = 10'000;  // of one statement, off the critical path
 constexpr int guard_rows_max = 100;
-constexpr std::string_view insufficient_privilege = "42501";
 
 // Before 16 the launcher starts nothing for wal_retrieve_retry_interval (5 s) after its last start, whatever that was
 // for, and sleeps for all of it again whenever it is woken too early. So it is woken until it may.
 constexpr int own_start_times_since = 160000;
 constexpr auto wake_every = std::chrono::milliseconds(500);
 
-StepAnswer failed(const PgError& error) {
-  return StepAnswer::failed(error.message());
-}
-
-std::vector<Stream> streams_of(Attempt& attempt) {
-  const std::lock_guard guard(attempt.mutex);
-  return attempt.topology.streams;
-}
-
 // Fails on the first database where `work` fails.
+template <typename Work>
+StepAnswer for_each_database(StepContext& context, Attempt& attempt, router::Side side, Work work) {
+  for (const auto& database : databases_of(context, attempt)) {
+    auto loan = context.shelf.take(side, database, connect_ms_max);
+    if (!loan) return failed(loan.error());
+    auto answer = work(**loan, database);
+    if (!answer.ok) return answer;
+  }
+  return StepAnswer::done();
+}
+
+// The same for each of the streams that come forward.
 template <typename Work>
 StepAnswer for_each_stream(StepContext& context, Attempt& attempt, router::Side side, Work work) {
   for (const auto& stream : streams_of(attempt)) {
@@ -59,24 +63,25 @@ bool knows_origin(PgClient& subscriber, PgClient& publisher) {
 }
 
 PgOutcome<PgRows> create_subscription(StepContext& context, PgClient& follower, PgClient& writer, router::Side to,
-                                      const Stream& stream, const std::string& publication) {
-  return follower.query(writing("CREATE SUBSCRIPTION " + quote_identifier(own_subscription(to)) + " CONNECTION " +
-                                quote_literal(replication_conninfo(context.config(), to, stream.database)) +
-                                " PUBLICATION " + quote_identifier(publication) +
-                                " WITH (enabled = false, copy_data = false, create_slot = false, slot_name = " +
-                                quote_literal(own_slot(to, stream.database)) +
-                                (knows_origin(follower, writer) ? ", origin = none)" : ")")),
-                        settle_ms_max);
+                                      const std::string& database, const std::string& publication) {
+  return follower.query(
+      writing("CREATE SUBSCRIPTION " + quote_identifier(own_subscription(to)) + " CONNECTION " +
+              quote_literal(replication_conninfo(context.config(), to, database)) + " PUBLICATION " +
+              quote_identifier(publication) +
+              " WITH (enabled = false, copy_data = false, create_slot = false, slot_name = " +
+              quote_literal(own_slot(to, database)) + (knows_origin(follower, writer) ? ", origin = none)" : ")")),
+      settle_ms_max);
 }
 
 // A slot that was moved forgets it when its server crashes before the next checkpoint (manual of
 // pg_replication_slot_advance). It would then send back what had come forward. So the follower itself remembers,
 // durably, from where on it wants to hear: a walsender begins at the later one of both.
-StepAnswer start_at_proof(Attempt& attempt, PgClient& follower, const Stream& stream, const std::string& subscription) {
+StepAnswer start_at_proof(Attempt& attempt, PgClient& follower, const std::string& database,
+                          const std::string& subscription) {
   std::string target;
   {
     const std::lock_guard guard(attempt.mutex);
-    target = attempt.slot_target[stream.database];
+    target = attempt.slot_target[database];
   }
   if (target.empty()) return StepAnswer::done();
   const auto moved = follower.query(
@@ -88,7 +93,7 @@ StepAnswer start_at_proof(Attempt& attempt, PgClient& follower, const Stream& st
           quote_literal(target) + "::pg_lsn",
       settle_ms_max);
   if (moved) return StepAnswer::done();
-  if (moved.error().sqlstate != insufficient_privilege) return failed(moved.error());
+  if (!moved.error().is_refused()) return failed(moved.error());
   const std::lock_guard guard(attempt.mutex);
   attempt.notes.emplace_back(
       "the admin may not execute pg_replication_origin_advance on the side that follows: a crash of the "
@@ -104,7 +109,7 @@ StepAnswer enable(PgClient& follower, const std::string& subscription) {
 
 StepAnswer create_reverse(StepContext& context, Attempt& attempt, router::Side from) {
   const auto to = router::other(from);
-  return for_each_stream(context, attempt, from, [&](PgClient& follower, const Stream& stream) {
+  return for_each_database(context, attempt, from, [&](PgClient& follower, const std::string& database) {
     const auto name = own_subscription(to);
     const auto enabled = exists(follower, subscription_here(name) + " AND subenabled");
     if (!enabled) return failed(enabled.error());
@@ -112,16 +117,16 @@ StepAnswer create_reverse(StepContext& context, Attempt& attempt, router::Side f
     const auto there = exists(follower, subscription_here(name));
     if (!there) return failed(there.error());
     if (!*there) {
-      auto writer = context.shelf.take(to, stream.database, connect_ms_max);
+      auto writer = context.shelf.take(to, database, connect_ms_max);
       if (!writer) return failed(writer.error());
       const auto publication = marker_publication(**writer);
       if (!publication) return failed(publication.error());
       if (publication->empty())
         return StepAnswer::failed(std::string("no publication with turnout.marker on ") + router::name(to));
-      const auto made = create_subscription(context, follower, **writer, to, stream, *publication);
+      const auto made = create_subscription(context, follower, **writer, to, database, *publication);
       if (!made) return failed(made.error());
     }
-    auto placed = start_at_proof(attempt, follower, stream, name);
+    auto placed = start_at_proof(attempt, follower, database, name);
     return placed.ok ? enable(follower, name) : placed;
   });
 }
@@ -129,13 +134,13 @@ StepAnswer create_reverse(StepContext& context, Attempt& attempt, router::Side f
 StepAnswer await_reverse(StepContext& context, Attempt& attempt, router::Side from,
                          const std::atomic<bool>& cancelled) {
   const auto to = router::other(from);
-  return for_each_stream(context, attempt, from, [&](PgClient& follower, const Stream& stream) {
-    auto writer = context.shelf.take(to, stream.database, connect_ms_max);
+  return for_each_database(context, attempt, from, [&](PgClient& follower, const std::string& database) {
+    auto writer = context.shelf.take(to, database, connect_ms_max);
     if (!writer) return failed(writer.error());
     const std::string streaming =
         "SELECT 1 FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid "
         "WHERE r.state = 'streaming' AND s.slot_name = " +
-        quote_literal(own_slot(to, stream.database));
+        quote_literal(own_slot(to, database));
     auto woken = std::chrono::steady_clock::now();
     while (!cancelled) {
       const auto streams = exists(**writer, streaming);
@@ -165,7 +170,8 @@ std::string replication_conninfo(const conf::Deployment& config, router::Side wr
 
 PgOutcome<std::string> marker_publication(PgClient& client) {
   const auto rows = client.query(
-      "SELECT pubname FROM pg_publication_tables WHERE schemaname = 'turnout' AND tablename = 'marker' ORDER BY 1",
+      "SELECT pubname FROM pg_publication_tables t WHERE schemaname = 'turnout' AND tablename = 'marker' AND "
+      "to_jsonb(t) ->> 'rowfilter' IS NULL ORDER BY 1",
       settle_ms_max);
   if (!rows) return rows.error();
   return rows->empty() ? std::string() : rows->text(0, 0);
@@ -175,8 +181,8 @@ StepAnswer bring_slots_near(StepContext& context, Attempt& attempt, router::Side
   constexpr int rounds = 10;
   constexpr int standby_snapshot_since = 160000;
   const auto to = router::other(from);
-  return for_each_stream(context, attempt, to, [&](PgClient& client, const Stream& stream) {
-    const auto slot = quote_literal(own_slot(to, stream.database));
+  return for_each_database(context, attempt, to, [&](PgClient& client, const std::string& database) {
+    const auto slot = quote_literal(own_slot(to, database));
     // Where decoding has to begin moves only past such a record; without the right to write one it takes longer.
     std::string wanted = "FFFFFFFF/FFFFFFFF", before;
     if (client.server_version() >= standby_snapshot_since) {
@@ -203,13 +209,13 @@ StepAnswer bring_slots_near(StepContext& context, Attempt& attempt, router::Side
 
 StepAnswer advance_slots(StepContext& context, Attempt& attempt, router::Side from) {
   const auto to = router::other(from);
-  return for_each_stream(context, attempt, to, [&](PgClient& client, const Stream& stream) {
+  return for_each_database(context, attempt, to, [&](PgClient& client, const std::string& database) {
     std::string target;
     {
       const std::lock_guard guard(attempt.mutex);
-      target = attempt.slot_target[stream.database];
+      target = attempt.slot_target[database];
     }
-    const auto slot = quote_literal(own_slot(to, stream.database));
+    const auto slot = quote_literal(own_slot(to, database));
     const auto advanced = client.query("SELECT CASE WHEN confirmed_flush_lsn < " + quote_literal(target) +
                                            "::pg_lsn THEN (SELECT end_lsn FROM pg_replication_slot_advance(" + slot +
                                            ", " + quote_literal(target) +
@@ -286,15 +292,15 @@ StepAnswer drop_forward(StepContext& context, Attempt& attempt, router::Side fro
 
 StepAnswer read_guards(StepContext& context, Attempt& attempt, router::Side from) {
   const auto to = router::other(from);
-  return for_each_stream(context, attempt, to, [&](PgClient& client, const Stream& stream) {
-    const auto slot = quote_literal(guard_slot(stream.database));
+  return for_each_database(context, attempt, to, [&](PgClient& client, const std::string& database) {
+    const auto slot = quote_literal(guard_slot(database));
     const auto there = exists(client, "SELECT 1 FROM pg_replication_slots WHERE slot_name = " + slot);
     if (!there) return failed(there.error());
     std::string until;
     {
       const std::lock_guard guard(attempt.mutex);
-      until = attempt.slot_target[stream.database];
-      if (!*there) attempt.guards[stream.database] = "no guard slot: test_decoding is not installed on this server";
+      until = attempt.slot_target[database];
+      if (!*there) attempt.guards[database] = "no guard slot: test_decoding is not installed on this server";
     }
     if (!*there) return StepAnswer::done();
     boost::json::array found;
@@ -314,8 +320,7 @@ StepAnswer read_guards(StepContext& context, Attempt& attempt, router::Side from
     const auto dropped = client.query("SELECT pg_drop_replication_slot(" + slot + ")", settle_ms_max);
     if (!dropped) return failed(dropped.error());
     const std::lock_guard guard(attempt.mutex);
-    attempt.guards[stream.database] =
-        boost::json::object{{"side", router::name(to)}, {"until", until}, {"found", found}};
+    attempt.guards[database] = boost::json::object{{"side", router::name(to)}, {"until", until}, {"found", found}};
     return StepAnswer::done();
   });
 }

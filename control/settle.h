@@ -23,7 +23,8 @@ namespace turnout::control {
 // How the side that follows reaches the writer.
 [[nodiscard]] std::string replication_conninfo(const conf::Deployment& config, router::Side writer,
                                                const std::string& database);
-// The publication on `side` through which the marker travels, whoever made it; "" = there is none yet.
+// The publication through which every marker travels, whoever made it; "" = there is none yet. One of several of a
+// database lets only its own through.
 [[nodiscard]] PgOutcome<std::string> marker_publication(PgClient& client);
 
 }  // namespace turnout::control

@@ -3,9 +3,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "control/attempt.h"
 #include "control/decision_store.h"
@@ -15,6 +18,15 @@
 #include "proxy/proxy.h"
 
 namespace turnout::control {
+
+// What the side that follows has been read with lately, as a shadow of the real reads.
+struct Warmth {
+  router::Side side = router::Side::green;
+  std::uint64_t reads = 0;   // that were measured there
+  std::size_t shapes = 0;    // of statements
+  std::size_t slower = 0;    // of them
+  std::int64_t age_ms = -1;  // of the newest; -1 = there was none
+};
 
 struct StepContext {
   proxy::DeploymentIndex index = 0;
@@ -26,6 +38,7 @@ struct StepContext {
   RouteBook& routes;
   std::function<void()> on_hold_overflow;
   std::function<std::string(router::Side)> load_catalog;  // of the writer, for the data path; "" or why not
+  std::function<Warmth()> warmth = {};
 };
 
 // Deadlines of single statements. In the window they are short: the machine's own deadlines rule, these only make sure
@@ -43,6 +56,14 @@ inline void medium_pause() {
 }
 inline void long_pause() {
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+[[nodiscard]] inline StepAnswer failed(const PgError& error) {
+  return StepAnswer::failed(error.message());
+}
+[[nodiscard]] inline std::vector<Stream> streams_of(Attempt& attempt) {
+  const std::lock_guard guard(attempt.mutex);
+  return attempt.topology.streams;
 }
 
 // A transaction that writes although the server's default is read-only. Only for schema turnout and what a cutover

@@ -21,17 +21,6 @@ constexpr const char* subscriptions_sql =
     "s.subowner::regrole::text "
     "FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid ORDER BY 1, 2";
 
-std::vector<std::string> names_of(const std::string& json_array) {
-  std::vector<std::string> out;
-  boost::system::error_code error;
-  const auto value = boost::json::parse(json_array, error);
-  if (error || !value.is_array()) return out;
-  for (const auto& one : value.get_array()) {
-    if (one.is_string()) out.emplace_back(one.get_string());
-  }
-  return out;
-}
-
 // Only [a-z0-9_] may stand in a slot's name; a name that had to be changed gets a hash, so that two never meet.
 std::string slot_name(const std::string& prefix, const std::string& database) {
   std::string clean = prefix;
@@ -53,12 +42,41 @@ std::string TableName::quoted() const {
   return quote_identifier(schema) + '.' + quote_identifier(name);
 }
 
+std::vector<std::string> Topology::databases() const {
+  std::vector<std::string> names;
+  for (const auto& stream : streams) {
+    if (std::find(names.begin(), names.end(), stream.database) == names.end()) names.push_back(stream.database);
+  }
+  return names;
+}
+
+std::vector<Stream> Topology::merged() const {
+  std::vector<Stream> whole;
+  for (const auto& stream : streams) {
+    const auto known =
+        std::find_if(whole.begin(), whole.end(), [&](const auto& s) { return s.database == stream.database; });
+    if (known == whole.end()) {
+      whole.push_back(stream);
+    } else {
+      known->publications.insert(known->publications.end(), stream.publications.begin(), stream.publications.end());
+    }
+  }
+  return whole;
+}
+
+bool Topology::has_several(const std::string& database) const {
+  return std::count_if(streams.begin(), streams.end(), [&](const auto& s) { return s.database == database; }) > 1;
+}
+
 const Stream* Topology::find(const std::string& database) const {
   const auto found =
       std::find_if(streams.begin(), streams.end(), [&](const auto& s) { return s.database == database; });
   return found == streams.end() ? nullptr : &*found;
 }
 
+std::string full_publication(router::Side side) {
+  return side == router::Side::blue ? "turnout_all" : own_publication(side);
+}
 std::string own_publication(router::Side from) {
   return from == router::Side::blue ? "turnout_fwd" : "turnout_rev";
 }
@@ -90,13 +108,8 @@ PgOutcome<Topology> discover(Shelf& shelf, router::Side from, const std::vector<
   for (int row = 0; row < rows->size(); ++row) {
     const auto database = rows->text(row, 0);
     if (!databases.empty() && std::find(databases.begin(), databases.end(), database) == databases.end()) continue;
-    if (topology.find(database) != nullptr) {
-      return refuse("database " + database +
-                    " has several subscriptions; a cutover needs exactly one a database: drop " + rows->text(row, 1) +
-                    " or " + topology.find(database)->subscription);
-    }
     topology.streams.push_back({database, rows->text(row, 1), rows->text(row, 6), rows->integer(row, 2),
-                                rows->text(row, 3), rows->boolean(row, 4), names_of(rows->text(row, 5))});
+                                rows->text(row, 3), rows->boolean(row, 4), texts_of_json(rows->text(row, 5))});
   }
   for (const auto& database : databases) {
     if (topology.find(database) == nullptr) {
@@ -127,6 +140,17 @@ std::string json_list(const std::vector<std::string>& items) {
   boost::json::array list;
   for (const auto& item : items) list.emplace_back(item);
   return boost::json::serialize(list);
+}
+
+std::vector<std::string> texts_of_json(const std::string& json_array) {
+  std::vector<std::string> out;
+  boost::system::error_code error;
+  const auto value = boost::json::parse(json_array, error);
+  if (error || !value.is_array()) return out;
+  for (const auto& one : value.get_array()) {
+    if (one.is_string()) out.emplace_back(one.get_string());
+  }
+  return out;
 }
 
 boost::json::object to_json(const Topology& topology) {

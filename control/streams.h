@@ -2,8 +2,8 @@
 // named.
 //
 // A stream is one subscription on the side that follows (`to`), with its publication and slot on the writer (`from`).
-// Always true of a Topology without error: one enabled stream a database, and the names that the opposite direction
-// uses or will use.
+// A database may have several (one for its big tables, say): together they carry it, and each proves its own part. The
+// way back is one stream a database, whatever came forward.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -37,7 +37,11 @@ struct Topology {
   std::vector<std::string> other_databases;  // of `from`, that do not move and hold user tables
 
   [[nodiscard]] router::Side to() const { return router::other(from); }
-  [[nodiscard]] const Stream* find(const std::string& database) const;
+  [[nodiscard]] std::vector<std::string> databases() const;  // each once, in the order of the streams
+  // One a database, with what all of its streams publish; the rest is of its first stream.
+  [[nodiscard]] std::vector<Stream> merged() const;
+  [[nodiscard]] const Stream* find(const std::string& database) const;  // its first
+  [[nodiscard]] bool has_several(const std::string& database) const;
 };
 
 // A sequence and the whole of its state.
@@ -53,7 +57,9 @@ struct SequenceState {
 // Tables that the subscription carries, by `to`'s own book (pg_subscription_rel); without schema turnout.
 [[nodiscard]] PgOutcome<std::vector<TableName>> carried_tables(PgClient& to, const Stream& stream);
 
-// Names of what Turnout makes itself; `from` is the writer that the stream comes from.
+// Names of what Turnout makes itself; `from` is the writer that the stream comes from. The publication of all that a
+// database has, for the way back to where `side` is followed.
+[[nodiscard]] std::string full_publication(router::Side side);
 [[nodiscard]] std::string own_publication(router::Side from);
 [[nodiscard]] std::string own_subscription(router::Side from);
 [[nodiscard]] std::string own_slot(router::Side from, const std::string& database);
@@ -63,6 +69,8 @@ struct SequenceState {
 
 // A list as one text parameter, for json_array_elements_text().
 [[nodiscard]] std::string json_list(const std::vector<std::string>& items);
+// The texts of a JSON list; none of what is no list of texts.
+[[nodiscard]] std::vector<std::string> texts_of_json(const std::string& list);
 
 [[nodiscard]] boost::json::object to_json(const Topology& topology);
 [[nodiscard]] Topology topology_of(const boost::json::object& facts);

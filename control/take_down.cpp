@@ -126,6 +126,15 @@ class TakeDown {
     return "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND " + which;
   }
 
+  bool drop_publication(Side side, const std::string& database, const std::string& name) {
+    const auto there = is_there(side, database, "SELECT 1 FROM pg_publication WHERE pubname = " + quote_literal(name));
+    if (!there) return false;
+    if (!*there) return true;
+    if (!ask(side, database, writing("DROP PUBLICATION IF EXISTS " + quote_identifier(name)))) return false;
+    removed(database, "publication " + name, side);
+    return true;
+  }
+
   // All of ours in one database of one server that is no stream any more.
   bool clear(Side side, const std::string& database) {
     const auto slots = ask(side, database,
@@ -133,16 +142,8 @@ class TakeDown {
                                           quote_literal(guard_slot(database)) + ')'));
     if (!slots) return false;
     if (!slots->empty()) removed(database, "slots", side);
-    const auto publication = own_publication(side);
-    if (is_ours(side, database)) {
-      const auto there =
-          is_there(side, database, "SELECT 1 FROM pg_publication WHERE pubname = " + quote_literal(publication));
-      if (!there) return false;
-      if (*there) {
-        if (!ask(side, database, writing("DROP PUBLICATION IF EXISTS " + quote_identifier(publication)))) return false;
-        removed(database, "publication " + publication, side);
-      }
-    }
+    if (!drop_publication(side, database, full_publication(side))) return false;
+    if (is_ours(side, database) && !drop_publication(side, database, own_publication(side))) return false;
     const auto tables = is_there(side, database, "SELECT 1 WHERE to_regclass('turnout.marker') IS NOT NULL");
     if (!tables) return false;
     if (!*tables) return true;

@@ -7,8 +7,8 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value_to.hpp>
 #include <fstream>
-#include <sstream>
 
+#include "control/durable_file.h"
 #include "control/type_loader.h"
 
 namespace turnout::control {
@@ -153,11 +153,7 @@ void TypeBook::write() const {
 
 void TypeBook::restore() {
   const std::lock_guard one(mutex_);
-  std::ifstream in(file_);
-  if (!in) return;
-  std::stringstream text;
-  text << in.rdbuf();
-  auto oids = pair_oids_of(text.str(), pair_name());
+  auto oids = pair_oids_of(content_of(file_), pair_name());
   if (!oids) return;
   oids_ = std::move(*oids);
   give();

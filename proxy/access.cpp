@@ -18,6 +18,12 @@ class Reading {
   void users() {
     const auto text = content(conf_.users_file, "users", "name a file in PgBouncer's userlist format");
     if (!text) return;
+    if (conf_.protocol == conf::Protocol::mysql) {
+      protocol::mysql::Users list = protocol::mysql::parse_users(*text);
+      for (auto& entry : list.users) access_.mysql_users[entry.name] = std::move(entry.secret);
+      note(conf_.users_file, list.mistakes);
+      return;
+    }
     pg::Userlist list = pg::parse_userlist(*text);
     for (pg::UserEntry& entry : list.users) access_.users[entry.name] = std::move(entry.secret);
     note(conf_.users_file, list.mistakes);

@@ -9,6 +9,7 @@
 #include "conf/load.h"
 #include "protocol/pg/hba.h"
 #include "protocol/pg/login.h"
+#include "proxy/mysql/shared.h"
 
 namespace turnout::proxy {
 
@@ -16,6 +17,7 @@ using Users = std::map<std::string, protocol::pg::Secret, std::less<>>;
 
 struct Access {
   Users users;
+  mysql::Users mysql_users;  // instead, if that is the protocol
   std::vector<protocol::pg::HbaRule> rules;
   std::vector<conf::Mistake> mistakes;  // in these files; nobody is let in by half of one
 };

@@ -113,6 +113,7 @@ SettingsPtr make_settings(const conf::Deployment& conf) {
   Access access = read_access(conf);
   if (!access.mistakes.empty()) refuse(access.mistakes);
   made->users = std::move(access.users);
+  made->mysql_users = std::move(access.mysql_users);
   made->rules = std::move(access.rules);
   if (conf.client_tls.mode != conf::TlsMode::disable) made->client_tls = make_client_side_context(conf.client_tls);
   if (conf.server_tls.mode != conf::TlsMode::disable) made->server_tls = make_server_side_context(conf.server_tls);
@@ -125,6 +126,7 @@ Deployment::Deployment(DeploymentIndex index_, SettingsPtr settings, std::size_t
       numbers(workers),
       seed(random_u64()),
       mock_key(random_text(32)),
+      of_mysql(settings->conf.protocol == conf::Protocol::mysql ? std::make_unique<mysql::Shared>() : nullptr),
       settings_(std::move(settings)) {
   addresses_.fill(std::make_shared<const std::vector<conf::Address>>());
 }
@@ -200,20 +202,23 @@ void Deployment::set_types(TypeMapsPtr types) {
   types_ = std::move(types);
 }
 
-SharedAccount& Deployment::account(const std::string& database, const std::string& user) {
+SharedAccount& Deployment::account(const std::string& database, const std::string& user, std::uint64_t dialect) {
   const std::lock_guard lock(mutex_);
-  auto& account = accounts_[{database, user}];
+  auto& account = accounts_[{database, user, dialect}];
   if (!account)
-    account = std::make_unique<SharedAccount>(database, user, counts_, user_counts_[user], database_counts_[database]);
+    account = std::make_unique<SharedAccount>(database, user, dialect, counts_, user_counts_[user],
+                                              database_counts_[database]);
   return *account;
 }
 
 std::vector<Proxy::Account> Deployment::accounts() const {
   const std::lock_guard lock(mutex_);
   std::vector<Proxy::Account> all;
-  for (const auto& [key, account] : accounts_)
-    if (account->welcome(router::Side::blue) || account->welcome(router::Side::green))
-      all.push_back({key.first, key.second});
+  for (const auto& [key, account] : accounts_) {  // those that differ by their dialect only are neighbours
+    const bool is_same = !all.empty() && all.back().database == account->database && all.back().user == account->user;
+    if (!is_same && (account->welcome(router::Side::blue) || account->welcome(router::Side::green)))
+      all.push_back({account->database, account->user});
+  }
   return all;
 }
 

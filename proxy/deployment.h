@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "proxy/access.h"
 #include "proxy/counters.h"
 #include "proxy/fetched_secrets.h"
+#include "proxy/mysql/shared.h"
 #include "proxy/pool_rules.h"
 #include "proxy/proxy.h"
 #include "proxy/rate_limit.h"
@@ -64,11 +66,16 @@ using Welcome = std::vector<std::pair<std::string, std::string>>;
 using WelcomePtr = std::shared_ptr<const Welcome>;
 
 struct SharedAccount {
-  SharedAccount(std::string database_name, std::string user_name, SideCounts& all, SideCounts& of_user,
-                SideCounts& of_database)
-      : database(std::move(database_name)), user(std::move(user_name)), counts_{&all, &of_user, &of_database} {}
+  SharedAccount(std::string database_name, std::string user_name, std::uint64_t its_dialect, SideCounts& all,
+                SideCounts& of_user, SideCounts& of_database)
+      : database(std::move(database_name)),
+        user(std::move(user_name)),
+        dialect(its_dialect),
+        counts_{&all, &of_user, &of_database} {}
   const std::string database;
   const std::string user;
+  // MySQL: what its sessions and server connections agreed on for life (proxy/mysql/server_connection.h); 0: nothing.
+  const std::uint64_t dialect;
   std::array<std::array<Quota, 2>, 2> quota;  // [side][access]
 
   // A unit of every limit that pools share, or of none: then the one that was hit.
@@ -95,6 +102,7 @@ struct Settings {
   conf::Deployment conf;
   bool has_green = false;
   Users users;
+  mysql::Users mysql_users;                  // instead of `users`, if that is the protocol
   std::vector<protocol::pg::HbaRule> rules;  // of auth: hba
   TlsContext client_tls;                     // null: we offer no TLS
   TlsContext server_tls;                     // null: sslmode disable
@@ -131,7 +139,7 @@ class Deployment {
   [[nodiscard]] TypeMapsPtr types() const;  // never null
   void set_types(TypeMapsPtr types);
 
-  [[nodiscard]] SharedAccount& account(const std::string& database, const std::string& user);
+  [[nodiscard]] SharedAccount& account(const std::string& database, const std::string& user, std::uint64_t dialect = 0);
   [[nodiscard]] std::vector<Proxy::Account> accounts() const;
 
   // What a client of that name must prove to know; nothing: unknown. For SCRAM a plain secret becomes a verifier once,
@@ -143,6 +151,8 @@ class Deployment {
   // What a client's own SCRAM login taught us; good for logging in to a server with the same verifier.
   void learn(const std::string& user, const protocol::pg::Secret& secret);
   [[nodiscard]] protocol::pg::Secret server_secret(const std::string& user) const;
+
+  const std::unique_ptr<mysql::Shared> of_mysql;  // null: PostgreSQL
 
   // A side whose server has refused to speak of protocol 3.2 at all (no server since 2018 does, some proxies do).
   std::array<std::atomic<bool>, 2> is_classic{};
@@ -162,7 +172,7 @@ class Deployment {
   TypeMapsPtr types_ = std::make_shared<const TypeMaps>();
   SideCounts counts_;
   std::map<std::string, SideCounts> user_counts_, database_counts_;
-  std::map<std::pair<std::string, std::string>, std::unique_ptr<SharedAccount>> accounts_;
+  std::map<std::tuple<std::string, std::string, std::uint64_t>, std::unique_ptr<SharedAccount>> accounts_;
   std::map<std::string, protocol::pg::Secret> learned_;
   std::map<std::string, protocol::pg::Secret> verifiers_;  // made of plain secrets; a reload forgets them
   std::vector<std::uint32_t> hold_us_;

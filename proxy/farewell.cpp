@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 
 #include "proxy/canceller.h"
-#include "proxy/pool.h"
+#include "proxy/shard.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -14,21 +14,22 @@ constexpr std::uint64_t cancel_again_ms = 200;
 
 }  // namespace
 
-Farewell::Farewell(Pool& pool, Transport transport, std::uint64_t until_ms, std::optional<Abandoned> abandoned)
-    : pool_(pool),
+Farewell::Farewell(Shard& shard, Transport transport, std::optional<Abandoned> abandoned, std::function<void()> over)
+    : shard_(shard),
       transport_(std::move(transport)),
-      until_ms_(until_ms),
+      until_ms_(shard.worker.loop.now_ms() + ms_max),
       abandoned_(std::move(abandoned)),
-      cancel_again_ms_(pool.shard().worker.loop.now_ms() + cancel_again_ms) {}
+      over_(std::move(over)),
+      cancel_again_ms_(shard.worker.loop.now_ms() + cancel_again_ms) {}
 
 void Farewell::begin() {
   ::shutdown(transport_.fd(), SHUT_WR);  // also a server that waits for more of a login hears the end of it
-  pool_.shard().worker.loop.add(transport_.fd(), EPOLLIN, *this);
+  shard_.worker.loop.add(transport_.fd(), EPOLLIN, *this);
 }
 
 void Farewell::on_events(std::uint32_t) {
   IoResult got;
-  do got = transport_.read(pool_.shard().worker.buffer());
+  do got = transport_.read(shard_.worker.buffer());
   while (got.status == IoStatus::ok && transport_.has_pending());
   if (got.status == IoStatus::closed || got.status == IoStatus::failed) end();
 }
@@ -36,12 +37,12 @@ void Farewell::on_events(std::uint32_t) {
 void Farewell::tick(std::uint64_t now_ms) {
   if (!abandoned_ || now_ms < cancel_again_ms_) return;
   cancel_again_ms_ = now_ms + cancel_again_ms;
-  send_cancel(pool_.shard(), abandoned_->address, abandoned_->backend_pid, abandoned_->cancel_key, {});
+  send_cancel(shard_, abandoned_->address, abandoned_->backend_pid, abandoned_->cancel_key, {});
 }
 
 void Farewell::end() {
   transport_.close();
-  pool_.shard().remove_farewell(*this);
+  shard_.remove_farewell(*this);
 }
 
 }  // namespace turnout::proxy

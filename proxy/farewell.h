@@ -1,15 +1,18 @@
 // A server connection that was told goodbye, until the server has closed it: only then is its backend gone and may
 // another one take its place. So the server never sees more of them than the limits say.
 //
-// Owned by the shard. Ends with the server's end of the socket, or at its deadline: a server that says nothing any more
-// must not keep others from being reached. A statement that its client has left behind is cancelled, and again until
-// the server has closed: a backend that is signalled before it has read the statement forgets the signal (postgres.c,
-// ProcessInterrupts), and would keep its locks until the statement ends by itself.
+// Of a pool, or of whoever has connections outside the pools. Owned by the shard. Ends with the server's end of the
+// socket, or at its deadline: a server that says nothing any more must not keep others from being reached. A statement
+// that its client has left behind is cancelled, and again until the server has closed: a backend that is signalled
+// before it has read the statement forgets the signal (postgres.c, ProcessInterrupts), and would keep its locks until
+// the statement ends by itself.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "conf/config.h"
 #include "proxy/event_loop.h"
@@ -17,7 +20,7 @@
 
 namespace turnout::proxy {
 
-class Pool;
+class Shard;
 
 // The backend of a statement that nobody waits for.
 struct Abandoned {
@@ -28,20 +31,24 @@ struct Abandoned {
 
 class Farewell final : public Handler {
  public:
-  Farewell(Pool& pool, Transport transport, std::uint64_t until_ms, std::optional<Abandoned> abandoned);
+  static constexpr std::uint64_t ms_max = 2'000;  // that it counts at most; a server that is there needs one
+
+  // `over`: once, when its backend is gone or nobody waits for that any more.
+  Farewell(Shard& shard, Transport transport, std::optional<Abandoned> abandoned, std::function<void()> over);
 
   void begin();
   void on_events(std::uint32_t events) override;
   void tick(std::uint64_t now_ms);
   [[nodiscard]] std::uint64_t until_ms() const { return until_ms_; }
-  [[nodiscard]] Pool& pool() const { return pool_; }
-  void end();  // gives the pool its unit back and goes
+  [[nodiscard]] std::function<void()> take_over() { return std::move(over_); }
+  void end();
 
  private:
-  Pool& pool_;
+  Shard& shard_;
   Transport transport_;
   const std::uint64_t until_ms_;
   const std::optional<Abandoned> abandoned_;
+  std::function<void()> over_;
   std::uint64_t cancel_again_ms_;
 };
 

@@ -27,15 +27,9 @@ bool is_ours(std::string_view name) {
 
 }  // namespace
 
-Greeting::Greeting(Shard& shard, int fd, std::string address)
-    : shard_(shard), transport_(fd), address_(std::move(address)) {}
+Greeting::Greeting(Shard& shard, int fd, std::string address) : Arrival(shard, fd, std::move(address)) {}
 
 Greeting::~Greeting() = default;
-
-void Greeting::begin() {
-  began_ms_ = shard_.worker.loop.now_ms();
-  shard_.worker.loop.add(transport_.fd(), EPOLLIN, *this);
-}
 
 void Greeting::on_events(std::uint32_t) {
   if (state_ == State::handshaking)
@@ -298,23 +292,8 @@ void Greeting::authenticated() {
     begin_replication();
     return;
   }
-  account_ = &shard_.account(shard_.deployment.account(database_, user_));
-  if (known_welcome()) {
-    welcome();
-    return;
-  }
-  // Nobody has logged in to this database as this user yet: the server says whether it exists, and what it reports.
   state_ = State::awaiting_welcome;
-  account_->greetings.push_back(this);
-  const router::RoutingTable& table = shard_.table();
-  const bool may_write = table.sides[router::index(table.writer)].may_write;
-  account_->pool(table.writer, may_write ? router::Access::write : router::Access::read).open_one_if_allowed();
-}
-
-WelcomePtr Greeting::known_welcome() const {
-  const router::Side writer = shard_.table().writer;
-  if (WelcomePtr own = account_->shared.welcome(writer)) return own;
-  return account_->shared.welcome(router::other(writer));
+  if (await_welcome(shard_.account(shard_.deployment.account(database_, user_)))) welcome();
 }
 
 void Greeting::welcome_known() {
@@ -365,19 +344,11 @@ void Greeting::welcome() {
   start.parameters = std::move(parameters_);
   state_ = State::ended;
   shard_.numbers.logins.add();
-  Session& session = shard_.add_session(std::make_unique<Session>(shard_, *account_, std::move(start)));
-  session.begin();
+  shard_.add_session(std::make_unique<Session>(shard_, *account_, std::move(start)));
   shard_.remove_greeting(*this);
 }
 
 // ---- the rest ------------------------------------------------------------------------------------------------------
-
-void Greeting::send(std::string_view bytes) {
-  // A login's answers fit any socket buffer; a client that has filled it with unread bytes is not a client.
-  if (bytes.empty()) return;
-  const IoResult put = transport_.write(bytes);
-  if (put.status != IoStatus::ok || put.bytes != bytes.size()) end("client does not read");
-}
 
 void Greeting::time_out() {
   end("login took too long", "08P01", "login not complete within limits.login_timeout");
@@ -392,11 +363,8 @@ void Greeting::end(const char* reason, std::string_view sqlstate, std::string_vi
     [[maybe_unused]] const IoResult best_effort = transport_.write(fatal);
   }
   static_cast<void>(reason);
-  transport_.close();
-  if (account_ != nullptr) std::erase(account_->greetings, this);
   shard_.forget_question(*this);
-  shard_.deployment.clients.fetch_sub(1, std::memory_order_relaxed);
-  shard_.remove_greeting(*this);
+  leave();
 }
 
 }  // namespace turnout::proxy

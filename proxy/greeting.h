@@ -1,4 +1,5 @@
-// A client before it is a session: TLS, start-up packet, authentication, the welcome. One absolute deadline for all.
+// A PostgreSQL client before it is a session: TLS, start-up packet, authentication, the welcome. One absolute deadline
+// for all.
 //
 // Always true: nothing that arrived before TLS is used after it; nothing is allocated from a declared length; an
 // unknown user takes the same steps as a known one. It ends by becoming a Session, or by end().
@@ -12,23 +13,18 @@
 #include "protocol/pg/hba.h"
 #include "protocol/pg/login.h"
 #include "protocol/pg/replication.h"
-#include "proxy/event_loop.h"
+#include "proxy/arrival.h"
 #include "proxy/parameters.h"
-#include "proxy/pool.h"
-#include "proxy/shard.h"
-#include "proxy/transport.h"
 
 namespace turnout::proxy {
 
-class Greeting final : public Handler {
+class Greeting final : public Arrival {
  public:
   Greeting(Shard& shard, int fd, std::string address);
   ~Greeting() override;
 
-  void begin();
   void on_events(std::uint32_t events) override;
-  [[nodiscard]] std::uint64_t began_ms() const { return began_ms_; }
-  void time_out();
+  void time_out() override;
 
   // ---- from the auth query
   [[nodiscard]] const std::string& user() const { return user_; }
@@ -36,9 +32,9 @@ class Greeting final : public Handler {
   void secret_unavailable();
 
   // ---- from the pool that was asked for a first server login
-  void welcome_known();
-  void welcome_failed(const LoginFailure& failure);
-  void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
+  void welcome_known() override;
+  void welcome_failed(const LoginFailure& failure) override;
+  void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {}) override;
 
  private:
   enum class State { startup, handshaking, awaiting_secret, authenticating, awaiting_welcome, ended };
@@ -68,14 +64,8 @@ class Greeting final : public Handler {
   void welcome();
   void relay_cancel(const protocol::pg::StartupPacket& packet);
   void continue_handshake();
-  void send(std::string_view bytes);
-  [[nodiscard]] WelcomePtr known_welcome() const;
 
-  Shard& shard_;
-  Transport transport_;
-  std::string address_;
   State state_ = State::startup;
-  std::uint64_t began_ms_ = 0;
   bool asked_tls_ = false, asked_gss_ = false;
   bool is_first_byte_ = true;  // not looked at yet: it may begin a TLS record
   bool is_direct_tls_ = false;
@@ -90,7 +80,6 @@ class Greeting final : public Handler {
   protocol::pg::ClientMethod method_ = protocol::pg::ClientMethod::trust;
   std::optional<protocol::pg::Secret> fetched_;  // by the auth query
   std::unique_ptr<protocol::pg::ClientLogin> login_;
-  Account* account_ = nullptr;
 };
 
 }  // namespace turnout::proxy

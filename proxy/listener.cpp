@@ -14,8 +14,8 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "protocol/pg/wire.h"
-#include "proxy/greeting.h"
+#include "proxy/arrival.h"
+#include "proxy/protocols.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -122,11 +122,11 @@ void Listener::on_events(std::uint32_t) {
 }
 
 void Listener::welcome_or_refuse(int fd, std::string address) {
-  const std::uint32_t limit = deployment_.settings()->conf.limits.clients_max;
+  const SettingsPtr settings = deployment_.settings();
+  const std::uint32_t limit = settings->conf.limits.clients_max;
   if (deployment_.clients.fetch_add(1, std::memory_order_relaxed) >= limit) {
     deployment_.clients.fetch_sub(1, std::memory_order_relaxed);
-    std::string fatal;
-    protocol::pg::put_error(fatal, {"FATAL", "53300", "too many clients: limits.clients is reached", {}, {}});
+    const std::string fatal = too_many_clients(settings->conf.protocol);
     [[maybe_unused]] const auto best_effort = ::send(fd, fatal.data(), fatal.size(), MSG_NOSIGNAL);
     ::close(fd);
     return;
@@ -146,7 +146,7 @@ void Listener::welcome_or_refuse(int fd, std::string address) {
   const DeploymentIndex deployment = deployment_.index;
   const auto hand_over = [&worker, deployment, fd, address = std::move(address)] {
     Shard& shard = worker.shard(deployment);
-    shard.add_greeting(std::make_unique<Greeting>(shard, fd, address));
+    shard.add_greeting(make_arrival(shard, fd, address));
   };
   if (chosen == 0)
     hand_over();

@@ -18,11 +18,13 @@ enum Pin : std::uint32_t {
   pin_load = 64,
   pin_unwatched = 128,
   pin_savepoint_set = 256,
+  pin_user_variable = 512,  // MySQL
+  pin_table_lock = 1024,    // MySQL
 };
 // By bit.
-inline constexpr std::array<const char*, 9> pin_names = {"temp_object",   "hold_cursor", "listen",
-                                                         "advisory_lock", "sql_prepare", "set_config",
-                                                         "load",          "unwatched",   "savepoint_set"};
+inline constexpr std::array<const char*, 11> pin_names = {
+    "temp_object", "hold_cursor", "listen",        "advisory_lock", "sql_prepare", "set_config",
+    "load",        "unwatched",   "savepoint_set", "user_variable", "table_lock"};
 inline constexpr std::size_t pin_count = pin_names.size();
 
 // Those whose end can be asked of the server.

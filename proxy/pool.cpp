@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "proxy/session.h"
+#include "proxy/client.h"
 #include "proxy/shard.h"
 #include "proxy/worker.h"
 
@@ -10,17 +10,16 @@ namespace turnout::proxy {
 
 namespace {
 
-constexpr std::uint64_t sweep_ms = 50;        // between sweeps while somebody waits
-constexpr std::uint64_t farewell_ms = 2'000;  // most that a closed connection counts; a server that is there needs one
-constexpr std::uint64_t recent_ms = 1'000;    // a refused login is tried again well within this
-constexpr std::uint64_t sealed_ms = 1'000;    // longer than the held work needs to be done
+constexpr std::uint64_t sweep_ms = 50;      // between sweeps while somebody waits
+constexpr std::uint64_t recent_ms = 1'000;  // a refused login is tried again well within this
+constexpr std::uint64_t sealed_ms = 1'000;  // longer than the held work needs to be done
 // A waiter of our own goes first unless somebody on another worker has waited longer by this much: handing a connection
 // over costs two system calls and a wake-up.
 constexpr std::uint64_t fairness_us = 2'000;
 
 // Asked when a session gives it back: under load that never ends no connection would be idle at its end. A new one
 // serves at least once, however short the lifetime.
-bool is_too_old(const conf::Pool& limits, const ServerConnection& connection, std::uint64_t now_ms) {
+bool is_too_old(const conf::Pool& limits, const Connection& connection, std::uint64_t now_ms) {
   const std::uint64_t lifetime_ms = own_lifetime_ms(limits, connection.id());
   return lifetime_ms != 0 && now_ms > connection.opened_ms() + lifetime_ms;
 }
@@ -45,17 +44,17 @@ bool Pool::is_allowed() const {
   return access_ == router::Access::write ? orders.may_write : orders.may_read;
 }
 
-bool Pool::may_work(const ServerConnection& connection) const {
+bool Pool::may_work(const Connection& connection) const {
   return prove_since_version_ == 0 || connection.proven_version >= prove_since_version_;
 }
 
 std::uint32_t Pool::opening() const {
   return static_cast<std::uint32_t>(std::count_if(connections_.begin(), connections_.end(), [](const auto& connection) {
-    return connection->state() < ServerConnection::State::proving;
+    return connection->state() < Connection::State::proving;
   }));
 }
 
-ServerConnection* Pool::find(std::uint64_t id) const {
+Connection* Pool::find(std::uint64_t id) const {
   for (const auto& connection : connections_)
     if (connection->id() == id) return connection.get();
   return nullptr;
@@ -63,9 +62,9 @@ ServerConnection* Pool::find(std::uint64_t id) const {
 
 // ---- taking and giving ---------------------------------------------------------------------------------------------
 
-ServerConnection* Pool::take(Session& session) {
+Connection* Pool::take(Client& session) {
   if (waiters_.empty() && !idle_.empty()) {
-    ServerConnection* const connection = idle_.back();
+    Connection* const connection = idle_.back();
     idle_.pop_back();
     connection->lease_to(session);
     return connection;
@@ -78,9 +77,9 @@ ServerConnection* Pool::take(Session& session) {
   return nullptr;
 }
 
-ServerConnection* Pool::take_spare(Session& session) {
+Connection* Pool::take_spare(Client& session) {
   if (!idle_.empty()) {
-    ServerConnection* const connection = idle_.back();
+    Connection* const connection = idle_.back();
     idle_.pop_back();
     connection->lease_to(session);
     return connection;
@@ -89,14 +88,14 @@ ServerConnection* Pool::take_spare(Session& session) {
   return nullptr;
 }
 
-void Pool::forget(Session& session) {
+void Pool::forget(Client& session) {
   const auto erased = std::erase(waiters_, &session);
   shard().numbers.waiting.subtract(erased);
   publish_waiting();
 }
 
-std::deque<Session*> Pool::take_waiters() {
-  std::deque<Session*> waiters;
+std::deque<Client*> Pool::take_waiters() {
+  std::deque<Client*> waiters;
   waiters.swap(waiters_);
   shard().numbers.waiting.subtract(waiters.size());
   publish_waiting();
@@ -122,7 +121,7 @@ void Pool::publish_waiting() {
 
 void Pool::lend_to_peer(std::size_t worker) {
   if (!waiters_.empty() || idle_.empty()) return;
-  ServerConnection* const connection = idle_.front();
+  Connection* const connection = idle_.front();
   idle_.erase(idle_.begin());
   migrate(*connection, worker);
 }
@@ -137,22 +136,22 @@ void Pool::lend_if_wanted() {
   shard().worker.loop.post([this, worker] { lend_to_peer(worker); });
 }
 
-std::unique_ptr<ServerConnection> Pool::release(ServerConnection& connection) {
+std::unique_ptr<Connection> Pool::release(Connection& connection) {
   std::erase(idle_, &connection);
   std::erase(sealed_, &connection);
   const auto at = std::find_if(connections_.begin(), connections_.end(),
                                [&](const auto& owned) { return owned.get() == &connection; });
-  std::unique_ptr<ServerConnection> owned = std::move(*at);
+  std::unique_ptr<Connection> owned = std::move(*at);
   *at = std::move(connections_.back());
   connections_.pop_back();
   publish_numbers();
   return owned;
 }
 
-void Pool::migrate(ServerConnection& connection, std::size_t worker) {
+void Pool::migrate(Connection& connection, std::size_t worker) {
   connection.detach_from_loop();
   // std::function copies its target, hence the shared wrapper around something that is owned once.
-  auto parcel = std::make_shared<std::unique_ptr<ServerConnection>>(release(connection));
+  auto parcel = std::make_shared<std::unique_ptr<Connection>>(release(connection));
   Worker& peer = shard().worker.peer(worker);
   SharedAccount* const shared = &account_.shared;
   const DeploymentIndex deployment = shard().deployment.index;
@@ -161,8 +160,8 @@ void Pool::migrate(ServerConnection& connection, std::size_t worker) {
   });
 }
 
-void Pool::adopt(std::unique_ptr<ServerConnection> connection) {
-  ServerConnection& adopted = *connection;
+void Pool::adopt(std::unique_ptr<Connection> connection) {
+  Connection& adopted = *connection;
   connections_.push_back(std::move(connection));
   adopted.attach_to_pool(*this);
   adopted.is_retired = is_retired(adopted);
@@ -171,7 +170,7 @@ void Pool::adopt(std::unique_ptr<ServerConnection> connection) {
   lend_if_wanted();
 }
 
-void Pool::give_back(ServerConnection& connection) {
+void Pool::give_back(Connection& connection) {
   connection.end_lease();
   if (connection.cancels_in_flight != 0) return;  // a late cancel must not hit the next session: see cancel_finished
   // Now, not at its next use: what its former session has locked would keep others waiting until then.
@@ -181,17 +180,17 @@ void Pool::give_back(ServerConnection& connection) {
     pass_on(connection);
 }
 
-void Pool::cleaned(ServerConnection& connection) {
+void Pool::cleaned(Connection& connection) {
   // Later: passing it on may move it to another thread, and it is still at work here.
   shard().worker.loop.post([this, id = connection.id()] {
-    ServerConnection* const cleaned = find(id);
-    if (cleaned == nullptr || cleaned->state() != ServerConnection::State::cleaning) return;
+    Connection* const cleaned = find(id);
+    if (cleaned == nullptr || cleaned->state() != Connection::State::cleaning) return;
     cleaned->become_idle();
     if (cleaned->cancels_in_flight == 0) pass_on(*cleaned);
   });
 }
 
-void Pool::pass_on(ServerConnection& connection) {
+void Pool::pass_on(Connection& connection) {
   const bool may_end = warm_target_ == 0 && shard().table().hold == router::Hold::nothing;
   if (may_end && is_too_old(shard().settings->conf.pool, connection, shard().worker.loop.now_ms())) {
     remove(connection);
@@ -211,11 +210,11 @@ void Pool::pass_on(ServerConnection& connection) {
 
 // Of one that is still at work, reading: who gets it may be through with it at once, and then it may move to another
 // thread or be closed.
-void Pool::make_idle_later(ServerConnection& connection) {
+void Pool::make_idle_later(Connection& connection) {
   connection.become_idle();
   shard().worker.loop.post([this, id = connection.id()] {
-    ServerConnection* const ready = find(id);
-    if (ready == nullptr || ready->state() != ServerConnection::State::idle) return;
+    Connection* const ready = find(id);
+    if (ready == nullptr || ready->state() != Connection::State::idle) return;
     if (std::find(idle_.begin(), idle_.end(), ready) != idle_.end() || is_sealed(*ready)) return;
     make_idle(*ready);
     lend_if_wanted();
@@ -223,7 +222,7 @@ void Pool::make_idle_later(ServerConnection& connection) {
   });
 }
 
-void Pool::make_idle(ServerConnection& connection) {
+void Pool::make_idle(Connection& connection) {
   if (!is_allowed() || connection.is_retired) {
     remove(connection);
     return;
@@ -246,8 +245,8 @@ void Pool::make_idle(ServerConnection& connection) {
 void Pool::serve_waiters() {
   bool served = false;
   while (!waiters_.empty() && !idle_.empty()) {
-    Session* const session = waiters_.front();
-    ServerConnection* const connection = idle_.back();
+    Client* const session = waiters_.front();
+    Connection* const connection = idle_.back();
     waiters_.pop_front();
     idle_.pop_back();
     shard().numbers.waiting.subtract();
@@ -258,16 +257,15 @@ void Pool::serve_waiters() {
   if (served) publish_waiting();
 }
 
-void Pool::remove(ServerConnection& connection) {
-  std::unique_ptr<ServerConnection> owned = release(connection);
-  std::optional<Abandoned> abandoned;
-  if (!owned->exchange.is_idle()) abandoned = {owned->address(), owned->backend_pid(), owned->cancel_key()};
+void Pool::remove(Connection& connection) {
+  std::unique_ptr<Connection> owned = release(connection);
+  std::optional<Abandoned> abandoned = owned->abandoned();
   Transport leaving = owned->take_leave();
   // At an address that the side has left there is another server, or none: it does not count here any more.
   if (leaving.is_open() && !owned->is_retired) {
     ++closing_;
-    shard().add_farewell(std::make_unique<Farewell>(*this, std::move(leaving),
-                                                    shard().worker.loop.now_ms() + farewell_ms, std::move(abandoned)));
+    shard().add_farewell(
+        std::make_unique<Farewell>(shard(), std::move(leaving), std::move(abandoned), [this] { farewell_over(); }));
   } else {
     give_unit();
   }
@@ -283,7 +281,7 @@ void Pool::farewell_over() {
 
 // ---- heard from connections ----------------------------------------------------------------------------------------
 
-void Pool::proof_answered(ServerConnection& connection, bool writable) {
+void Pool::proof_answered(Connection& connection, bool writable) {
   if (writable) {
     connection.proven_version = shard().table().version;
     make_idle_later(connection);
@@ -298,32 +296,32 @@ void Pool::proof_answered(ServerConnection& connection, bool writable) {
 }
 
 // It began under a default that has gone, and has it for life. Later: it is still at work here, reading.
-void Pool::replace_later(ServerConnection& connection) {
+void Pool::replace_later(Connection& connection) {
   shard().worker.loop.post([this, id = connection.id()] {
-    ServerConnection* const old = find(id);
-    if (old == nullptr || old->state() != ServerConnection::State::idle || may_work(*old)) return;
+    Connection* const old = find(id);
+    if (old == nullptr || old->state() != Connection::State::idle || may_work(*old)) return;
     remove(*old);
     if (waiters_.empty() && is_allowed() && !is_backing_off() && may_open_one_more() && take_unit(size_max()))
       start_one();
   });
 }
 
-void Pool::proved(ServerConnection& connection) {
+void Pool::proved(Connection& connection) {
   connection.proven_version = shard().table().version;
   publish_numbers();
 }
 
-void Pool::set_parked(ServerConnection& connection, bool is_parked) {
+void Pool::set_parked(Connection& connection, bool is_parked) {
   connection.is_parked = is_parked;
   publish_numbers();
 }
 
 void Pool::cancel_finished(std::uint64_t connection_id, bool is_certain) {
-  ServerConnection* const connection = find(connection_id);
+  Connection* const connection = find(connection_id);
   if (connection == nullptr || connection->cancels_in_flight == 0) return;
   --connection->cancels_in_flight;
   if (!is_certain) connection->is_retired = true;
-  if (connection->cancels_in_flight != 0 || connection->state() != ServerConnection::State::idle) return;
+  if (connection->cancels_in_flight != 0 || connection->state() != Connection::State::idle) return;
   if (connection->suspect && connection->last_session == 0 && !connection->is_retired)
     connection->clean();
   else
@@ -348,7 +346,7 @@ void Pool::apply_orders() {
   publish_numbers();
 }
 
-bool Pool::is_retired(const ServerConnection& connection) const {
+bool Pool::is_retired(const Connection& connection) const {
   const auto& addresses = *shard().addresses[router::index(side_)];
   return std::find(addresses.begin(), addresses.end(), connection.address()) == addresses.end();
 }
@@ -356,8 +354,8 @@ bool Pool::is_retired(const ServerConnection& connection) const {
 void Pool::addresses_changed() {
   for (const auto& connection : connections_) connection->is_retired = is_retired(*connection);
   if (shard().table().hold != router::Hold::nothing) return;  // the sweep does it when the hold is over
-  const std::vector<ServerConnection*> idle = idle_;
-  for (ServerConnection* connection : idle)
+  const std::vector<Connection*> idle = idle_;
+  for (Connection* connection : idle)
     if (connection->is_retired) remove(*connection);
 }
 
@@ -371,11 +369,11 @@ void Pool::seal_idle() {
 }
 
 void Pool::unseal() {
-  const std::vector<ServerConnection*> back = std::exchange(sealed_, {});
-  for (ServerConnection* connection : back) make_idle(*connection);
+  const std::vector<Connection*> back = std::exchange(sealed_, {});
+  for (Connection* connection : back) make_idle(*connection);
 }
 
-bool Pool::is_sealed(const ServerConnection& connection) const {
+bool Pool::is_sealed(const Connection& connection) const {
   return connection.is_parked || std::find(sealed_.begin(), sealed_.end(), &connection) != sealed_.end();
 }
 
@@ -401,14 +399,13 @@ void Pool::warm() {
 
 void Pool::prove_idle() {
   if (prove_since_version_ == 0 || !is_allowed() || shard().worker.loop.now_ms() < prove_again_ms_) return;
-  std::erase_if(idle_, [this](ServerConnection* connection) { return !may_work(*connection); });
-  std::vector<ServerConnection*> unproven;  // asking may lose the connection, and with it its place in connections_
+  std::erase_if(idle_, [this](Connection* connection) { return !may_work(*connection); });
+  std::vector<Connection*> unproven;  // asking may lose the connection, and with it its place in connections_
   for (const auto& connection : connections_) {
-    if (connection->state() == ServerConnection::State::idle && !may_work(*connection) &&
-        connection->cancels_in_flight == 0)
+    if (connection->state() == Connection::State::idle && !may_work(*connection) && connection->cancels_in_flight == 0)
       unproven.push_back(connection.get());
   }
-  for (ServerConnection* connection : unproven) connection->prove();
+  for (Connection* connection : unproven) connection->prove();
   serve_waiters();
 }
 
@@ -418,8 +415,8 @@ void Pool::sweep() {
   if (!sealed_.empty() && may_close_sealed) remove(*sealed_.back());
   const conf::Pool& limits = shard().settings->conf.pool;
   for (std::size_t i = 0; i < connections_.size();) {
-    ServerConnection& connection = *connections_[i];
-    const bool is_opening = connection.state() < ServerConnection::State::proving;
+    Connection& connection = *connections_[i];
+    const bool is_opening = connection.state() < Connection::State::proving;
     if (is_opening && now_ms - connection.opened_ms() > limits.connect_ms_max) {
       login_failed(connection, {"08001", "the server did not complete a login within pool.connect_timeout", {}});
       continue;
@@ -442,7 +439,7 @@ void Pool::sweep() {
   publish_numbers();
 }
 
-bool Pool::is_done_with(const ServerConnection& connection, std::uint64_t now_ms) const {
+bool Pool::is_done_with(const Connection& connection, std::uint64_t now_ms) const {
   if (connection.is_retired) return shard().table().hold == router::Hold::nothing;
   const auto since = [now_ms](std::uint64_t then_ms) { return now_ms - std::min(now_ms, then_ms); };
   return should_close(shard().settings->conf.pool,
@@ -452,7 +449,7 @@ bool Pool::is_done_with(const ServerConnection& connection, std::uint64_t now_ms
 
 // Whoever waited in vain hears why: the server's own error when that is what kept them waiting.
 void Pool::sweep_waiters(std::uint64_t now_ms) {
-  for (Session* session : std::vector<Session*>(waiters_.begin(), waiters_.end())) {
+  for (Client* session : std::vector<Client*>(waiters_.begin(), waiters_.end())) {
     const std::uint64_t waited_ms = now_ms - session->waiting_since_us() / 1000;
     if (waited_ms <= shard().settings->conf.pool.wait_ms_max) continue;
     forget(*session);
@@ -475,7 +472,7 @@ void Pool::publish_numbers() {
   std::uint64_t unproven = 0;
   for (const auto& connection : connections_) {
     if (connection->is_parked) --open;
-    if (connection->state() < ServerConnection::State::proving || is_sealed(*connection)) continue;
+    if (connection->state() < Connection::State::proving || is_sealed(*connection)) continue;
     ++ready;
     if (!may_work(*connection)) ++unproven;
   }

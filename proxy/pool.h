@@ -13,21 +13,23 @@
 #include <string>
 #include <vector>
 
+#include "proxy/connection.h"
 #include "proxy/deployment.h"
 #include "proxy/pool_rules.h"
-#include "proxy/server_connection.h"
 
 namespace turnout::proxy {
 
 class Account;
-class Session;
+class Client;
 class Shard;
 
-// Why a connection could not be had; `raw_error` is the server's own ErrorResponse body when there is one.
+// Why a connection could not be had; `raw_error` is the server's own error message, without its header, when there is
+// one.
 struct LoginFailure {
   std::string sqlstate;
   std::string message;
-  std::string raw_error;
+  std::string raw_error = {};
+  bool is_soon_over = false;  // as the protocol knows; what the state says is known here
   // The server may accept us later (down, starting, full): waiting sessions go on waiting.
   [[nodiscard]] bool is_transient() const;
 };
@@ -40,27 +42,27 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   // An idle connection, now leased; or nullptr, and the session waits until Session::served() or wait_failed().
-  [[nodiscard]] ServerConnection* take(Session& session);
+  [[nodiscard]] Connection* take(Client& session);
   // Of a side that is not the writer: for a session that has a connection of the writer's. Nobody waits for it.
-  [[nodiscard]] ServerConnection* take_spare(Session& session);
-  void forget(Session& session);                      // it no longer waits
-  [[nodiscard]] std::deque<Session*> take_waiters();  // all of them, for a new decision
+  [[nodiscard]] Connection* take_spare(Client& session);
+  void forget(Client& session);                      // it no longer waits
+  [[nodiscard]] std::deque<Client*> take_waiters();  // all of them, for a new decision
 
-  void give_back(ServerConnection& connection);              // at a safe point
-  void remove(ServerConnection& connection);                 // any state; closes it and gives its quota back
-  void adopt(std::unique_ptr<ServerConnection> connection);  // from another worker, quota included
-  void lend_to_peer(std::size_t worker);        // gives one idle connection to that worker, if there is one
-  void open_one_if_allowed();                   // for somebody who waits for the welcome
-  void give_way(ServerConnection& connection);  // to another pool, within a limit that they share
-  void farewell_over();                         // one of the removed is gone for good
+  void give_back(Connection& connection);              // at a safe point
+  void remove(Connection& connection);                 // any state; closes it and gives its quota back
+  void adopt(std::unique_ptr<Connection> connection);  // from another worker, quota included
+  void lend_to_peer(std::size_t worker);               // gives one idle connection to that worker, if there is one
+  void open_one_if_allowed();                          // for somebody who waits for the welcome
+  void give_way(Connection& connection);               // to another pool, within a limit that they share
+  void farewell_over();                                // one of the removed is gone for good
 
   // ---- heard from connections
-  void logged_in(ServerConnection& connection);
-  void login_failed(ServerConnection& connection, const LoginFailure& failure);
-  void proved(ServerConnection& connection);  // by its session
-  void set_parked(ServerConnection& connection, bool is_parked);
-  void proof_answered(ServerConnection& connection, bool writable);
-  void cleaned(ServerConnection& connection);
+  void logged_in(Connection& connection);
+  void login_failed(Connection& connection, const LoginFailure& failure);
+  void proved(Connection& connection);  // by its session
+  void set_parked(Connection& connection, bool is_parked);
+  void proof_answered(Connection& connection, bool writable);
+  void cleaned(Connection& connection);
   // False: whether the server will still carry it out is not known; then the connection is nobody's any more.
   void cancel_finished(std::uint64_t connection_id, bool is_certain);
 
@@ -74,25 +76,25 @@ class Pool {
   [[nodiscard]] Shard& shard() const;
   [[nodiscard]] router::Side side() const { return side_; }
   [[nodiscard]] router::Access access() const { return access_; }
-  [[nodiscard]] const std::vector<std::unique_ptr<ServerConnection>>& connections() const { return connections_; }
-  [[nodiscard]] bool is_sealed(const ServerConnection& connection) const;  // open, but out of use: see seal_idle
-  [[nodiscard]] bool needs_proof(const ServerConnection& connection) const { return !may_work(connection); }
+  [[nodiscard]] const std::vector<std::unique_ptr<Connection>>& connections() const { return connections_; }
+  [[nodiscard]] bool is_sealed(const Connection& connection) const;  // open, but out of use: see seal_idle
+  [[nodiscard]] bool needs_proof(const Connection& connection) const { return !may_work(connection); }
   [[nodiscard]] std::size_t idle() const { return idle_.size(); }
-  [[nodiscard]] const std::deque<Session*>& waiters() const { return waiters_; }
+  [[nodiscard]] const std::deque<Client*>& waiters() const { return waiters_; }
   [[nodiscard]] std::uint32_t opening() const;
   [[nodiscard]] std::uint32_t closing() const { return closing_; }
   [[nodiscard]] std::string waits_for() const;  // what the waiters wait for, "" = nobody waits
-  [[nodiscard]] ServerConnection* longest_idle() const;
+  [[nodiscard]] Connection* longest_idle() const;
   [[nodiscard]] bool wants_more() const;  // although nobody waits
-  [[nodiscard]] ServerConnection* find(std::uint64_t id) const;
+  [[nodiscard]] Connection* find(std::uint64_t id) const;
 
  private:
-  [[nodiscard]] bool is_allowed() const;  // do the table's orders let it have connections?
-  [[nodiscard]] bool may_work(const ServerConnection& connection) const;  // proven, where proof is asked for
+  [[nodiscard]] bool is_allowed() const;                            // do the table's orders let it have connections?
+  [[nodiscard]] bool may_work(const Connection& connection) const;  // proven, where proof is asked for
   [[nodiscard]] std::uint32_t size_max() const;
   [[nodiscard]] Quota& quota() const;
-  [[nodiscard]] bool is_retired(const ServerConnection& connection) const;
-  [[nodiscard]] bool is_done_with(const ServerConnection& connection, std::uint64_t now_ms) const;
+  [[nodiscard]] bool is_retired(const Connection& connection) const;
+  [[nodiscard]] bool is_done_with(const Connection& connection, std::uint64_t now_ms) const;
   [[nodiscard]] bool may_open_one_more() const;
   [[nodiscard]] bool is_backing_off() const;  // the server has just refused one
   [[nodiscard]] std::uint32_t keep_min() const;
@@ -103,29 +105,29 @@ class Pool {
   void open_for_waiters();
   void open_what_is_wanted();
   void sweep_waiters(std::uint64_t now_ms);
-  void pass_on(ServerConnection& connection);  // to whoever has waited longest, or to the idle ones
-  void make_idle(ServerConnection& connection);
+  void pass_on(Connection& connection);  // to whoever has waited longest, or to the idle ones
+  void make_idle(Connection& connection);
   void serve_waiters();
   void lend_if_wanted();
-  void make_idle_later(ServerConnection& connection);
-  void replace_later(ServerConnection& connection);
+  void make_idle_later(Connection& connection);
+  void replace_later(Connection& connection);
   void publish_waiting();
   void publish_numbers();
   void seal_idle();
   void unseal();
   void warm();
   void prove_idle();
-  void migrate(ServerConnection& connection, std::size_t worker);
-  std::unique_ptr<ServerConnection> release(ServerConnection& connection);
+  void migrate(Connection& connection, std::size_t worker);
+  std::unique_ptr<Connection> release(Connection& connection);
 
   Account& account_;
   const router::Side side_;
   const router::Access access_;
-  std::vector<std::unique_ptr<ServerConnection>> connections_;
-  std::vector<ServerConnection*> idle_;  // last in, first out
-  std::vector<ServerConnection*> sealed_;
+  std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<Connection*> idle_;  // last in, first out
+  std::vector<Connection*> sealed_;
   std::uint64_t sealed_at_ms_ = 0;
-  std::deque<Session*> waiters_;
+  std::deque<Client*> waiters_;
   std::uint32_t warm_target_ = 0;
   std::uint64_t retry_at_ms_ = 0;  // after a transient failure
   std::uint64_t prove_again_ms_ = 0;

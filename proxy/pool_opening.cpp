@@ -1,9 +1,10 @@
 // Opening server connections: when, how many, within which limits, and what a failure means for those who wait.
 #include <algorithm>
 
-#include "proxy/greeting.h"
+#include "proxy/arrival.h"
+#include "proxy/client.h"
 #include "proxy/pool.h"
-#include "proxy/session.h"
+#include "proxy/protocols.h"
 #include "proxy/shard.h"
 #include "proxy/worker.h"
 
@@ -19,7 +20,8 @@ constexpr std::uint64_t claim_after_ms = 100;
 }  // namespace
 
 bool LoginFailure::is_transient() const {
-  return sqlstate.starts_with("08") || sqlstate == "57P03" || sqlstate == "53300" || sqlstate == "57P01";
+  return is_soon_over || sqlstate.starts_with("08") || sqlstate == "57P03" || sqlstate == "53300" ||
+         sqlstate == "57P01";
 }
 
 // ---- units of the limits -------------------------------------------------------------------------------------------
@@ -66,11 +68,11 @@ void Pool::ask_for_room() {
   }
 }
 
-ServerConnection* Pool::longest_idle() const {
+Connection* Pool::longest_idle() const {
   return idle_.empty() ? nullptr : idle_.front();
 }
 
-void Pool::give_way(ServerConnection& connection) {
+void Pool::give_way(Connection& connection) {
   shard().numbers.server_evictions.add();
   remove(connection);
 }
@@ -120,14 +122,14 @@ void Pool::open_what_is_wanted() {
 }
 
 void Pool::start_one() {
-  connections_.push_back(std::make_unique<ServerConnection>(*this, shard().worker.next_connection_id()));
-  ServerConnection& connection = *connections_.back();
+  connections_.push_back(make_connection(*this));
+  Connection& connection = *connections_.back();
   connection.opened_version = shard().table().version;
   publish_numbers();
   connection.open();
 }
 
-void Pool::logged_in(ServerConnection& connection) {
+void Pool::logged_in(Connection& connection) {
   retry_at_ms_ = 0;
   wants_welcome_ = false;
   last_failure_ = {};
@@ -136,33 +138,32 @@ void Pool::logged_in(ServerConnection& connection) {
   if (connection.reports_writable) connection.proven_version = shard().table().version;
   account_.shared.set_welcome(side_, std::make_shared<const Welcome>(connection.reported()));
   publish_numbers();
-  std::vector<Greeting*> greetings;
+  std::vector<Arrival*> greetings;
   greetings.swap(account_.greetings);
   make_idle_later(connection);
-  for (Greeting* greeting : greetings) greeting->welcome_known();
+  for (Arrival* greeting : greetings) greeting->welcome_known();
 }
 
 // The server's words are for those who waited for this login. Whoever comes next asks the server again.
-void Pool::login_failed(ServerConnection& connection, const LoginFailure& failure) {
+void Pool::login_failed(Connection& connection, const LoginFailure& failure) {
   shard().numbers.server_login_failures.add();
   last_failure_ = failure;
   retry_at_ms_ = shard().worker.loop.now_ms() + retry_ms;
   remove(connection);
-  std::vector<Greeting*> greetings;
+  std::vector<Arrival*> greetings;
   greetings.swap(account_.greetings);
-  for (Greeting* greeting : greetings) greeting->welcome_failed(failure);
+  for (Arrival* greeting : greetings) greeting->welcome_failed(failure);
   if (access_ == router::Access::read) {
     // Inside a window CONNECT is revoked: the connections that are there serve, no more come. Without any, the read is
     // the writer's to answer, or to hold.
-    const bool has_some = std::any_of(connections_.begin(), connections_.end(), [](const auto& other) {
-      return other->state() >= ServerConnection::State::proving;
-    });
+    const bool has_some = std::any_of(connections_.begin(), connections_.end(),
+                                      [](const auto& other) { return other->state() >= Connection::State::proving; });
     if (has_some) return;
-    for (Session* session : take_waiters()) session->read_elsewhere();
+    for (Client* session : take_waiters()) session->read_elsewhere();
     return;
   }
   if (failure.is_transient() || shard().table().hold != router::Hold::nothing) return;
-  for (Session* session : take_waiters()) session->wait_failed(failure);
+  for (Client* session : take_waiters()) session->wait_failed(failure);
 }
 
 // ---- what is said about it -----------------------------------------------------------------------------------------

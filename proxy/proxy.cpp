@@ -18,6 +18,7 @@
 #include "proxy/replication.h"
 #include "proxy/resolver.h"
 #include "proxy/session.h"
+#include "proxy/shadow_runner.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -415,12 +416,36 @@ std::vector<std::uint32_t> Proxy::listening_pids(DeploymentIndex index, router::
   });
 }
 
+std::vector<std::uint32_t> Proxy::shadow_pids(DeploymentIndex index, router::Side side) const {
+  return impl_->gather<std::uint32_t>([index, side](Worker& worker) {
+    const Shard& shard = worker.shard(index);
+    return shard.shadow ? shard.shadow->pids(side) : std::vector<std::uint32_t>();
+  });
+}
+
+std::vector<router::ShadowBook::Look> Proxy::shadow_looks(DeploymentIndex index) const {
+  return impl_->gather<router::ShadowBook::Look>([index](Worker& worker) {
+    std::vector<router::ShadowBook::Look> looks;
+    if (const auto& shadow = worker.shard(index).shadow) looks.push_back(shadow->take_look());
+    return looks;
+  });
+}
+
+void Proxy::ask_shadow_plans(DeploymentIndex index, const std::vector<std::uint64_t>& shapes) const {
+  for (const auto& worker : impl_->workers) {
+    worker->loop.post([index, shapes, target = worker.get()] {
+      if (const auto& shadow = target->shard(index).shadow) shadow->ask_plans(shapes);
+    });
+  }
+}
+
 std::vector<Proxy::Account> Proxy::accounts(DeploymentIndex index) const {
   return impl_->deployments[index]->accounts();
 }
 
 std::string Proxy::try_login(DeploymentIndex index, router::Side side, const Account& account) const {
   const Deployment& deployment = *impl_->deployments[index];
+  if (deployment.of_mysql) return "logins to MySQL cannot be tried yet";
   std::string trouble = std::string(router::name(side)) + " has no address";
   for (const conf::Address& address : *deployment.addresses(side)) {
     trouble = login_trial(*deployment.settings(), side, address, account.database, account.user,

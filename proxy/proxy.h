@@ -22,6 +22,7 @@
 #include "router/analysis.h"
 #include "router/classify.h"
 #include "router/routing_table.h"
+#include "router/shadow_book.h"
 
 namespace turnout::proxy {
 
@@ -171,6 +172,8 @@ class Proxy {
   [[nodiscard]] std::vector<std::uint32_t> sealed_pids(DeploymentIndex index, router::Side side) const;
   // Those that only listen, for sessions that ran LISTEN: nothing but NOTIFY is ever run on them.
   [[nodiscard]] std::vector<std::uint32_t> listening_pids(DeploymentIndex, router::Side) const;
+  // Those that run reads once more, and compare: read only, and none while anything is held.
+  [[nodiscard]] std::vector<std::uint32_t> shadow_pids(DeploymentIndex, router::Side) const;
   // What living sessions have prepared by name, each text once: those that see the names that everybody sees.
   struct PreparedText {
     std::string database, user;
@@ -197,6 +200,10 @@ class Proxy {
   [[nodiscard]] std::vector<SessionReads> session_reads(DeploymentIndex) const;
   // What the workers measured of the ramped reads and of the control group's since the last call.
   [[nodiscard]] std::vector<router::ShapeLook> read_looks(DeploymentIndex) const;
+  // What the workers' shadows have seen since the last call.
+  [[nodiscard]] std::vector<router::ShadowBook::Look> shadow_looks(DeploymentIndex) const;
+  // Of these shapes, EXPLAIN on both sides at their next run; the plans come with the looks.
+  void ask_shadow_plans(DeploymentIndex, const std::vector<std::uint64_t>& shapes) const;
   // Grows when a read failed on green and not on the writer: worth a look at once.
   [[nodiscard]] std::uint64_t green_failures(DeploymentIndex) const;
 

@@ -41,6 +41,7 @@ class ReadMeter {
     shape_ = shape;
     sql_ = sql;
   }
+  [[nodiscard]] std::uint64_t only_shape() const { return seen_ == 1 ? shape_ : 0; }
   // sql must still be there.
   [[nodiscard]] ReadMark mark(router::Group group);
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "proxy/connection_path.h"
 #include "proxy/pool.h"
 #include "proxy/session.h"
 #include "proxy/worker.h"
@@ -22,53 +23,14 @@ constexpr std::string_view proof_sql = "SHOW transaction_read_only";
 }  // namespace
 
 ServerConnection::ServerConnection(Pool& pool, std::uint64_t id, LineKeeper* keeper)
-    : pool_(&pool), keeper_(keeper), id_(id) {}
+    : Connection(pool, id), keeper_(keeper) {}
 
 ServerConnection::~ServerConnection() = default;
 
-Worker& ServerConnection::worker() const {
-  return pool_->shard().worker;
-}
-
 // ---- opening -------------------------------------------------------------------------------------------------------
 
-void ServerConnection::open() {
-  opened_ms_ = worker().loop.now_ms();
-  const std::size_t side = router::index(pool_->side());
-  to_try_ = pool_->shard().addresses[side];
-  first_ = pool_->shard().first_address[side];
-  connect_next("no address is known for " + std::string(router::name(pool_->side())) + ": its name was not found");
-}
-
-// The next address of those that the side has; behind the last one, what was wrong there is the failure.
-void ServerConnection::connect_next(std::string why) {
-  if (transport_.is_open()) worker().loop.remove(transport_.fd(), *this);
+void ServerConnection::forget_login() {
   login_.reset();
-  input_.clear();
-  output_.clear();
-  while (tried_ < to_try_->size()) {
-    const std::size_t at = (first_ + tried_++) % to_try_->size();
-    pool_->shard().first_address[router::index(pool_->side())] = at;
-    address_ = (*to_try_)[at];
-    const int fd = Transport::connect_to(address_);
-    if (fd < 0) {
-      why = "cannot connect to " + address_.text() + ": " + std::strerror(errno);
-      continue;
-    }
-    transport_ = Transport(fd);
-    state_ = State::connecting;
-    tries_since_ms_ = worker().loop.now_ms();
-    events_ = EPOLLOUT;
-    worker().loop.add(fd, events_, *this);
-    return;
-  }
-  fail("08001", std::move(why));
-}
-
-void ServerConnection::hurry(std::uint64_t now_ms, std::uint32_t ms_max) {
-  const std::uint64_t share_ms = ms_max / std::max<std::size_t>(1, to_try_->size());
-  if (tried_ < to_try_->size() && now_ms - tries_since_ms_ > share_ms)
-    connect_next("no answer from " + address_.text());
 }
 
 void ServerConnection::on_connected() {
@@ -200,24 +162,7 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   pool_->logged_in(*this);
 }
 
-// ---- lease ---------------------------------------------------------------------------------------------------------
-
-void ServerConnection::lease_to(Session& session) {
-  session_ = &session;
-  state_ = State::leased;
-}
-
-void ServerConnection::end_lease() {
-  session_ = nullptr;
-  cancel_waiting.reset();
-  state_ = State::idle;
-  idle_since_ms_ = worker().loop.now_ms();
-  pause_reading(false);
-}
-
-void ServerConnection::become_idle() {
-  state_ = State::idle;
-}
+// ---- between leases -------------------------------------------------------------------------------------------------
 
 void ServerConnection::prove() {
   state_ = State::proving;
@@ -244,46 +189,9 @@ void ServerConnection::forget_state() {
   suspect = false;
 }
 
-void ServerConnection::send(std::string_view bytes) {
-  if (state_ == State::closed || bytes.empty()) return;
-  if (!output_.empty()) {
-    output_.append(bytes);
-    return;
-  }
-  const IoResult put = transport_.write(bytes);
-  if (put.status != IoStatus::ok) {
-    lost("cannot send to the server: " + transport_.error());
-    return;
-  }
-  if (put.bytes < bytes.size()) {
-    output_.assign(bytes.substr(put.bytes));
-    listen_to(events_ | EPOLLOUT);
-  }
-}
-
-void ServerConnection::flush() {
-  const IoResult put = transport_.write(output_);
-  if (put.status != IoStatus::ok) {
-    lost("cannot send to the server: " + transport_.error());
-    return;
-  }
-  output_.erase(0, put.bytes);
-  if (!output_.empty()) return;
-  output_.shrink_to_fit();
-  listen_to(events_ & ~static_cast<std::uint32_t>(EPOLLOUT));
-  if (session_ != nullptr) session_->server_took_everything();
-}
-
-void ServerConnection::pause_reading(bool paused) {
-  if (paused == reading_paused_ || state_ == State::closed) return;
-  reading_paused_ = paused;
-  listen_to(paused ? events_ & ~static_cast<std::uint32_t>(EPOLLIN) : events_ | EPOLLIN);
-}
-
-void ServerConnection::listen_to(std::uint32_t events) {
-  if (events == events_ || !transport_.is_open()) return;
-  events_ = events;
-  worker().loop.change(transport_.fd(), is_logged_in() ? transport_.wanted(events) : events, *this);
+std::optional<Abandoned> ServerConnection::abandoned() const {
+  if (exchange.is_idle()) return std::nullopt;
+  return Abandoned{address(), backend_pid(), cancel_key()};
 }
 
 bool ServerConnection::has_statement(std::uint32_t number) {
@@ -350,43 +258,18 @@ void ServerConnection::on_events(std::uint32_t events) {
     case State::leased:
       break;
   }
-  if ((events & EPOLLOUT) != 0 && !output_.empty()) flush();
-  if (state_ == State::closed) return;
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !reading_paused_) {
-    on_readable((events & EPOLLRDHUP) != 0);
-  } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
-    lost("the server ended the connection");
-  }
+  take_events(events, [this](bool is_ending) { on_readable(is_ending); });
 }
 
 void ServerConnection::on_readable(bool is_ending) {
-  Session* const session = session_;
-  do {
-    const std::span<std::uint8_t> buffer = worker().buffer();
-    const std::size_t had = input_.size();
-    std::memcpy(buffer.data(), input_.data(), had);
-    const IoResult got = transport_.read(buffer.subspan(had));
-    if (got.status == IoStatus::would_block) break;
-    if (got.status != IoStatus::ok) {
-      lost(transport_.error().empty() ? "the server ended the connection" : transport_.error());
-      return;
-    }
-    if (had + got.bytes == buffer.size() || is_ending)
-      worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);
-    const pg::Bytes data = buffer.first(had + got.bytes);
-    std::size_t used = 0;
-    if (session != nullptr)
-      used = session->on_server_bytes(*this, data);
-    else if (state_ == State::logging_in)
-      used = on_login_bytes(data);
-    else
-      used = on_idle_bytes(data);
-    if (state_ == State::closed || session_ != session) return;
-    if (used < data.size())
-      input_.assign(pg::text(data.subspan(used)));
-    else if (!input_.empty())
-      input_.clear();
-  } while (!reading_paused_ && transport_.has_pending());
+  auto* const session = static_cast<Session*>(session_);
+  const bool goes_on = read_all(is_ending, [this, session](pg::Bytes data) {
+    if (session != nullptr) return session->on_server_bytes(*this, data);
+    if (state_ == State::logging_in) return on_login_bytes(data);
+    return state_ == State::listening && keeper_->reads_itself() ? keeper_->line_bytes(*this, data)
+                                                                 : on_idle_bytes(data);
+  });
+  if (!goes_on) return;
   if (keeper_ != nullptr) keeper_->line_read();
   // Last: the lease may end here, and the connection may already be at work on another worker's thread.
   if (session != nullptr) session->after_server_bytes(*this);
@@ -432,61 +315,15 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
 
 // ---- the end -------------------------------------------------------------------------------------------------------
 
-void ServerConnection::fail(std::string sqlstate, std::string message, std::string raw_error) {
-  if (state_ == State::closed) return;
-  const LoginFailure failure{std::move(sqlstate), std::move(message), std::move(raw_error)};
+void ServerConnection::failed(const LoginFailure& failure) {
   if (keeper_ != nullptr)
     keeper_->line_failed(*this, failure);
   else
-    pool_->login_failed(*this, failure);
+    Connection::failed(failure);
 }
 
-void ServerConnection::lost(const std::string& why, std::string raw_error) {
-  if (state_ == State::closed) return;
-  if (state_ == State::logging_in || state_ == State::connecting || state_ == State::handshaking ||
-      state_ == State::asking_tls || keeper_ != nullptr) {
-    fail("08006", why, std::move(raw_error));
-    return;
-  }
-  Session* const session = session_;
-  session_ = nullptr;
-  if (session != nullptr) session->server_lost(*this, why);
-  if (state_ != State::closed) pool_->remove(*this);
-}
-
-bool ServerConnection::is_logged_in() const {
-  return state_ == State::idle || state_ == State::leased || state_ == State::proving || state_ == State::cleaning ||
-         state_ == State::listening;
-}
-
-Transport ServerConnection::take_leave() {
-  if (state_ == State::closed) return {};
-  // A server that is told goodbye frees its slot at once instead of at its next write.
-  if (is_logged_in() && output_.empty()) {
-    std::string goodbye;
-    pg::put_empty_message(goodbye, 'X');
-    [[maybe_unused]] const IoResult ignored = transport_.write(goodbye);
-  }
-  const bool may_have_backend = state_ != State::connecting && transport_.is_open();
-  state_ = State::closed;
-  session_ = nullptr;
-  if (!may_have_backend) {
-    transport_.close();
-    return {};
-  }
-  worker().loop.remove(transport_.fd(), *this);
-  return std::move(transport_);
-}
-
-void ServerConnection::detach_from_loop() {
-  worker().loop.remove(transport_.fd(), *this);
-}
-
-void ServerConnection::attach_to_pool(Pool& pool) {
-  pool_ = &pool;
-  events_ = EPOLLIN;
-  reading_paused_ = false;
-  worker().loop.add(transport_.fd(), transport_.wanted(events_), *this);
+void ServerConnection::put_goodbye(std::string& out) const {
+  pg::put_empty_message(out, 'X');
 }
 
 }  // namespace turnout::proxy

@@ -1,4 +1,5 @@
-// One client after its login: what it has set up, the unit of work it is in, and the server connection it borrows.
+// One PostgreSQL client after its login: what it has set up, the unit of work it is in, and the server connection it
+// borrows. What it shares with clients of the other protocol is in client.h.
 //
 //   client bytes → framer → unit begins? route (router/route.h): lease, wait or hold → forward → exchange → server
 //   server bytes → exchange: forward, swallow or fabricate → client → safe point? the lease ends
@@ -23,20 +24,16 @@
 #include <vector>
 
 #include "protocol/pg/exchange.h"
-#include "proxy/event_loop.h"
+#include "proxy/client_path.h"
 #include "proxy/parameters.h"
-#include "proxy/pins.h"
-#include "proxy/pool.h"
-#include "proxy/proxy.h"
-#include "proxy/shard.h"
+#include "proxy/server_connection.h"
 #include "proxy/statement.h"
 #include "proxy/trail.h"
-#include "proxy/transport.h"
-#include "router/route.h"
 
 namespace turnout::proxy {
 
 struct LockTransfer;
+struct ShadowCopy;
 struct Subscription;
 enum class OwnQuery : std::uint32_t;
 using NotificationPtr = std::shared_ptr<const std::string>;
@@ -52,36 +49,27 @@ struct SessionStart {
   std::string application;
 };
 
-class Session final : public Handler {
+class Session final : public Client {
  public:
-  enum class State { idle, waiting, held, active, ended };
-
   Session(Shard& shard, Account& account, SessionStart start);
   ~Session() override;
 
-  void begin();  // registers with the loop; bytes that came with the login are none by protocol
   void on_events(std::uint32_t events) override;
 
-  [[nodiscard]] State state() const { return state_; }
-  [[nodiscard]] std::uint32_t number() const { return number_; }
   [[nodiscard]] bool secret_matches(std::string_view key) const;
-  [[nodiscard]] std::uint64_t waiting_since_us() const { return since_us_; }
-  [[nodiscard]] std::uint16_t hash() const { return hash_; }
-  [[nodiscard]] Account& account() const { return account_; }
-  [[nodiscard]] ClientInfo info() const;
-  void add_prepared_texts(std::set<Proxy::PreparedText>& texts) const;
-  [[nodiscard]] std::uint32_t take_reads() { return std::exchange(reads_lately_, 0); }
+  [[nodiscard]] ClientInfo info() const override;
+  void add_prepared_texts(std::set<Proxy::PreparedText>& texts) const override;
 
   // ---- from the pool
-  void served(ServerConnection& connection);
-  void wait_failed(const LoginFailure& failure);
-  void read_elsewhere();  // no connection to read on can be had: the writer answers, or the hold keeps it
+  void served(Connection& connection) override;
+  void wait_failed(const LoginFailure& failure) override;
+  void read_elsewhere() override;
 
   // ---- from the server connection it holds
   std::size_t on_server_bytes(ServerConnection& connection, protocol::pg::Bytes data);
   void after_server_bytes(ServerConnection& connection);
-  void server_took_everything();
-  void server_lost(ServerConnection& connection, const std::string& why);
+  void server_took_everything() override;
+  void server_lost(Connection& connection, const std::string& why) override;
 
   // ---- from the hub of its channels: session_listen.cpp
   void channels_ready(std::uint32_t ticket);
@@ -93,15 +81,21 @@ class Session final : public Handler {
 
   // ---- from the shard
   [[nodiscard]] bool continue_locks(std::uint64_t now_ms);  // session_locks.cpp
-  void types_changed();
-  void table_changed();              // ends a lease that the new table does not want, where that can be done unseen
-  void reconsider();                 // held or waiting: decide again
+  void types_changed() override;
+  void table_changed() override;
   void cancel(CancelTicket ticket);  // the client asked, through another connection
-  void check_deadlines(std::uint64_t now_ms);
-  void end_at_safe_point();  // the proxy stops
-  void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {});
 
  private:
+  // what every protocol's clients are asked: client.h
+  void run_input() override;
+  void client_took_everything() override;
+  [[nodiscard]] bool in_transaction() const override { return client_status_ != 'I'; }
+  [[nodiscard]] bool is_quiet() const override;
+  void put_fatal(std::string& out, const char* reason, std::string_view sqlstate,
+                 std::string_view message) const override;
+  void leave_server() override;
+  void left() override;
+
   struct Prepared {
     StatementPtr statement;
     router::Verdict verdict = router::Verdict::write;
@@ -116,7 +110,6 @@ class Session final : public Handler {
 
   // client → server: session_client.cpp
   void on_client_readable(bool is_ending);
-  void run_input();                               // processes input_ as far as it goes
   std::size_t process(protocol::pg::Bytes data);  // returns what was used up
   Take take_message(const protocol::pg::Header& header, protocol::pg::Bytes message);
   void take_streamed(const protocol::pg::Header& header, protocol::pg::Bytes available);
@@ -146,7 +139,6 @@ class Session final : public Handler {
   std::size_t take_prepare_segment(protocol::pg::Bytes rest);
   void protocol_violation(const std::string& what);
   [[nodiscard]] bool has_own_names() const;
-  void pause_client(bool paused);
 
   // numbers of types that differ between the sides: session_types.cpp
   [[nodiscard]] TypeLens* lens() const;  // null: nothing to do, or the server ignores what is sent now
@@ -174,11 +166,9 @@ class Session final : public Handler {
   void tell_side();
   void restore_state(ServerConnection& connection);
   void detach();
-  void start_hold(std::size_t bytes);
   // Of a unit that was never sent. refuse_unit is an error that Turnout makes, and is counted as one.
   void refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
   void answer_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
-  void set_state(State state);
   void rollback_empty_transaction();
   void send_rollback();     // ours: the client hears nothing of it
   void note_begin_later();  // keeps the level of the same name true while a hold is on
@@ -186,21 +176,23 @@ class Session final : public Handler {
   void cancel_statement(CancelTicket ticket);
   [[nodiscard]] bool keeps_lease() const;
   [[nodiscard]] bool is_movable() const { return pins_ == 0; }
-  [[nodiscard]] const conf::Deployment& conf() const { return shard_.settings->conf; }
-  [[nodiscard]] Worker& worker() const { return shard_.worker; }
 
   // server → client: session_server.cpp
   void on_ready(ServerConnection& connection, const protocol::pg::Exchange::Entry& entry);
   void void_dropped(ServerConnection& connection);
   [[nodiscard]] std::string with_client_names(protocol::pg::Bytes error) const;
-  void send_to_client(std::string_view bytes);
-  void flush_client();
   void unit_done(ServerConnection& connection);
   // What the ramp's analysis hears of this unit: session_reads.cpp
   void measure_begin(const router::Route& route);
   void measure_error(std::string_view sqlstate);
   void measure_end();
-  void listen_to(std::uint32_t events);
+
+  // a share of the reads, run on the other side as well: session_shadow.cpp
+  void begin_shadow(const router::Unit& unit, const router::Route& route, protocol::pg::Bytes segment);
+  void attach_shadow(const ServerConnection& connection);
+  void feed_shadow(protocol::pg::Bytes data);
+  void time_shadow();
+  void end_shadow();
 
   // statements that a server no longer takes: session_plan.cpp
   void record(const protocol::pg::Header& header, protocol::pg::Bytes message, std::size_t at, std::size_t& from);
@@ -296,21 +288,12 @@ class Session final : public Handler {
   void ask_pins();
   void pins_answered(std::string_view row);
   [[nodiscard]] std::uint32_t visible_pins() const;
-  void publish_pins(std::uint32_t now);
 
-  Shard& shard_;
-  Account& account_;
-  Transport transport_;
   ServerConnection* server_ = nullptr;
-  router::Side lease_side_ = router::Side::blue;  // of the present or latest lease
-  router::Side told_side_;                        // whose own ParameterStatus values the client has
-  const std::uint32_t number_;
+  router::Side told_side_;  // whose own ParameterStatus values the client has
   const std::uint32_t secret_;
-  const std::uint16_t hash_;
   const bool has_long_key_;
-  State state_ = State::idle;
-  char client_status_ = 'I';  // what the client was last told
-  bool ending_at_safe_point_ = false;
+  char client_status_ = 'I';      // what the client was last told
   bool discard_body_ = false;     // body_left_ belongs to a stray message
   bool skip_until_sync_ = false;  // a unit was refused: the rest of its segment is void
   bool unit_failed_ = false;      // an error since the last ReadyForQuery
@@ -323,33 +306,24 @@ class Session final : public Handler {
   bool segment_describes_ = false;  // the recorded unit asks for columns
   bool was_renewed_ = false;        // the unit is its second run
   bool unit_is_read_ = false;
-  bool read_begins_ = false;      // the unit's BEGIN READ ONLY was taken for a read
-  bool only_prepares_ = false;    // the unit binds nothing
-  bool begin_only_ = false;       // in a transaction that holds nothing but its BEGIN
-  bool rolling_back_ = false;     // our own ROLLBACK of such a transaction is on its way
-  bool must_begin_ = false;       // the client is in a transaction that begins anew with its next message
-  bool begins_later_ = false;     // counted in the level of that name
-  bool awaiting_types_ = false;   // a Bind waits for what the server says of its statement
-  bool rolled_back_tag_ = false;  // the last command tag was ROLLBACK
-  std::uint32_t pins_ = 0;
-  std::uint32_t told_trivial_ = 0;    // replies of the recorded unit that went to the client and say nothing yet
-  std::uint32_t skip_trivial_ = 0;    // so many it has had already
-  std::uint32_t recheck_ = 0;         // of these it is to be asked whether they still stand
-  std::uint32_t pinned_anew_ = 0;     // since that was asked: the answer does not know of it
-  std::uint32_t published_pins_ = 0;  // as the worker's numbers have them
-  std::uint32_t events_ = 0;
-  std::uint64_t body_left_ = 0;  // of a client message that is being streamed
-  std::uint64_t unit_left_ = 0;  // bytes of a ramped unit not sent yet: nothing behind it may follow it to green
-  std::uint64_t since_us_ = 0;   // of the state
-  std::uint64_t unit_began_us_ = 0;
-  std::uint64_t held_us_ = 0;  // since when its work has been ready to run, across reconsiderations
+  bool read_begins_ = false;        // the unit's BEGIN READ ONLY was taken for a read
+  bool only_prepares_ = false;      // the unit binds nothing
+  bool begin_only_ = false;         // in a transaction that holds nothing but its BEGIN
+  bool rolling_back_ = false;       // our own ROLLBACK of such a transaction is on its way
+  bool must_begin_ = false;         // the client is in a transaction that begins anew with its next message
+  bool begins_later_ = false;       // counted in the level of that name
+  bool awaiting_types_ = false;     // a Bind waits for what the server says of its statement
+  bool rolled_back_tag_ = false;    // the last command tag was ROLLBACK
+  std::uint32_t told_trivial_ = 0;  // replies of the recorded unit that went to the client and say nothing yet
+  std::uint32_t skip_trivial_ = 0;  // so many it has had already
+  std::uint32_t recheck_ = 0;       // of these it is to be asked whether they still stand
+  std::uint32_t pinned_anew_ = 0;   // since that was asked: the answer does not know of it
+  std::uint64_t body_left_ = 0;     // of a client message that is being streamed
+  std::uint64_t unit_left_ = 0;     // bytes of a ramped unit not sent yet: nothing behind it may follow it to green
   std::uint64_t required_sample_ = 0;
-  ReadMark mark_;  // while the unit is measured for the ramp
-  std::uint32_t reads_lately_ = 0;
+  ReadMark mark_;                      // while the unit is measured for the ramp
   std::uint32_t unnamed_version_ = 0;  // counts what the client has made of its unnamed statement
   std::size_t held_bytes_ = 0;
-  std::string input_;          // not sent yet
-  std::string output_;         // the client's socket would not take it
   std::string replay_;         // the ramped unit, for its second run
   std::string held_reply_;     // begin of green's answer, before it is known to be good
   std::string begin_sql_;      // the text of that BEGIN
@@ -365,11 +339,10 @@ class Session final : public Handler {
   std::shared_ptr<const protocol::pg::Watch> unnamed_watch_;  // of the last unnamed Parse, if it has effects
   std::vector<PendingEffect> pending_effects_;
   std::unique_ptr<Subscription> subscription_;   // of one that listens
+  std::unique_ptr<ShadowCopy> shadow_;           // while the unit is one that the other side gets as well
   std::unique_ptr<LockTransfer> lock_transfer_;  // of one with advisory locks, while a hold is on
   std::uint32_t work_ = 0;                       // number of the last query or execute
   std::uint32_t statements_done_ = 0;            // of the query that is being answered
-  std::string address_;
-  std::uint64_t connected_us_ = 0;
 };
 
 }  // namespace turnout::proxy

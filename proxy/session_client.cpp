@@ -59,42 +59,11 @@ void Session::on_client_readable(bool is_ending) {
     pause_client(true);  // only now do we know that there is more
     return;
   }
-  do {
-    const std::size_t had = input_.size();
-    constexpr std::size_t step_bytes = 64 * 1024;
-    std::span<std::uint8_t> into = worker().buffer();
-    if (had != 0) {
-      input_.resize(had + step_bytes);
-      into = {reinterpret_cast<std::uint8_t*>(input_.data()) + had, step_bytes};
-    }
-    const IoResult got = transport_.read(into);
-    if (had != 0) input_.resize(had + got.bytes);
-    if (got.status == IoStatus::would_block) return;
-    if (got.status != IoStatus::ok) {
-      end(got.status == IoStatus::closed ? "client closed the connection" : "client connection failed");
-      return;
-    }
-    shard_.numbers.bytes_from_clients.add(got.bytes);
-    if (got.bytes == into.size() || is_ending) worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);
-    if (had != 0) {
-      run_input();
-    } else {
-      const pg::Bytes data = into.first(got.bytes);
-      const std::size_t used = process(data);
-      if (state_ == State::ended) return;
-      if (used < data.size()) input_.assign(pg::text(data.subspan(used)));
-    }
-  } while (state_ != State::ended && (events_ & EPOLLIN) != 0 && transport_.has_pending());
+  read_all(is_ending, [this](pg::Bytes data) { return process(data); });
 }
 
 void Session::run_input() {
-  if (input_.empty() || state_ == State::ended) return;
-  std::string data;
-  data.swap(input_);
-  const std::size_t used = process(pg::bytes_of(data));
-  if (state_ == State::ended || used == data.size()) return;
-  data.erase(0, used);
-  input_ = std::move(data);
+  process_input([this](pg::Bytes data) { return process(data); });
 }
 
 // While a hold is on, a client that pipelines without end must not keep its lease for ever: a new unit of work waits
@@ -575,11 +544,6 @@ void Session::answer_fabricated() {
 void Session::protocol_violation(const std::string& what) {
   shard_.numbers.protocol_errors.add();
   end("protocol violation by the client", "08P01", what);
-}
-
-void Session::pause_client(bool paused) {
-  const std::uint32_t base = events_ & static_cast<std::uint32_t>(EPOLLOUT);
-  listen_to(base | static_cast<std::uint32_t>(paused ? EPOLLRDHUP : EPOLLIN));
 }
 
 }  // namespace turnout::proxy

@@ -212,7 +212,8 @@ void Session::take_locks() {
     return;
   }
   const router::Side side = other((mine.is_parked() ? mine.old : server_)->pool().side());
-  mine.fresh = account_.pool(side, router::Access::write).take_spare(*this);
+  Connection* const spare = account_.pool(side, router::Access::write).take_spare(*this);
+  mine.fresh = spare != nullptr ? &of_postgres(*spare) : nullptr;
   if (mine.fresh == nullptr) {
     wait_with_locks("there is no connection to " + std::string(router::name(side)) + " yet");
     return;

@@ -76,18 +76,4 @@ std::uint32_t Session::visible_pins() const {
   return keeps_listening ? pins_ : pins_ & ~static_cast<std::uint32_t>(pin_listen);
 }
 
-void Session::publish_pins(std::uint32_t now) {
-  for (std::size_t i = 0; i < pin_count; ++i) {
-    const std::uint32_t bit = std::uint32_t{1} << i;
-    if (((now ^ published_pins_) & bit) == 0) continue;
-    if ((now & bit) != 0) {
-      shard_.numbers.pinned_now[i].add();
-      shard_.numbers.pinned[i].add();
-    } else {
-      shard_.numbers.pinned_now[i].subtract();
-    }
-  }
-  published_pins_ = now;
-}
-
 }  // namespace turnout::proxy

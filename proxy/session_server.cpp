@@ -5,9 +5,9 @@
 #include "proxy/canceller.h"
 #include "proxy/lock_transfer.h"
 #include "proxy/session.h"
+#include "proxy/shadow_runner.h"
 #include "proxy/subscription.h"
 #include "proxy/worker.h"
-#include "router/ramp.h"
 
 namespace turnout::proxy {
 
@@ -67,49 +67,21 @@ TypeLens::Ticket ticket_of(const pg::Exchange::Received& received) {
 }  // namespace
 
 Session::Session(Shard& shard, Account& account, SessionStart start)
-    : shard_(shard),
-      account_(account),
-      transport_(std::move(start.transport)),
+    : Client(shard, account, std::move(start.transport), std::move(start.address), start.number),
       told_side_(shard.table().writer),
-      number_(start.number),
       secret_(start.secret),
-      hash_(router::hash16(start.number, shard.deployment.seed)),
       has_long_key_(start.has_long_key),
       parameters_(start.parameters),
-      startup_parameters_(std::move(start.parameters)),
-      address_(std::move(start.address)) {
-  ++account_.sessions;
-}
+      startup_parameters_(std::move(start.parameters)) {}
 
 Session::~Session() = default;
-
-void Session::begin() {
-  connected_us_ = since_us_ = worker().loop.now_us();
-  events_ = EPOLLIN;
-  worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);
-}
 
 bool Session::secret_matches(std::string_view key) const {
   return is_cancel_key(key, shard_.deployment.mock_key, number_, secret_, has_long_key_);
 }
 
 void Session::on_events(std::uint32_t events) {
-  if (state_ == State::ended) return;
-  if ((events & EPOLLOUT) != 0) flush_client();
-  if (state_ == State::ended) return;
-  const bool is_paused = (events_ & EPOLLIN) == 0;
-  if (is_paused) {
-    // Its statement was never sent, or nobody is there to read the answer.
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) end("client closed the connection");
-    return;
-  }
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) on_client_readable((events & EPOLLRDHUP) != 0);
-}
-
-void Session::listen_to(std::uint32_t events) {
-  if (events == events_ || state_ == State::ended) return;
-  events_ = events;
-  worker().loop.change(transport_.fd(), transport_.wanted(events), *this);
+  take_events(events, [this](bool is_ending) { on_client_readable(is_ending); });
 }
 
 // ---- server bytes --------------------------------------------------------------------------------------------------
@@ -248,6 +220,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
     connection.body_left = header.total() - available;
     at += available;
   }
+  if (shadow_) feed_shadow(data.first(at));
   pg::Exchange::Entry entry{};
   while (!exchange.is_simple_only() && exchange.next_fabricated(entry)) put_fabricated(out.own(), entry);
   if (out.empty()) return at;
@@ -322,6 +295,7 @@ void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& 
   }
   if (detour_) return;  // nothing of this happened for the client
   if (mark_) measure_end();
+  if (shadow_) time_shadow();
   const char status = connection.exchange.status();
   // The next transaction is open already, with the modes of the one before it.
   if (std::any_of(pending_effects_.begin(), pending_effects_.end(), [](const PendingEffect& pending) {
@@ -421,41 +395,15 @@ std::string Session::with_client_names(pg::Bytes error) const {
 
 // ---- client bytes --------------------------------------------------------------------------------------------------
 
-void Session::send_to_client(std::string_view bytes) {
-  if (state_ == State::ended || bytes.empty()) return;
-  shard_.numbers.bytes_to_clients.add(bytes.size());
-  if (!output_.empty()) {
-    output_.append(bytes);
-    return;
-  }
-  const IoResult put = transport_.write(bytes);
-  if (put.status != IoStatus::ok) {
-    end("client connection failed");
-    return;
-  }
-  if (put.bytes < bytes.size()) {
-    output_.assign(bytes.substr(put.bytes));
-    listen_to(events_ | EPOLLOUT);
-  }
-}
-
-void Session::flush_client() {
-  const IoResult put = transport_.write(output_);
-  if (put.status != IoStatus::ok) {
-    end("client connection failed");
-    return;
-  }
-  output_.erase(0, put.bytes);
-  if (!output_.empty()) return;
-  output_.shrink_to_fit();
-  listen_to(events_ & ~static_cast<std::uint32_t>(EPOLLOUT));
+void Session::client_took_everything() {
   if (server_ != nullptr) server_->pause_reading(false);
   deliver_notifications();
 }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
 
-void Session::server_lost(ServerConnection& connection, const std::string& why) {
+void Session::server_lost(Connection& lost, const std::string& why) {
+  ServerConnection& connection = of_postgres(lost);
   if (lock_connection_lost(connection, why)) return;
   server_ = nullptr;
   if (begins_later_) note_begin_later();
@@ -478,84 +426,45 @@ void Session::server_lost(ServerConnection& connection, const std::string& why) 
   }
 }
 
-void Session::end_at_safe_point() {
-  ending_at_safe_point_ = true;
-  if (state_ == State::idle && client_status_ == 'I')
-    end("the proxy stops", "57P01", "terminating connection: Turnout is shutting down");
+bool Session::is_quiet() const {
+  return state_ == State::idle || (server_ != nullptr && server_->exchange.is_idle());
 }
 
-void Session::check_deadlines(std::uint64_t now_ms) {
-  const conf::Limits& limits = conf().limits;
-  const std::uint64_t quiet_ms = now_ms - std::min(now_ms, since_us_ / 1000);
-  const bool in_transaction = client_status_ != 'I';
-  const bool is_quiet = state_ == State::idle || (server_ != nullptr && server_->exchange.is_idle());
-  if (!is_quiet) return;
-  if (in_transaction && limits.idle_in_transaction_ms_max != 0 && quiet_ms > limits.idle_in_transaction_ms_max)
-    end("idle in transaction for too long", "25P03",
-        "terminating connection due to limits.idle_in_transaction_timeout");
-  else if (!in_transaction && limits.client_idle_ms_max != 0 && quiet_ms > limits.client_idle_ms_max)
-    end("idle for too long", "57P05", "terminating connection due to limits.client_idle_timeout");
+void Session::put_fatal(std::string& out, const char* reason, std::string_view sqlstate,
+                        std::string_view message) const {
+  pg::put_error(out, {"FATAL", std::string(sqlstate), std::string(message), reason, {}});
 }
 
-void Session::end(const char* reason, std::string_view sqlstate, std::string_view message) {
-  if (state_ == State::ended) return;
-  if (!sqlstate.empty()) {
-    shard_.numbers.client_errors.add();
-    std::string fatal;
-    pg::put_error(fatal, {"FATAL", std::string(sqlstate), std::string(message), reason, {}});
-    if (output_.empty()) [[maybe_unused]]
-      const IoResult best_effort = transport_.write(fatal);
-  }
-  if (state_ == State::held) shard_.unhold(*this);
-  if (state_ == State::waiting)
-    for (const auto& side : account_.pools())
-      for (const auto& pool : side) pool->forget(*this);
+void Session::leave_server() {
   if (lock_transfer_) drop_locks();
-  if (server_ != nullptr) {
-    ServerConnection& connection = *server_;
-    server_ = nullptr;
-    if (begins_later_) note_begin_later();
-    shard_.lease_ended(connection.pool());
-    const bool is_clean = connection.exchange.is_safe_point() && body_left_ == 0 && connection.body_left == 0 &&
-                          !connection.is_backed_up();
-    if (conf().pool.mode == conf::PoolMode::session || pins_ != 0) connection.suspect = true;
-    connection.last_session = 0;
-    if (is_clean) {
-      connection.pool().give_back(connection);
-    } else {
-      if (!connection.exchange.is_idle()) send_cancel(shard_, connection);
-      connection.pool().remove(connection);
-    }
+  if (server_ == nullptr) return;
+  ServerConnection& connection = *server_;
+  server_ = nullptr;
+  if (begins_later_) note_begin_later();
+  shard_.lease_ended(connection.pool());
+  const bool is_clean =
+      connection.exchange.is_safe_point() && body_left_ == 0 && connection.body_left == 0 && !connection.is_backed_up();
+  if (conf().pool.mode == conf::PoolMode::session || pins_ != 0) connection.suspect = true;
+  connection.last_session = 0;
+  if (is_clean) {
+    connection.pool().give_back(connection);
+  } else {
+    if (!connection.exchange.is_idle()) send_cancel(shard_, connection);
+    connection.pool().remove(connection);
   }
-  state_ = State::ended;
+}
+
+void Session::left() {
   forget_channels();
-  if (published_pins_ != 0) publish_pins(0);
-  --account_.sessions;
-  transport_.close();
-  shard_.remove_session(*this);
 }
 
 ClientInfo Session::info() const {
-  static constexpr std::array<const char*, 5> states = {"idle", "waiting", "held", "active", "closing"};
-  ClientInfo info;
-  info.id = number_;
-  info.address = address_;
-  info.user = account_.shared.user;
-  info.database = account_.shared.database;
+  ClientInfo info = basic_info(server_);
   const std::string* const application = parameters_.find("application_name");
   if (application != nullptr) {
     info.application = *application;
     std::erase(info.application, '\'');
   }
-  info.state = states[static_cast<std::size_t>(state_)];
-  if (server_ != nullptr) {
-    info.side = router::name(server_->pool().side());
-    info.server_pid = server_->backend_pid();
-  }
-  info.in_transaction = client_status_ != 'I';
-  const std::uint64_t now_us = worker().loop.now_us();
-  info.connected_s = static_cast<double>(now_us - connected_us_) / 1e6;
-  info.state_s = static_cast<double>(now_us - since_us_) / 1e6;
   for (std::size_t i = 0; i < pin_count; ++i)
     if ((visible_pins() >> i & 1) != 0)
       info.pinned_by += (info.pinned_by.empty() ? "" : ",") + std::string(pin_names[i]);

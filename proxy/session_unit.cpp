@@ -5,6 +5,7 @@
 #include "proxy/canceller.h"
 #include "proxy/lock_transfer.h"
 #include "proxy/session.h"
+#include "proxy/shadow_runner.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -51,11 +52,6 @@ bool turns_off(const std::string* value) {
 
 }  // namespace
 
-void Session::set_state(State state) {
-  state_ = state;
-  since_us_ = worker().loop.now_us();
-}
-
 // ---- deciding ------------------------------------------------------------------------------------------------------
 
 Session::Begin Session::begin_unit(pg::Bytes rest) {
@@ -68,6 +64,7 @@ Session::Begin Session::begin_unit(pg::Bytes rest) {
   replay_.clear();
   unit_left_ = 0;
   if (!no_ramp_) mark_ = {};
+  if (shadow_) shadow_.reset();
   const router::Unit unit = describe_unit(rest, incomplete);
   if (incomplete) return Begin::incomplete;
   const std::uint64_t proven = shard_.deployment.tokens.proven.load(std::memory_order_acquire);
@@ -78,17 +75,15 @@ Session::Begin Session::begin_unit(pg::Bytes rest) {
   }
   ramped_ = route.access == router::Access::read;
   answered_ = false;
+  if (shard_.shadow) begin_shadow(unit, route, rest.first(static_cast<std::size_t>(unit_left_)));
   if (ramped_)
     replay_.assign(pg::text(rest.first(static_cast<std::size_t>(unit_left_))));
   else
     unit_left_ = 0;
   if (route.ramped || route.control) measure_begin(route);
-  Pool& pool = account_.pool(route.side, route.access);
-  set_state(State::waiting);
-  unit_began_us_ = since_us_;
-  ServerConnection* const connection = pool.take(*this);
+  Connection* const connection = take_connection(route);
   if (connection == nullptr) return Begin::stop;
-  attach(*connection);
+  attach(of_postgres(*connection));
   return state_ == State::active ? Begin::ready : Begin::stop;
 }
 
@@ -217,20 +212,13 @@ router::Verdict Session::statement_verdict(Prepared& prepared) {
 // ---- leasing -------------------------------------------------------------------------------------------------------
 
 void Session::attach(ServerConnection& connection) {
-  const std::uint64_t now_us = worker().loop.now_us();
-  shard_.numbers.wait.record(now_us - unit_began_us_);
-  if (held_us_ != 0) {
-    shard_.deployment.record_hold(now_us - held_us_);
-    held_us_ = 0;
-  }
+  lease_began(connection);
   server_ = &connection;
   record_ = Record::ready;
-  lease_side_ = connection.pool().side();
-  set_state(State::active);
-  shard_.lease_began(connection.pool());
   if (connection.lens || account_.types) look_through(connection);
   if (told_side_ != lease_side_ && lease_side_ == shard_.table().writer) tell_side();
   restore_state(connection);
+  if (shadow_) attach_shadow(connection);
 }
 
 // What the server reports of itself and no session can set: the new writer's may be another.
@@ -280,19 +268,15 @@ void Session::restore_state(ServerConnection& connection) {
   connection.last_session = number_;
 }
 
-void Session::served(ServerConnection& connection) {
-  attach(connection);
+void Session::served(Connection& connection) {
+  attach(of_postgres(connection));
   pause_client(false);
   run_input();
   if (state_ == State::active) send_to_server();
 }
 
 bool Session::keeps_lease() const {
-  if (pins_ != 0) return true;
-  const router::RoutingTable& table = shard_.table();
-  const Pool& pool = server_->pool();
-  return conf().pool.mode == conf::PoolMode::session && table.hold == router::Hold::nothing &&
-         table.writer == pool.side() && pool.access() == router::Access::write && !shard_.is_stopping();
+  return pins_ != 0 || keeps_by_mode(*server_);
 }
 
 void Session::detach() {
@@ -302,8 +286,7 @@ void Session::detach() {
   server_ = nullptr;
   awaiting_types_ = false;
   if (begins_later_) note_begin_later();
-  shard_.lease_ended(connection.pool());
-  set_state(State::idle);
+  lease_ended(connection);
   connection.pool().give_back(connection);
 }
 
@@ -313,6 +296,7 @@ void Session::unit_done(ServerConnection& connection) {
     begin_detour();
     return;
   }
+  if (shadow_) end_shadow();
   ramped_ = no_ramp_ = answered_ = was_renewed_ = false;
   skip_trivial_ = 0;
   replay_.clear();
@@ -367,6 +351,7 @@ bool Session::decide_first_read(pg::Bytes rest) {
 // The read did not succeed where it was sent, and the client has seen nothing of it: the writer's answer counts.
 void Session::begin_detour() {
   if (!was_renewed_) shard_.numbers.detours.add();
+  shadow_.reset();
   if (server_ != nullptr && !(was_renewed_ && keeps_lease())) detach();
   bound_ = nullptr;
   for (const auto& [number, name] : unit_parses_) prepared_.erase(name);
@@ -386,19 +371,6 @@ void Session::begin_detour() {
 }
 
 // ---- holding -------------------------------------------------------------------------------------------------------
-
-void Session::start_hold(std::size_t bytes) {
-  set_state(State::held);
-  unit_began_us_ = since_us_;
-  if (held_us_ == 0) held_us_ = since_us_;
-  shard_.hold(*this, bytes);
-}
-
-void Session::reconsider() {
-  set_state(State::idle);
-  run_input();
-  if (state_ == State::idle || state_ == State::active) pause_client(false);
-}
 
 // What is on its way to the server already cannot be held. A transaction that the server begins only later, behind
 // another one in a pipeline or inside a procedure that commits, would meet the fence: the fence waits for it.

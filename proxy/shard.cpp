@@ -8,6 +8,7 @@
 #include "proxy/greeting.h"
 #include "proxy/replication.h"
 #include "proxy/session.h"
+#include "proxy/shadow_runner.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -48,7 +49,9 @@ Shard::Shard(Worker& its_worker, Deployment& its_deployment)
       verdicts(its_deployment.seed),
       table_(its_deployment.table()) {}
 
-Shard::~Shard() = default;
+Shard::~Shard() {
+  shadow.reset();  // its lanes belong to accounts
+}
 
 Account& Shard::account(SharedAccount& shared) {
   auto& account = accounts_[&shared];
@@ -63,10 +66,11 @@ void Shard::apply_table(router::RoutingTablePtr table) {
   table_ = std::move(table);
   numbers.hold_overflow.set(0);
   if (table_->ramp.percent == 0) reads.forget();
-  std::vector<Session*> active;
+  apply_shadow();
+  std::vector<Client*> active;
   for (const auto& [number, session] : sessions_)
-    if (session->state() == Session::State::active) active.push_back(session.get());
-  for (Session* session : active) session->table_changed();
+    if (session->state() == Client::State::active) active.push_back(session.get());
+  for (Client* session : active) session->table_changed();
   for (const auto& [shared, account] : accounts_)
     for (const auto& side : account->pools())
       for (const auto& pool : side) pool->apply_orders();
@@ -80,11 +84,22 @@ void Shard::apply_table(router::RoutingTablePtr table) {
   worker.loop.tick_soon();
 }
 
+// Off: all of it goes. On, but something is held: it stands still, without connections.
+void Shard::apply_shadow() {
+  if (table_->shadow.percent == 0) {
+    shadow.reset();
+  } else if (!shadow) {
+    shadow = std::make_unique<ShadowRunner>(*this);
+  } else if (!router::casts_shadow(*table_)) {
+    shadow->interrupt();
+  }
+}
+
 void Shard::reconsider_waiters() {
   for (const auto& [shared, account] : accounts_)
     for (const auto& side : account->pools())
       for (const auto& pool : side)
-        for (Session* session : pool->take_waiters()) session->reconsider();
+        for (Client* session : pool->take_waiters()) session->reconsider();
 }
 
 void Shard::apply_types(const TypeMapsPtr& types) {
@@ -135,7 +150,7 @@ void Shard::apply_addresses(router::Side side, AddressesPtr new_addresses) {
 
 // ---- the hold ------------------------------------------------------------------------------------------------------
 
-void Shard::hold(Session& session, std::size_t bytes) {
+void Shard::hold(Client& session, std::size_t bytes) {
   held_.push_back(&session);
   numbers.held_sessions.set(held_.size());
   numbers.held_bytes.add(bytes);
@@ -145,7 +160,7 @@ void Shard::hold(Session& session, std::size_t bytes) {
   if (too_many || numbers.held_bytes.get() > limits.bytes_max / worker.peers()) numbers.hold_overflow.set(1);
 }
 
-void Shard::unhold(Session& session) {
+void Shard::unhold(Client& session) {
   std::erase(held_, &session);
   numbers.held_sessions.set(held_.size());
   if (held_.empty()) numbers.held_bytes.set(0);
@@ -156,7 +171,7 @@ void Shard::release_held() {
   std::size_t budget = held_.size();
   if (table_->hold == router::Hold::nothing) budget = std::min<std::size_t>(budget, settings->conf.hold.release_per_ms);
   for (; budget != 0 && !held_.empty(); --budget) {
-    Session* const session = held_.front();
+    Client* const session = held_.front();
     held_.pop_front();
     session->reconsider();  // a table that still holds it puts it at the back, in the same order
   }
@@ -201,10 +216,14 @@ void Shard::make_room(const RoomClaim& claim) {
   const bool is_over = claim_.limit == SharedLimit::none || claim_.until_ms < worker.loop.now_ms();
   if (!is_over && claim_.since_us < claim.since_us) return;
   claim_ = claim;
-  ServerConnection* longest = nullptr;
+  if (shadow && shadow->give_way(claim)) {
+    room_was_made();
+    return;
+  }
+  Connection* longest = nullptr;
   for (const auto& [shared, account] : accounts_) {
     for (const auto& pool : account->pools()[router::index(claim.side)]) {
-      ServerConnection* const idle = pool->longest_idle();
+      Connection* const idle = pool->longest_idle();
       if (idle == nullptr || !must_give_way(*pool)) continue;
       if (longest == nullptr || idle->idle_since_ms() < longest->idle_since_ms()) longest = idle;
     }
@@ -222,10 +241,10 @@ void Shard::add_farewell(std::unique_ptr<Farewell> farewell) {
 void Shard::remove_farewell(Farewell& farewell) {
   const auto at =
       std::find_if(farewells_.begin(), farewells_.end(), [&](const auto& owned) { return owned.get() == &farewell; });
-  Pool& pool = farewell.pool();
+  const std::function<void()> over = farewell.take_over();
   worker.loop.bury(std::move(*at));
   farewells_.erase(at);
-  pool.farewell_over();
+  over();
 }
 
 // ---- cancels on their way to a server ------------------------------------------------------------------------------
@@ -258,30 +277,30 @@ void Shard::forget_question(const Greeting& greeting) {
   if (auth_query_) auth_query_->forget(greeting);
 }
 
-void Shard::add_greeting(std::unique_ptr<Greeting> greeting) {
+void Shard::add_greeting(std::unique_ptr<Arrival> greeting) {
   greetings_.push_back(std::move(greeting));
   greetings_.back()->begin();
 }
 
-void Shard::remove_greeting(Greeting& greeting) {
+void Shard::remove_greeting(Arrival& greeting) {
   const auto at =
       std::find_if(greetings_.begin(), greetings_.end(), [&](const auto& g) { return g.get() == &greeting; });
   worker.loop.bury(std::move(*at));
   greetings_.erase(at);
 }
 
-Session& Shard::add_session(std::unique_ptr<Session> session) {
-  Session& added = *session;
+void Shard::add_session(std::unique_ptr<Client> session) {
+  Client& added = *session;
   sessions_.emplace(added.number(), std::move(session));
   numbers.clients.set(sessions_.size());
   if (stopping_)
     worker.loop.post([this, number = added.number()] {
-      if (Session* const found = find_session(number)) found->end_at_safe_point();
+      if (Client* const found = find_client(number)) found->end_at_safe_point();
     });
-  return added;
+  added.begin();
 }
 
-void Shard::remove_session(Session& session) {
+void Shard::remove_session(Client& session) {
   const auto at = sessions_.find(session.number());
   worker.loop.bury(std::move(at->second));
   sessions_.erase(at);
@@ -289,16 +308,20 @@ void Shard::remove_session(Session& session) {
   deployment.clients.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Session* Shard::find_session(std::uint32_t number) const {
+Client* Shard::find_client(std::uint32_t number) const {
   const auto found = sessions_.find(number);
   return found == sessions_.end() ? nullptr : found->second.get();
 }
 
+Session* Shard::find_session(std::uint32_t number) const {
+  return static_cast<Session*>(find_client(number));
+}
+
 void Shard::drain_for_stop() {
   stopping_ = true;
-  std::vector<Session*> all;
+  std::vector<Client*> all;
   for (const auto& [number, session] : sessions_) all.push_back(session.get());
-  for (Session* session : all) session->end_at_safe_point();
+  for (Client* session : all) session->end_at_safe_point();
   for_each_replication([](Replication& replication) {
     replication.end("the proxy stops", "57P01", "terminating connection: Turnout is shutting down");
   });
@@ -329,20 +352,22 @@ std::uint32_t Shard::tick() {
   while (!cancellers_.empty() && cancellers_.front()->until_ms() <= now_ms) cancellers_.front()->time_out();
   if (auth_query_) auth_query_->tick();
   for_each_replication([](Replication& replication) { replication.tick(); });
-  std::vector<Greeting*> late;
+  std::vector<Arrival*> late;
   for (const auto& greeting : greetings_)
     if (now_ms - greeting->began_ms() > settings->conf.limits.login_ms_max) late.push_back(greeting.get());
-  for (Greeting* greeting : late) greeting->time_out();
+  for (Arrival* greeting : late) greeting->time_out();
   if (now_ms - swept_ms_ >= 1000) {
     swept_ms_ = now_ms;
     const conf::Limits& limits = settings->conf.limits;
     if (limits.idle_in_transaction_ms_max != 0 || limits.client_idle_ms_max != 0) {
-      std::vector<Session*> all;
+      std::vector<Client*> all;
       for (const auto& [number, session] : sessions_) all.push_back(session.get());
-      for (Session* session : all) session->check_deadlines(now_ms);
+      for (Client* session : all) session->check_deadlines(now_ms);
     }
   }
+  const std::uint32_t shadow_ms = shadow ? shadow->tick(now_ms) : 0;
   if (proving || (table_->hold == router::Hold::nothing && !held_.empty())) return 1;
+  if (shadow_ms != 0) return std::min<std::uint32_t>(shadow_ms, 50);
   return soon || !greetings_.empty() ? 50 : 500;
 }
 

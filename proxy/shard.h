@@ -24,11 +24,14 @@
 
 namespace turnout::proxy {
 
+class Arrival;
 class AuthQuery;
 class ChannelHub;
+class Client;
 class Greeting;
 class Replication;
 class Session;
+class ShadowRunner;
 class Worker;
 
 // One (database, user) on one worker: four pools, and the logins that wait to hear what a server says.
@@ -48,8 +51,8 @@ class Account {
   std::optional<conf::TokenPolicy> ramp_policy;  // of this user or database; else the ramp's
   const std::string default_search_path;         // the server's default with "$user" in it resolved
   std::uint32_t sessions = 0;
-  protocol::pg::TypeMapPtr types;    // of the side that is not native; null: nothing differs
-  std::vector<Greeting*> greetings;  // wait for the first server login
+  protocol::pg::TypeMapPtr types;   // of the side that is not native; null: nothing differs
+  std::vector<Arrival*> greetings;  // wait for the first server login
 
  private:
   std::array<std::array<std::unique_ptr<Pool>, 2>, 2> pools_;
@@ -72,6 +75,7 @@ class Shard {
   router::CatalogPtr catalog;
   router::VerdictCache verdicts;
   ReadMeter reads;
+  std::unique_ptr<ShadowRunner> shadow;  // while the table asks for one
 
   [[nodiscard]] const router::RoutingTable& table() const { return *table_; }
   [[nodiscard]] Account& account(SharedAccount& shared);
@@ -100,12 +104,13 @@ class Shard {
   // ---- logins and sessions
   [[nodiscard]] AuthQuery& auth_query();
   void forget_question(const Greeting& greeting);
-  void add_greeting(std::unique_ptr<Greeting> greeting);
-  void remove_greeting(Greeting& greeting);  // buries it
-  Session& add_session(std::unique_ptr<Session> session);
-  void remove_session(Session& session);  // buries it
-  [[nodiscard]] Session* find_session(std::uint32_t number) const;
-  [[nodiscard]] const std::map<std::uint32_t, std::unique_ptr<Session>>& sessions() const { return sessions_; }
+  void add_greeting(std::unique_ptr<Arrival> greeting);
+  void remove_greeting(Arrival& greeting);            // buries it
+  void add_session(std::unique_ptr<Client> session);  // it begins
+  void remove_session(Client& session);               // buries it
+  [[nodiscard]] Client* find_client(std::uint32_t number) const;
+  [[nodiscard]] Session* find_session(std::uint32_t number) const;  // of a PostgreSQL deployment
+  [[nodiscard]] const std::map<std::uint32_t, std::unique_ptr<Client>>& sessions() const { return sessions_; }
 
   // ---- replication clients, each with a connection of its own
   Replication& add_replication(std::unique_ptr<Replication> replication);
@@ -115,8 +120,8 @@ class Shard {
   [[nodiscard]] const auto& replications() const { return replications_; }
 
   // ---- the hold: sessions wait here, oldest first
-  void hold(Session& session, std::size_t bytes);
-  void unhold(Session& session);
+  void hold(Client& session, std::size_t bytes);
+  void unhold(Client& session);
   [[nodiscard]] std::size_t held() const { return held_.size(); }
 
   // ---- sessions whose advisory locks are on their way to the other side
@@ -127,6 +132,7 @@ class Shard {
   void lease_ended(const Pool& pool);
 
  private:
+  void apply_shadow();
   void reconsider_waiters();
   template <typename Do>
   void for_each_replication(Do what);
@@ -135,10 +141,10 @@ class Shard {
 
   router::RoutingTablePtr table_;
   std::map<SharedAccount*, std::unique_ptr<Account>> accounts_;
-  std::map<std::uint32_t, std::unique_ptr<Session>> sessions_;
+  std::map<std::uint32_t, std::unique_ptr<Client>> sessions_;
   std::map<std::uint32_t, std::unique_ptr<Replication>> replications_;
-  std::list<std::unique_ptr<Greeting>> greetings_;
-  std::deque<Session*> held_;
+  std::list<std::unique_ptr<Arrival>> greetings_;
+  std::deque<Client*> held_;
   std::set<std::uint32_t> lock_movers_;               // numbers of sessions
   std::unique_ptr<AuthQuery> auth_query_;             // made for the first question
   std::list<std::unique_ptr<Farewell>> farewells_;    // oldest first

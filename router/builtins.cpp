@@ -211,6 +211,9 @@ Effect effect_of_function(std::string_view schema, std::string_view name, char v
   return {true, Verdict::write, shown + " is volatile"};
 }
 
+bool is_harmless_volatile(std::string_view name) {
+  return has(harmless_volatile, name);
+}
 bool is_catalog_type(std::string_view name) {
   return has(catalog_types, name);
 }

@@ -13,6 +13,9 @@ namespace turnout::router {
 // A function of this schema and volatility, by the rules of router/README.md.
 [[nodiscard]] Effect effect_of_function(std::string_view schema, std::string_view name, char volatility);
 
+// One of Postgres' own that counts as a read although two calls differ: random(), clock_timestamp(), ….
+[[nodiscard]] bool is_harmless_volatile(std::string_view name);
+
 // regclass and its kin: their values are read from the system catalogs and differ between the sides.
 [[nodiscard]] bool is_catalog_type(std::string_view name);
 

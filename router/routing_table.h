@@ -58,6 +58,11 @@ struct RampOrders {
   bool late = false;     // beyond ramp.bounded: those of policy `bounded` do
 };
 
+// Of the reads that the writer answers, this share is sent to the other side as well: shadow.h.
+struct ShadowOrders {
+  std::uint8_t percent = 0;  // 0 = none
+};
+
 struct RoutingTable {
   std::uint64_t version = 1;        // grows by one with every publication of a deployment, never reused
   std::uint64_t epoch = 0;          // of the cutover attempt this belongs to
@@ -66,9 +71,10 @@ struct RoutingTable {
   Hold hold = Hold::nothing;
   std::array<SideOrders, 2> sides;
   RampOrders ramp;
+  ShadowOrders shadow;
 
   // Does any session have to look at SQL text to decide? (contract of the data path: not with weight 0 and no hold)
-  [[nodiscard]] bool needs_verdicts() const { return ramp.percent != 0 || hold == Hold::writes; }
+  [[nodiscard]] bool needs_verdicts() const { return ramp.percent != 0 || shadow.percent != 0 || hold == Hold::writes; }
 };
 
 using RoutingTablePtr = std::shared_ptr<const RoutingTable>;

@@ -107,6 +107,8 @@ class Exchange {
   [[nodiscard]] Capabilities capabilities() const { return capabilities_; }
   [[nodiscard]] bool is_idle() const { return head_ == queue_.size() && !is_inside_; }  // nothing owed
   [[nodiscard]] std::size_t owed() const { return queue_.size() - head_; }
+  // Of the answer that has begun: the number that its next packet must have.
+  [[nodiscard]] std::uint8_t next_number() const { return next_number_; }
   [[nodiscard]] bool is_client_only() const { return special_ == 0; }  // nothing to swallow or to fabricate
   [[nodiscard]] bool is_ours_now() const { return !is_empty() && queue_[head_].owner == Owner::ours; }
   [[nodiscard]] bool awaits_infile() const { return state_ == State::infile; }

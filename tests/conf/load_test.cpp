@@ -208,6 +208,14 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   EXPECT_EQ(d.compare.statement_ms_max, 10'000U);
   EXPECT_EQ(d.compare.rounds, 3U);
   EXPECT_EQ(d.compare.differences_max, 50U);
+  EXPECT_EQ(d.shadow.queue_max, 50U);
+  EXPECT_EQ(d.shadow.bytes_max, 2'097'152U);
+  EXPECT_EQ(d.shadow.connections_max, 3U);
+  EXPECT_EQ(d.shadow.result_bytes_max, 1'048'576U);
+  EXPECT_EQ(d.shadow.statement_ms_max, 7'000U);
+  EXPECT_EQ(d.shadow.lag_ms_max, 2'000U);
+  EXPECT_EQ(d.shadow.brackets, 2U);
+  EXPECT_EQ(d.shadow.shapes_max, 40U);
   EXPECT_EQ(d.client_tls.mode, TlsMode::verify_ca);
   EXPECT_EQ(d.server_tls.mode, TlsMode::verify_full);
   EXPECT_EQ(d.server_tls.channel_binding, ChannelBinding::disable);
@@ -265,8 +273,8 @@ TEST_F(Load, TheTableOfTheReadmeHasEveryKeyOfTheFullFile) {
 // A key that no row and no line of full.yaml mentions shows itself in "known here".
 TEST_F(Load, TheFullFileHasEveryKeyOfTheSchema) {
   const std::string full = content("good/full.yaml");
-  for (const std::string section :
-       {"pool", "limits", "hold", "cutover", "ramp", "compare", "client_tls", "server_tls", "replication", "admin"}) {
+  for (const std::string section : {"pool", "limits", "hold", "cutover", "ramp", "compare", "shadow", "client_tls",
+                                    "server_tls", "replication", "admin"}) {
     const auto message = mistakes_of(
         std::string(minimal) +
         (section == "admin" ? "  b:\n    listen: [\"127.0.0.1:1\"]\n    blue: \"127.0.0.1:5431\"\n    auth: trust\n"
@@ -345,6 +353,12 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
                 a.compare.lag_bytes_max == b.compare.lag_bytes_max &&
                 a.compare.statement_ms_max == b.compare.statement_ms_max && a.compare.rounds == b.compare.rounds &&
                 a.compare.differences_max == b.compare.differences_max)
+        << row.key;
+    EXPECT_TRUE(a.shadow.queue_max == b.shadow.queue_max && a.shadow.bytes_max == b.shadow.bytes_max &&
+                a.shadow.connections_max == b.shadow.connections_max &&
+                a.shadow.result_bytes_max == b.shadow.result_bytes_max &&
+                a.shadow.statement_ms_max == b.shadow.statement_ms_max && a.shadow.lag_ms_max == b.shadow.lag_ms_max &&
+                a.shadow.brackets == b.shadow.brackets && a.shadow.shapes_max == b.shadow.shapes_max)
         << row.key;
     ++checked;
   }

@@ -185,9 +185,9 @@ TEST(Api, CallsReachTheBackendWithTheirArguments) {
   EXPECT_EQ(api.handle(request("GET", "/v1/deployments/a%20b/preflight?rollback=true")).status, 200);
   EXPECT_EQ(api.handle(request("GET", "/v1/audit?lines=5")).status, 200);
   EXPECT_THAT(backend.asked(),
-              ElementsAre("shift app 50 by local", "ramp pause app by local", "ramp app", "cutover app rehearse 5000ms -types.oids -version by local",
-                          "rollback app by local", "explain app/app: SELECT 1", "preflight app rollback",
-                          "preflight a b rollback", "audit 5"));
+              ElementsAre("shift app 50 by local", "ramp pause app by local", "ramp app",
+                          "cutover app rehearse 5000ms -types.oids -version by local", "rollback app by local",
+                          "explain app/app: SELECT 1", "preflight app rollback", "preflight a b rollback", "audit 5"));
 }
 
 TEST(Api, WrongArgumentsAreNamed) {

@@ -63,6 +63,10 @@ class FakeBackend : public Backend {
     return note("ramp " + action + " " + d + " by " + who);
   }
   [[nodiscard]] Answer ramp(const std::string& d) const override { return note("ramp " + d); }
+  [[nodiscard]] Answer shadow(const std::string& d, int percent, const std::string& who) override {
+    return note("shadow " + d + " " + std::to_string(percent) + " by " + who);
+  }
+  [[nodiscard]] Answer shadow(const std::string& d) const override { return note("shadow " + d); }
   [[nodiscard]] Answer compare(const std::string& d, const CompareOptions& o) override {
     std::string text = "compare " + d + (o.anew ? " anew" : "");
     for (const auto& table : o.tables) text += " " + table;

@@ -78,6 +78,9 @@ FakeBackend& filled(FakeBackend& backend) {
   gauges.writer = "blue";
   gauges.epoch = 7;
   gauges.ramp_ratio = 0.25;
+  gauges.shadow_ratio = 0.1;
+  gauges.shadow_reads = {{"same", 70}, {"different", 2}};
+  gauges.shadow_drops = {{"behind", 5}};
   gauges.lag_seconds = 0.5;
   gauges.pauses_s = {0.004, 0.03, 45};
   backend.levels = {gauges};
@@ -98,6 +101,9 @@ TEST(Metrics, ValuesStandUnderTheirNames) {
   EXPECT_EQ(at.at(R"(turnout_commit_unknown_total{deployment="app"})"), 1);
   EXPECT_EQ(at.at(R"(turnout_held_sessions{deployment="app"})"), 3);
   EXPECT_EQ(at.at(R"(turnout_ramp_ratio{deployment="app"})"), 0.25);
+  EXPECT_EQ(at.at(R"(turnout_shadow_ratio{deployment="app"})"), 0.1);
+  EXPECT_EQ(at.at(R"(turnout_shadow_reads{deployment="app",outcome="different"})"), 2);
+  EXPECT_EQ(at.at(R"(turnout_shadow_dropped{deployment="app",reason="behind"})"), 5);
   EXPECT_EQ(at.at(R"(turnout_writer{deployment="app",side="blue"})"), 1);
   EXPECT_EQ(at.at(R"(turnout_writer{deployment="app",side="green"})"), 0);
   EXPECT_EQ(at.at(R"(turnout_cutover_phase{deployment="app",phase="drain"})"), 1);

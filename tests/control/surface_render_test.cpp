@@ -140,6 +140,30 @@ TEST(Render, RampSaysWhatItWaitsForAndWhyItSteppedBack) {
   EXPECT_NE(render_ramp(parse("{}")), "") << "missing keys never matter";
 }
 
+TEST(Render, Shadow) {
+  const auto body =
+      parse(R"({"deployment":"app","percent":10,"writer":"blue","side":"green","since":"2026-01-02T03:04:05Z",
+    "outcome":"different","runs":1200,"same":1190,"caught_up":3,"explained":4,"different":3,"failed":0,"unsettled":0,
+    "unproven":0,"not_compared":0,"standing_still":false,"dropped":{"behind":7,"memory":0},"shapes":[
+    {"shape":"select word from t where id = ?","runs":200,"same":190,"different":3,"failed":0,"explained":4,"slower":false,
+     "blue":{"reads":200,"p50_ms":1.5,"p95_ms":2.5,"p99_ms":3.5},"green":{"reads":200,"p50_ms":1.75,"p95_ms":2.75,"p99_ms":3.75},
+     "errors":[{"sqlstate":"42703","blue":0,"green":2}],"difference":"other values: 1 row, in word","explanation":"",
+     "why_not_compared":"","plans":{"blue":"Index Scan using a","green":"Seq Scan on t"}},
+    {"shape":"select a from u","runs":1000,"same":1000,"slower":true,"blue":{"p50_ms":1},"green":{"p50_ms":9}}]})");
+  const std::string text = render_shadow(body);
+  for (const char* part :
+       {"different: 1200 reads run on green as well", "3 different", "4 explained", "7 behind", "differs", "slower",
+        "select word from t", "other values: 1 row, in word", "42703 0x on blue and 2x on green", "Seq Scan on t"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  }
+  EXPECT_EQ(text.find("0 memory"), std::string::npos) << text;
+  EXPECT_LE(widest_line(text), screen_columns);
+  EXPECT_NE(render_shadow(parse("{}")), "") << "missing keys never matter";
+  const auto none = parse(R"({"deployment":"app","side":"green","writer":"blue","since":""})");
+  EXPECT_NE(render_shadow(none).find("turnout shadow app on 10"), std::string::npos);
+  EXPECT_EQ(shadow_line("app", parse("{}")), "");
+}
+
 TEST(Render, CutsAtCharactersNotBytes) {
   EXPECT_EQ(shortened("äöüß", 4), "äöüß");
   EXPECT_EQ(shortened("äöüß", 3), "äö…");

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from drivers.registry import DRIVERS  # noqa: E402
 from harness import matrix, told  # noqa: E402
+from harness.mariadb import MariaDb  # noqa: E402
 from harness.pair import Pair, Template  # noqa: E402
 from harness.turnout import Turnout, binary  # noqa: E402
 from harness.workspace import Workspace, exit_on_signals  # noqa: E402
@@ -177,6 +178,16 @@ def turnout(workspace: Workspace, pair: Pair, request: pytest.FixtureRequest) ->
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[MariaDb]:
+    """In a workspace of the module's own: it ends with the server and every Turnout before it."""
+    space = Workspace()
+    made = MariaDb(space)
+    made.start()
+    yield made
+    space.close()
 
 
 @dataclass

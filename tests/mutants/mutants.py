@@ -252,14 +252,14 @@ MUTANTS = [
 
     # ---- 12: messages on idle servers
     mutant(12, "idle_connections_are_not_read", "what an idle connection says is read by the session that gets it next",
-           "proxy/server_connection.cpp",
-           "  session_ = &session;\n  state_ = State::leased;\n}\n\nvoid ServerConnection::end_lease() {\n  session_ = nullptr;\n"
+           "proxy/connection.cpp",
+           "  session_ = &session;\n  state_ = State::leased;\n}\n\nvoid Connection::end_lease() {\n  session_ = nullptr;\n"
            "  cancel_waiting.reset();\n  state_ = State::idle;\n  idle_since_ms_ = worker().loop.now_ms();\n  pause_reading(false);\n",
-           "  session_ = &session;\n  state_ = State::leased;\n  pause_reading(false);\n}\n\nvoid ServerConnection::end_lease() {\n"
+           "  session_ = &session;\n  state_ = State::leased;\n  pause_reading(false);\n}\n\nvoid Connection::end_lease() {\n"
            "  session_ = nullptr;\n  cancel_waiting.reset();\n  state_ = State::idle;\n"
            "  idle_since_ms_ = worker().loop.now_ms();\n  pause_reading(true);\n"),
     mutant(12, "ended_idle_connections_stay", "an idle connection that the server has ended stays in the pool until its next use",
-           "proxy/server_connection.cpp",
+           "proxy/connection.cpp",
            "  if (state_ != State::closed) pool_->remove(*this);\n}",
            "  if (session != nullptr && state_ != State::closed) pool_->remove(*this);\n}"),
 
@@ -271,15 +271,15 @@ MUTANTS = [
            "  if (is_over && body_left_ == 0 && server_->body_left == 0) {\n    unit_done"),
     mutant(13, "reused_blind", "the connection of a client that went away in a transaction is reused as it is",
            "proxy/session_server.cpp",
-           "    const bool is_clean = connection.exchange.is_safe_point() &&",
-           "    const bool is_clean = connection.exchange.is_idle() &&"),
+           "  const bool is_clean =\n      connection.exchange.is_safe_point() &&",
+           "  const bool is_clean =\n      connection.exchange.is_idle() &&"),
     Mutant("lost_clients_statement_runs_on", 13, "the statement of a client that went away runs on", (
         Edit("proxy/session_server.cpp",
-             "      if (!connection.exchange.is_idle()) send_cancel(shard_, connection);\n",
+             "    if (!connection.exchange.is_idle()) send_cancel(shard_, connection);\n",
              ""),
         Edit("proxy/pool.cpp",
-             "  if (!owned->exchange.is_idle()) abandoned = {owned->address(), owned->backend_pid(), owned->cancel_key()};\n",
-             ""))),
+             "  std::optional<Abandoned> abandoned = owned->abandoned();\n",
+             "  std::optional<Abandoned> abandoned;\n"))),
 
     mutant(13, "lost_clients_bytes_are_the_next_ones", "what a client sent in one packet with its end goes out with the next session's work",
            "proxy/session_client.cpp",
@@ -303,8 +303,9 @@ MUTANTS = [
            "  if (state_ == State::waiting) {\n"),
     mutant(15, "wait_timeout_counts_the_pause", "the time in a pause counts as time waited for a connection",
            "proxy/session_unit.cpp",
-           "  set_state(State::waiting);\n  unit_began_us_ = since_us_;\n",
-           "  set_state(State::waiting);\n  if (held_us_ != 0) since_us_ = held_us_;\n  unit_began_us_ = since_us_;\n"),
+           "  if (connection == nullptr) return Begin::stop;\n  attach(of_postgres(",
+           "  if (connection == nullptr && held_us_ != 0) since_us_ = held_us_;\n"
+           "  if (connection == nullptr) return Begin::stop;\n  attach(of_postgres("),
     mutant(15, "waiters_are_left_in_the_queue", "work that waited for a connection when the pause began goes on waiting for one",
            "proxy/shard.cpp",
            "  reconsider_waiters();\n  release_held();\n",

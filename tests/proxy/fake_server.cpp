@@ -94,6 +94,11 @@ void FakeServer::serve(int fd) {
   std::string body;
   if (!read_exactly(fd, length, 4)) return;
   if (!read_exactly(fd, body, pg::load_u32(pg::bytes_of(length).data()) - 4)) return;
+  if (pg::load_u32(pg::bytes_of(body).data()) == pg::cancel_request_code) {
+    ++cancels_;
+    ::shutdown(fd, SHUT_RDWR);
+    return;
+  }
   if (knows_only_3_0 && pg::load_u32(pg::bytes_of(body).data()) != pg::protocol_3_0) {
     std::string refusal;
     pg::put_error(refusal, {"FATAL", "0A000", "unsupported frontend protocol 3.2", {}, {}});
@@ -124,6 +129,7 @@ void FakeServer::serve(int fd) {
     }
     if (delay_ms != 0) std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
     std::string reply;
+    if (hangs_up && sql.starts_with("SELECT")) break;
     const std::string tag = sql.substr(0, sql.find_first_of(" ;"));
     if (tag == "BEGIN") status = 'T';
     if (tag == "COMMIT" || tag == "ROLLBACK") status = 'I';
@@ -131,6 +137,8 @@ void FakeServer::serve(int fd) {
       put_row(reply, is_read_only ? "on" : "off", "SHOW");
     } else if (tag == "SELECT" && fails_reads) {
       pg::put_error(reply, {"ERROR", "25006", "cannot do that here", {}, {}});
+    } else if (tag == "SELECT" && talks_nonsense) {
+      reply.append("D\0\0\0\1", 5);
     } else if (tag == "SELECT") {
       put_row(reply, name_, "SELECT 1");
     } else {

@@ -25,6 +25,8 @@ class FakeServer {
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] std::uint64_t queries() const { return queries_.load(); }
   [[nodiscard]] std::uint64_t connections() const { return connections_.load(); }
+  [[nodiscard]] std::uint64_t open() const { return open_.load(); }
+  [[nodiscard]] std::uint64_t cancels() const { return cancels_.load(); }
   [[nodiscard]] std::uint64_t most_at_once() const { return most_at_once_.load(); }
   // Every query text, in the order it arrived; the proof's and ours included.
   [[nodiscard]] std::vector<std::string> texts() const;
@@ -32,6 +34,8 @@ class FakeServer {
   std::atomic<bool> is_read_only{false};        // what SHOW transaction_read_only says
   std::atomic<bool> fails_reads{false};         // answers every SELECT with 25006
   std::atomic<bool> ends_behind_answer{false};  // a FATAL in the same packet as the answer to a SELECT, and it closes
+  std::atomic<bool> hangs_up{false};            // at a SELECT, without an answer
+  std::atomic<bool> talks_nonsense{false};      // a message of an impossible length for each SELECT
   std::atomic<int> delay_ms{0};                 // before each answer
   std::atomic<bool> knows_only_3_0{false};      // refuses to speak of any other version of the protocol
 
@@ -43,7 +47,7 @@ class FakeServer {
   int listener_ = -1;
   std::uint16_t port_ = 0;
   std::atomic<bool> stopping_{false};
-  std::atomic<std::uint64_t> queries_{0}, connections_{0}, open_{0}, most_at_once_{0};
+  std::atomic<std::uint64_t> queries_{0}, connections_{0}, open_{0}, most_at_once_{0}, cancels_{0};
   mutable std::mutex mutex_;
   std::vector<std::string> texts_;
   std::list<std::thread> threads_;

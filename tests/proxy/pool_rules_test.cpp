@@ -115,8 +115,8 @@ TEST(PoolRulesTest, WhoGivesWay) {
 
 TEST(SharedAccountTest, AUnitOfEveryLimitOrOfNone) {
   SideCounts all, ann, bob, shop, blog;
-  SharedAccount one("shop", "ann", all, ann, shop), two("blog", "bob", all, bob, blog),
-      three("shop", "bob", all, bob, shop);
+  SharedAccount one("shop", "ann", 0, all, ann, shop), two("blog", "bob", 0, all, bob, blog),
+      three("shop", "bob", 0, all, bob, shop);
   conf::Limits limits;
   limits.server_connections_max = 4;
   limits.server_connections_per_user_max = 3;

@@ -1,4 +1,5 @@
-// libpqxx: libpq for C++, prepared by name, streams on COPY, a pipeline, robust transactions. The rules are in common.py.
+// libpqxx: libpq for C++, prepared by name, streams on COPY, a pipeline, robust transactions. The rules are in
+// common.py.
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -14,12 +15,28 @@ namespace {
 
 const std::string owner = "libpqxx";
 constexpr int sessions = 16;
-const std::vector<std::string> values{"true", "(-32768)::int2", "9223372036854775807::int8", "0.1::float8", "12345678901234567890.0123456789::numeric",
-  "'Größe ≠ 漢字 🙂'::text", "''::text", "'\\x00ff10275c'::bytea", "'{\"b\": [1, 2.5, null], \"a\": \"ü\"}'::jsonb",
-  "'2024-02-29 12:34:56.789012+02'::timestamptz", "'00112233-4455-6677-8899-aabbccddeeff'::uuid", "ARRAY[1, 2, NULL]::int4[]",
-  "ARRAY['a', 'b,\"c', NULL]::text[]", "NULL::int4", "'192.168.1.7'::inet", "'3 days 04:05:06.7'::interval", "'[1,10)'::int4range", "repeat('long', 5000)"};
-const std::vector<std::string> user_values{"'green'::drivers.colour", "ARRAY['red', 'blue', NULL]::drivers.colour[]", "ROW(1, 2, 'a b')::drivers.spot",
-  "55::drivers.percent", "'[1.5,2.5)'::drivers.span", "'sad'::mood"};
+const std::vector<std::string> values{"true",
+                                      "(-32768)::int2",
+                                      "9223372036854775807::int8",
+                                      "0.1::float8",
+                                      "12345678901234567890.0123456789::numeric",
+                                      "'Größe ≠ 漢字 🙂'::text",
+                                      "''::text",
+                                      "'\\x00ff10275c'::bytea",
+                                      "'{\"b\": [1, 2.5, null], \"a\": \"ü\"}'::jsonb",
+                                      "'2024-02-29 12:34:56.789012+02'::timestamptz",
+                                      "'00112233-4455-6677-8899-aabbccddeeff'::uuid",
+                                      "ARRAY[1, 2, NULL]::int4[]",
+                                      "ARRAY['a', 'b,\"c', NULL]::text[]",
+                                      "NULL::int4",
+                                      "'192.168.1.7'::inet",
+                                      "'3 days 04:05:06.7'::interval",
+                                      "'[1,10)'::int4range",
+                                      "repeat('long', 5000)"};
+const std::vector<std::string> user_values{
+    "'green'::drivers.colour",        "ARRAY['red', 'blue', NULL]::drivers.colour[]",
+    "ROW(1, 2, 'a b')::drivers.spot", "55::drivers.percent",
+    "'[1.5,2.5)'::drivers.span",      "'sad'::mood"};
 
 // JSON texts, put together as they come.
 std::string quoted(std::string_view text) {
@@ -58,8 +75,8 @@ std::string environment(const char* name) {
 }
 
 std::string where() {
-  return "host=" + environment("PGHOST") + " port=" + environment("PGPORT") + " user=" + environment("PGUSER") + " dbname=" +
-                          environment("PGDATABASE") + " sslmode=disable options='-c work_mem=5MB'";
+  return "host=" + environment("PGHOST") + " port=" + environment("PGPORT") + " user=" + environment("PGUSER") +
+         " dbname=" + environment("PGDATABASE") + " sslmode=disable options='-c work_mem=5MB'";
 }
 
 std::string refusal(const std::function<void()>& deed) {
@@ -89,7 +106,9 @@ void insert(pqxx::transaction_base& work, int number, const std::string& name) {
   work.exec_params("INSERT INTO drivers.items (owner, id, name) VALUES ($1, $2, $3)", owner, number, name);
 }
 
-std::string items(Db& db) { return rows(db, "SELECT id, name FROM drivers.items WHERE owner = 'libpqxx' ORDER BY id"); }
+std::string items(Db& db) {
+  return rows(db, "SELECT id, name FROM drivers.items WHERE owner = 'libpqxx' ORDER BY id");
+}
 
 std::string transactions(Db& db) {
   clear(db);
@@ -131,14 +150,17 @@ std::string prepared(Db& db) {
   std::vector<std::string> repeated;
   {
     pqxx::work work(db);
-    for (int number = 0; number < 25; ++number) repeated.push_back(work.exec_prepared1("twice", number)[0].as<std::string>());
+    for (int number = 0; number < 25; ++number)
+      repeated.push_back(work.exec_prepared1("twice", number)[0].as<std::string>());
     work.commit();
   }
-  for (int number = 0; number < 60; ++number) db.prepare("many" + std::to_string(number), "SELECT $1::int + " + std::to_string(number));
+  for (int number = 0; number < 60; ++number)
+    db.prepare("many" + std::to_string(number), "SELECT $1::int + " + std::to_string(number));
   int sum = 0;
   for (int turn = 0; turn < 2; ++turn) {
     pqxx::work work(db);
-    for (int number = 0; number < 60; ++number) sum += work.exec_prepared1("many" + std::to_string(number), turn)[0].as<int>();
+    for (int number = 0; number < 60; ++number)
+      sum += work.exec_prepared1("many" + std::to_string(number), turn)[0].as<int>();
     work.commit();
   }
   for (int number = 0; number < 60; ++number) db.unprepare("many" + std::to_string(number));
@@ -150,7 +172,8 @@ std::string prepared(Db& db) {
     anew = shown(work.exec_prepared("twice", "anew"));
   }
   db.unprepare("twice");
-  return list({list(repeated), std::to_string(sum), anew, refusal([&] { db.prepare("broken", "SELECT nothing($1)"); })});
+  return list(
+      {list(repeated), std::to_string(sum), anew, refusal([&] { db.prepare("broken", "SELECT nothing($1)"); })});
 }
 
 std::string cursors(Db& db) {
@@ -161,7 +184,8 @@ std::string cursors(Db& db) {
     pqxx::icursorstream stream(work, "SELECT n, n * 3 FROM generate_series(1, 500) AS n", "walk", 70);
     pqxx::result part;
     while (stream >> part) count += static_cast<std::size_t>(part.size()), ++reads;
-    pqxx::stateless_cursor<pqxx::cursor_base::read_only, pqxx::cursor_base::owned> held(work, "SELECT generate_series(1, 20)", "held", true);
+    pqxx::stateless_cursor<pqxx::cursor_base::read_only, pqxx::cursor_base::owned> held(
+        work, "SELECT generate_series(1, 20)", "held", true);
     work.commit();
     pqxx::nontransaction after(db);
     jumped = shown(held.retrieve(5, 8));
@@ -174,7 +198,8 @@ std::string copy(Db& db) {
   {
     pqxx::work work(db);
     pqxx::stream_to stream(work, "drivers.items", std::vector<std::string>{"owner", "id", "name"});
-    for (int number = 0; number < 2000; ++number) stream << std::make_tuple(owner, number, "row " + std::to_string(number));
+    for (int number = 0; number < 2000; ++number)
+      stream << std::make_tuple(owner, number, "row " + std::to_string(number));
     stream.complete();
     work.commit();
   }
@@ -210,7 +235,10 @@ std::string cancel(Db& db) {
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
     db.cancel_query();
   });
-  const std::string refused = refusal([&] { pqxx::work work(db); work.exec("SELECT pg_sleep(30)"); });
+  const std::string refused = refusal([&] {
+    pqxx::work work(db);
+    work.exec("SELECT pg_sleep(30)");
+  });
   canceller.join();
   return list({refused, rows(db, "SELECT 'usable'")});
 }
@@ -220,8 +248,14 @@ std::string errors(Db& db) {
   std::vector<std::string> seen;
   for (const char* text : {"SELEC 1", "SELECT 1/0", "SELECT * FROM nowhere", "SELECT nothing()", "SELECT 'x'::int",
                            "INSERT INTO drivers.items (owner, id) VALUES ('nobody', 1)"}) {
-    seen.push_back(refusal([&] { pqxx::nontransaction work(db); work.exec(text); }));
-    seen.push_back(refusal([&] { pqxx::work work(db); work.exec_params(text); }));
+    seen.push_back(refusal([&] {
+      pqxx::nontransaction work(db);
+      work.exec(text);
+    }));
+    seen.push_back(refusal([&] {
+      pqxx::work work(db);
+      work.exec_params(text);
+    }));
   }
   {
     pqxx::work work(db);
@@ -241,7 +275,8 @@ std::string typed(Db& db, const std::vector<std::string>& of) {
   std::vector<std::string> seen;
   for (const std::string& value : of) {
     pqxx::work work(db);
-    seen.push_back(list({quoted(value), shown(work.exec("SELECT " + value)), shown(work.exec_params("SELECT " + value + ", $1::int", 1))}));
+    seen.push_back(list({quoted(value), shown(work.exec("SELECT " + value)),
+                         shown(work.exec_params("SELECT " + value + ", $1::int", 1))}));
   }
   return list(seen);
 }
@@ -255,7 +290,8 @@ std::string batch(Db& db) {
     pipe.retain(10);
     std::vector<pqxx::pipeline::query_id> asked;
     for (int number = 0; number < 50; ++number)
-      asked.push_back(pipe.insert("INSERT INTO drivers.items (owner, id, name) VALUES ('libpqxx', " + std::to_string(number) + ", 'piped') RETURNING id"));
+      asked.push_back(pipe.insert("INSERT INTO drivers.items (owner, id, name) VALUES ('libpqxx', " +
+                                  std::to_string(number) + ", 'piped') RETURNING id"));
     for (const auto id : asked) seen.push_back(shown(pipe.retrieve(id)));
   }
   work.commit();
@@ -264,7 +300,10 @@ std::string batch(Db& db) {
 
 std::string parameters(Db&) {
   Db mine(where());
-  const auto show = [&] { return rows(mine, "SELECT current_setting('work_mem'), current_setting('search_path'), current_setting('TimeZone')"); };
+  const auto show = [&] {
+    return rows(mine,
+                "SELECT current_setting('work_mem'), current_setting('search_path'), current_setting('TimeZone')");
+  };
   std::vector<std::string> seen{show()};
   mine.set_variable("work_mem", "'7MB'");
   rows(mine, "SET search_path = drivers, public");
@@ -322,7 +361,8 @@ std::string parallel(Db&) {
           {
             pqxx::work work(mine);
             const auto row = work.exec_prepared1("times", turn);
-            if (row[0].as<int>() != turn * number || row[1].as<std::string>() != std::to_string(1000 + number) + "kB") return;
+            if (row[0].as<int>() != turn * number || row[1].as<std::string>() != std::to_string(1000 + number) + "kB")
+              return;
           }
           if (turn % 3 == 0 && refusal([&] { rows(mine, "SELECT 1/0"); }).find("22012") == std::string::npos) return;
         }
@@ -338,10 +378,21 @@ std::string parallel(Db&) {
 }  // namespace
 
 int main(int count, char** words) {
-  const std::vector<std::pair<std::string, std::function<std::string(Db&)>>> scenarios{{"transactions", transactions}, {"prepared", prepared},
-    {"cursors", cursors}, {"copy", copy}, {"notify", notify}, {"cancel", cancel}, {"errors", errors}, {"types", [](Db& db) { return typed(db, values); }},
-    {"user_types", [](Db& db) { return typed(db, user_values); }}, {"batch", batch}, {"parameters", parameters}, {"session_state", session_state},
-    {"large_objects", large_objects}, {"parallel", parallel}};
+  const std::vector<std::pair<std::string, std::function<std::string(Db&)>>> scenarios{
+      {"transactions", transactions},
+      {"prepared", prepared},
+      {"cursors", cursors},
+      {"copy", copy},
+      {"notify", notify},
+      {"cancel", cancel},
+      {"errors", errors},
+      {"types", [](Db& db) { return typed(db, values); }},
+      {"user_types", [](Db& db) { return typed(db, user_values); }},
+      {"batch", batch},
+      {"parameters", parameters},
+      {"session_state", session_state},
+      {"large_objects", large_objects},
+      {"parallel", parallel}};
   std::unique_ptr<Db> db;
   for (const auto& [name, body] : scenarios) {
     bool wanted = count == 1;

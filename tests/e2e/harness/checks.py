@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from .ledger import Ledger
-from .pair import Pair
+from .pair import DATABASE, Pair
 from .turnout import Turnout
 
 
@@ -15,9 +15,9 @@ def other(side: str) -> str:
     return "green" if side == "blue" else "blue"
 
 
-def assert_books(ledger: Ledger, pair: Pair, writer: str, unknown_max: int = 0) -> None:
+def assert_books(ledger: Ledger, pair: Pair, writer: str, unknown_max: int = 0, database: str = DATABASE) -> None:
     """Nothing lost, nothing twice; no error either unless unknown outcomes are allowed."""
-    verdict = ledger.verify(pair.sides[writer].conninfo("postgres", "app"))
+    verdict = ledger.verify(pair.sides[writer].conninfo("postgres", database))
     assert verdict.clean(), str(verdict)
     assert verdict.unknown <= unknown_max, str(verdict)
 
@@ -40,9 +40,9 @@ def assert_writer(pair: Pair, turnout: Turnout, writer: str) -> None:
     assert not pair.writable(other(writer)), f"{other(writer)} takes writes although {writer} is the writer"
 
 
-def assert_sequences_moved_on(pair: Pair, old: dict[str, tuple[int, bool]], writer: str) -> None:
+def assert_sequences_moved_on(pair: Pair, old: dict[str, tuple[int, bool]], writer: str, database: str = DATABASE) -> None:
     """No sequence of the new writer is behind what the old one had given out."""
-    now = pair.sequences(writer)
+    now = pair.sequences(writer, database)
     for name, (value, called) in old.items():
         assert now[name][0] >= value and (now[name][1] or not called), f"{name}: {old[name]} before, {now[name]} after"
 

@@ -13,7 +13,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 from .postgres import DEBIAN_BIN, Postgres, green_binaries
 from .workspace import Workspace
@@ -47,9 +47,10 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
 
 
 class Pair:
-    def __init__(self, workspace: Workspace, name: str = "pair", fsync: bool = False, ports: tuple[int, int] | None = None) -> None:
+    def __init__(self, workspace: Workspace, name: str = "pair", fsync: bool = False, ports: tuple[int, int] | None = None,
+                 green_major: int = 18) -> None:
         self.workspace, self.name = workspace, name
-        binaries, self.green_major = green_binaries(workspace)
+        binaries, self.green_major = green_binaries(workspace, green_major)
         blue_port, green_port = ports or (None, None)
         self.blue = Postgres(workspace, f"{name}/blue", DEBIAN_BIN, fsync, blue_port)
         self.green = Postgres(workspace, f"{name}/green", binaries, fsync, green_port)
@@ -108,19 +109,34 @@ class Pair:
                 connection.execute(f"DROP TYPE shift_{number}")
 
     def _copy_schema(self) -> None:
-        dump = subprocess.run([str(DEBIAN_BIN / "pg_dump"), "--schema-only", "-h", "127.0.0.1", "-p", str(self.blue.port), "-U",
-                               "postgres", DATABASE], check=True, capture_output=True, text=True)
-        subprocess.run([str(DEBIAN_BIN / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
-                        str(self.green.port), "-U", "postgres", DATABASE], input=dump.stdout, check=True, capture_output=True,
-                       text=True)
+        self._copy(self.blue, DATABASE, self.green, DATABASE, "--schema-only")
 
-    def replicate(self) -> None:
-        tables = ", ".join(PUBLISHED)
-        self.blue.sql(f"CREATE PUBLICATION turnout_fwd FOR TABLE {tables}", user="turnout")
-        source = f"host=127.0.0.1 port={self.blue.port} user=turnout dbname={DATABASE}"
-        self.green.sql(f"CREATE SUBSCRIPTION turnout_fwd CONNECTION '{source}' PUBLICATION turnout_fwd", user="turnout")
-        self.green.wait_for("SELECT count(*) = %d FROM pg_subscription_rel WHERE srsubstate = 'r'" % len(PUBLISHED))
-        self.green.sql("ANALYZE")
+    @staticmethod
+    def _copy(source: Postgres, database: str, target: Postgres, new_database: str, *options: str) -> None:
+        dump = subprocess.run([str(DEBIAN_BIN / "pg_dump"), *options, "--no-publications", "--no-subscriptions", "-h", "127.0.0.1",
+                               "-p", str(source.port), "-U", "postgres", database], check=True, capture_output=True, text=True)
+        subprocess.run([str(DEBIAN_BIN / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(target.port),
+                        "-U", "postgres", new_database], input=dump.stdout, check=True, capture_output=True, text=True)
+
+    def add_database(self, name: str) -> None:
+        """One more database of both servers, as DATABASE is, with a subscription of its own."""
+        for server, options in ((self.blue, ()), (self.green, ("--schema-only",))):
+            server.sql(f"CREATE DATABASE {name} OWNER app_owner", database="postgres")
+            server.sql("ALTER SCHEMA public OWNER TO app_owner", database=name)
+            self._copy(self.blue, DATABASE, server, name, *options)
+        self.replicate(name)
+
+    def replicate(self, database: str = DATABASE) -> None:
+        name = "turnout_fwd" if database == DATABASE else f"{database}_fwd"
+        self.subscribe(database, name, PUBLISHED)
+        self.green.wait_for("SELECT count(*) = %d FROM pg_subscription_rel WHERE srsubstate = 'r'" % len(PUBLISHED), database=database)
+        self.green.sql("ANALYZE", database=database)
+
+    def subscribe(self, database: str, name: str, tables: Sequence[str]) -> None:
+        """A publication on blue and its subscription on green, of one name."""
+        self.blue.sql(f"CREATE PUBLICATION {name} FOR TABLE {', '.join(tables)}", user="turnout", database=database)
+        source = f"host=127.0.0.1 port={self.blue.port} user=turnout dbname={database}"
+        self.green.sql(f"CREATE SUBSCRIPTION {name} CONNECTION '{source}' PUBLICATION {name}", user="turnout", database=database)
 
     # ---- questions
 
@@ -160,10 +176,12 @@ class Pair:
         }
         return {f"{side}.{what}": server.sql(text) for side, server in self.sides.items() for what, text in queries.items()}
 
-    def sequences(self, side: str) -> dict[str, tuple[int, bool]]:
-        server = self.sides[side]
-        names = [row[0] for row in server.sql("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1")]
-        return {name: tuple(server.sql(f'SELECT last_value, is_called FROM "{name}"')[0]) for name in names}  # type: ignore[misc]
+    def sequences(self, side: str, database: str = DATABASE) -> dict[str, tuple[int, bool]]:
+        def ask(text: str) -> list[tuple[Any, ...]]:
+            return self.sides[side].sql(text, database=database)
+
+        names = [row[0] for row in ask("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1")]
+        return {name: tuple(ask(f'SELECT last_value, is_called FROM "{name}"')[0]) for name in names}  # type: ignore[misc]
 
     def writable(self, side: str, user: str = "app") -> bool:
         """Can an ordinary role write there, in a fresh connection, without special words?"""

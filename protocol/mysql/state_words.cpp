@@ -1,0 +1,162 @@
+#include "protocol/mysql/state_words.h"
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <utility>
+
+namespace turnout::protocol::mysql {
+namespace {
+
+bool is_word_byte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+
+constexpr std::size_t word_bytes_max = 24;  // longer ones are none of ours
+
+class Scan {
+ public:
+  Scan(std::string_view sql, bool has_backslash) : sql_(sql), has_backslash_(has_backslash) {}
+
+  StateWords run() {
+    while (at_ < sql_.size() && !found_.unsure) step();
+    if (is_in_executed_) found_.unsure = true;
+    return found_;
+  }
+
+ private:
+  void step() {
+    const char c = sql_[at_];
+    const char next = at_ + 1 < sql_.size() ? sql_[at_ + 1] : '\0';
+    if (c == '\'' || c == '"' || c == '`') {
+      skip_quoted(c);
+    } else if (c == '#' || (c == '-' && next == '-' && is_blank_at(at_ + 2))) {
+      at_ = std::min(sql_.find('\n', at_), sql_.size());
+    } else if (c == '/' && next == '*') {
+      begin_comment();
+    } else if (c == '*' && next == '/' && is_in_executed_) {
+      is_in_executed_ = false;
+      at_ += 2;
+    } else if (c == '@') {
+      take_variable();
+    } else if (is_word_byte(c)) {
+      take_word();
+    } else if (c == ';') {
+      is_first_ = true;
+      asks_ = is_system_ = false;
+      at_ += 1;
+    } else {
+      at_ += 1;
+    }
+  }
+
+  [[nodiscard]] bool is_blank_at(std::size_t at) const {
+    return at >= sql_.size() || static_cast<unsigned char>(sql_[at]) <= ' ';
+  }
+
+  void skip_quoted(char quote) {
+    for (++at_; at_ < sql_.size(); ++at_) {
+      if (sql_[at_] == '\\' && has_backslash_ && quote != '`') {
+        ++at_;
+      } else if (sql_[at_] == quote) {
+        ++at_;
+        if (at_ >= sql_.size() || sql_[at_] != quote) return;  // doubled: part of it
+      }
+    }
+    found_.unsure = true;
+  }
+
+  void begin_comment() {
+    const bool is_executed = sql_.substr(at_ + 2).starts_with('!') || sql_.substr(at_ + 2).starts_with("M!");
+    if (is_executed) {
+      if (is_in_executed_) found_.unsure = true;
+      is_in_executed_ = true;
+      at_ = sql_.find('!', at_) + 1;
+      while (at_ < sql_.size() && sql_[at_] >= '0' && sql_[at_] <= '9') ++at_;
+      return;
+    }
+    const std::size_t end = sql_.find("*/", at_ + 2);
+    if (end == std::string_view::npos) found_.unsure = true;
+    at_ = end == std::string_view::npos ? sql_.size() : end + 2;
+  }
+
+  void take_variable() {
+    ++at_;
+    if (at_ >= sql_.size() || sql_[at_] != '@') {
+      found_.user_variable = true;
+      return;
+    }
+    ++at_;
+    is_system_ = true;  // its name comes as a word, perhaps behind another one and a point
+  }
+
+  void take_word() {
+    const std::size_t begin = at_;
+    while (at_ < sql_.size() && is_word_byte(sql_[at_])) ++at_;
+    const std::string_view word = sql_.substr(begin, at_ - begin);
+    if (word.size() > word_bytes_max) {
+      is_first_ = previous_is_set_ = false;
+      return;
+    }
+    std::array<char, word_bytes_max> lower{};
+    std::transform(word.begin(), word.end(), lower.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+    std::size_t behind = at_;
+    while (behind < sql_.size() && static_cast<unsigned char>(sql_[behind]) <= ' ') ++behind;
+    // A comment may stand before the parenthesis.
+    const bool is_call = behind < sql_.size() && std::string_view("(/#-").find(sql_[behind]) != std::string_view::npos;
+    const bool is_system = std::exchange(is_system_, false);
+    judge({lower.data(), word.size()}, is_call, is_system);
+    if (is_system && at_ < sql_.size() && sql_[at_] == '.') is_system_ = true;  // @@session.name
+  }
+
+  void judge(std::string_view word, bool is_call, bool is_system) {
+    const auto is_one_of = [word](std::initializer_list<std::string_view> words) {
+      return std::find(words.begin(), words.end(), word) != words.end();
+    };
+    if (is_first_) {
+      const bool is_set = is_one_of({"set", "use"});
+      found_.plain_set = is_set && (found_.plain_set || statements_ == 0);
+      if (is_one_of({"lock", "unlock", "flush", "backup"})) found_.table_lock = true;
+      if (word == "handler") found_.handler = true;
+      if (is_one_of({"prepare", "execute", "deallocate"})) found_.prepares = true;
+      if (word == "kill") found_.kills = true;
+      asks_ = is_one_of({"show", "get"});
+      ++statements_;
+    } else if (previous_is_set_ && is_one_of({"statement", "role", "resource"})) {
+      found_.untold = true;
+    }
+    if (word == "temporary") found_.temporary = true;
+    if (is_call &&
+        is_one_of({"get_lock", "release_lock", "release_all_locks", "service_get_read_locks", "service_get_write_locks",
+                   "version_tokens_lock_shared", "version_tokens_lock_exclusive"}))
+      found_.lock = true;
+    if ((is_call && is_one_of({"found_rows", "row_count"})) ||
+        (asks_ && is_one_of({"warnings", "errors", "diagnostics"})) ||
+        (is_system && is_one_of({"warning_count", "error_count"})))
+      found_.diagnostics = true;
+    if ((is_call || is_system) && is_one_of({"last_insert_id", "identity"})) found_.last_insert_id = true;
+    previous_is_set_ = is_first_ && word == "set";
+    is_first_ = false;
+  }
+
+  const std::string_view sql_;
+  const bool has_backslash_;
+  std::size_t at_ = 0;
+  std::size_t statements_ = 0;
+  bool is_in_executed_ = false;
+  bool is_first_ = true;  // the next word is the first of its statement
+  bool asks_ = false;     // the statement is a SHOW or a GET
+  bool previous_is_set_ = false;
+  bool is_system_ = false;  // behind @@
+  StateWords found_;
+};
+
+}  // namespace
+
+StateWords state_words(std::string_view sql, bool has_backslash) {
+  return Scan(sql, has_backslash).run();
+}
+
+}  // namespace turnout::protocol::mysql

@@ -1,0 +1,37 @@
+// What a text may do to its session that the server will not tell in its session state changes: one scan for the words
+// that give it away. Never misses one that is written out; what is hidden in a routine is not seen (but for what the
+// trackers say of it).
+//
+// Strings and comments are skipped as the server does; a comment that is executed (/*! … */, /*M! … */) is text. A text
+// that ends inside a string or a comment is `unsure`. Pure.
+// Source: golden files trackers_…; GET_LOCK, SELECT … INTO @v, @v :=, SQL_CALC_FOUND_ROWS and HANDLER are in no tracker
+// (measured on MariaDB 10.11).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace turnout::protocol::mysql {
+
+struct StateWords {
+  bool user_variable = false;   // @name, set or read
+  bool lock = false;            // GET_LOCK and its kin: the session holds it until it lets go
+  bool table_lock = false;      // LOCK, UNLOCK, FLUSH, BACKUP: of tables, or the whole server
+  bool handler = false;         // HANDLER … OPEN
+  bool temporary = false;       // CREATE or DROP TEMPORARY
+  bool prepares = false;        // SQL's PREPARE, EXECUTE, DEALLOCATE
+  bool untold = false;          // SET STATEMENT, ROLE, RESOURCE GROUP: the trackers do not say what stays of it
+  bool diagnostics = false;     // asks for what the statement before it left on the connection
+  bool last_insert_id = false;  // likewise, of the one value that can be set again elsewhere
+  bool kills = false;           // KILL: by numbers of the server
+  bool plain_set = false;       // nothing but SET and USE: what the trackers say of it by name is all there is
+  bool unsure = false;          // nothing of the above can be relied on
+  [[nodiscard]] bool is_quiet() const {
+    return !user_variable && !lock && !table_lock && !handler && !temporary && !prepares && !untold && !diagnostics &&
+           !last_insert_id && !kills && !unsure;
+  }
+};
+// `has_backslash`: a backslash in a string quotes what follows (status flag no_backslash_escapes is off).
+[[nodiscard]] StateWords state_words(std::string_view sql, bool has_backslash);
+
+}  // namespace turnout::protocol::mysql

@@ -1,0 +1,250 @@
+#include "proxy/mysql/greeting.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "protocol/mysql/reply.h"
+#include "proxy/mysql/refusal.h"
+#include "proxy/mysql/session.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy::mysql {
+
+namespace my = protocol::mysql;
+
+namespace {
+
+constexpr std::size_t user_bytes_max = 320;      // 80 characters, of both products
+constexpr std::size_t database_bytes_max = 256;  // 64 characters
+
+// Old clients read it as a string: no byte is zero. Printable ones without '$', as the servers' own are.
+my::Nonce random_nonce() {
+  my::Nonce nonce{};
+  RAND_bytes(nonce.data(), static_cast<int>(nonce.size()));
+  for (std::uint8_t& byte : nonce) byte = static_cast<std::uint8_t>('%' + byte % 90U);
+  return nonce;
+}
+
+std::uint16_t status_in(const Welcome& welcome) {
+  std::uint16_t status = my::status::autocommit;
+  for (const auto& [name, value] : welcome)
+    if (name == "status") std::from_chars(value.data(), value.data() + value.size(), status);
+  return status;
+}
+
+bool is_required(conf::TlsMode mode) {
+  return mode == conf::TlsMode::require || mode == conf::TlsMode::verify_ca || mode == conf::TlsMode::verify_full;
+}
+
+}  // namespace
+
+Greeting::Greeting(Shard& shard, int fd, std::string address)
+    : Arrival(shard, fd, std::move(address)), number_(shard.worker.next_session_number()) {}
+
+Greeting::~Greeting() = default;
+
+// ---- the greeting --------------------------------------------------------------------------------------------------
+
+void Greeting::begin() {
+  Arrival::begin();
+  if (greet()) return;
+  // A server says what it is to everybody who connects, but counts those who go away then, and shuts their host out.
+  // So it is a whole login, as the one user that is known.
+  const std::string& admin = shard_.settings->conf.admin.user;
+  if (await_welcome(shard_.account(shard_.deployment.account({}, admin)))) welcome_known();
+}
+
+bool Greeting::greet() {
+  const Settings& settings = *shard_.settings;
+  Shared& shared = *shard_.deployment.of_mysql;
+  const auto offer = shared.offer(settings.has_green, settings.client_tls != nullptr);
+  if (!offer) return false;
+  my::ClientLogin::Input input;
+  input.server_version = offer->version;
+  input.connection_id = number_;
+  input.offered = offer->capabilities;
+  input.plugin = offer->is_mariadb ? my::native_plugin : my::sha2_plugin;
+  input.client_host = address_.substr(0, address_.rfind(':'));
+  input.nonce = random_nonce();
+  input.switch_nonce = random_nonce();
+  input.key = shared.key();
+  input.is_private = transport_.peer().is_unix;
+  input.requires_tls = is_required(settings.conf.client_tls.mode);
+  login_ = std::make_unique<my::ClientLogin>(std::move(input));
+  state_ = State::conversing;
+  on_login_step(login_->start());
+  return true;
+}
+
+void Greeting::welcome_known() {
+  if (state_ == State::awaiting_welcome) {
+    welcome();
+    return;
+  }
+  account_ = nullptr;  // the admin's
+  if (!greet()) end("no server has been seen", "08001", "the database server did not say what it is");
+}
+
+void Greeting::welcome_failed(const LoginFailure& failure) {
+  shard_.numbers.login_failures.add();
+  // What the server has against the admin is not for strangers.
+  const bool is_their_own = state_ == State::awaiting_welcome;
+  std::string reply;
+  put_refusal(reply, next_number_, is_their_own ? failure.sqlstate : "08001",
+              is_their_own ? failure.message : "the database server cannot be asked what it is",
+              is_their_own ? failure.raw_error : std::string{});
+  send(reply);
+  end(failure.message.c_str());
+}
+
+// ---- the conversation ----------------------------------------------------------------------------------------------
+
+void Greeting::on_events(std::uint32_t) {
+  if (state_ == State::handshaking)
+    continue_handshake();
+  else if (state_ != State::ended)
+    on_readable();
+}
+
+void Greeting::on_readable() {
+  do {
+    // One packet and not a byte more: what follows may be for OpenSSL, or the session's.
+    my::Header header;
+    const bool has_header = my::read_header(my::bytes_of(input_), header);
+    if (has_header && (header.payload > my::login_bytes_max || header.payload == 0)) {
+      end("malformed message during login", "08P01", "invalid length of a packet during login");
+      return;
+    }
+    const std::size_t wanted = (has_header ? header.total() : my::header_bytes) - input_.size();
+    const std::span<std::uint8_t> buffer = shard_.worker.buffer();
+    const IoResult got = transport_.read(buffer.first(std::min(wanted, buffer.size())));
+    if (got.status == IoStatus::would_block) return;
+    if (got.status != IoStatus::ok) {
+      end("client went away during login");
+      return;
+    }
+    if (state_ != State::conversing) {
+      end("bytes before the login was answered", "08P01", "unexpected message during login");
+      return;
+    }
+    input_.append(my::text(buffer.first(got.bytes)));
+    if (!my::read_header(my::bytes_of(input_), header) || input_.size() < header.total()) continue;
+    const std::string message = std::exchange(input_, {});
+    on_login_step(login_->on_message(header.number, my::bytes_of(message).subspan(my::header_bytes)));
+    if (state_ != State::conversing) return;
+  } while (true);
+}
+
+void Greeting::on_login_step(const my::LoginStep& step) {
+  using Status = my::LoginStep::Status;
+  send(step.send);
+  if (state_ == State::ended) return;
+  switch (step.status) {
+    case Status::more:
+      return;
+    case Status::start_tls:
+      begin_tls();
+      return;
+    case Status::user: {
+      if (login_->user().size() > user_bytes_max || login_->response().database.size() > database_bytes_max) {
+        end("name too long", "28000", "user and database names are too long");
+        return;
+      }
+      const Users& users = shard_.settings->mysql_users;
+      const auto found = users.find(login_->user());
+      std::optional<my::Secret> secret;
+      if (found != users.end()) secret = found->second;
+      on_login_step(login_->answer_for(std::move(secret)));
+      return;
+    }
+    case Status::done:
+      authenticated();
+      return;
+    case Status::failed:
+      shard_.numbers.login_failures.add();
+      end(step.detail.empty() ? "authentication failed" : step.detail.c_str());  // the client has been told
+      return;
+  }
+}
+
+void Greeting::begin_tls() {
+  if (!shard_.settings->client_tls) {  // gone with a reload since the greeting
+    end("TLS is not configured any more", "08P01", "TLS is not available any more");
+    return;
+  }
+  transport_.start_tls(*shard_.settings->client_tls, true, {}, false);
+  state_ = State::handshaking;
+  continue_handshake();
+}
+
+void Greeting::continue_handshake() {
+  switch (transport_.handshake()) {
+    case IoStatus::ok:
+      state_ = State::conversing;
+      shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
+      if (transport_.has_pending()) on_readable();
+      return;
+    case IoStatus::would_block:
+      shard_.worker.loop.change(transport_.fd(), transport_.wants_write() ? EPOLLOUT : EPOLLIN, *this);
+      return;
+    case IoStatus::closed:
+    case IoStatus::failed:
+      end("TLS with the client failed");
+      return;
+  }
+}
+
+// ---- the end of it -------------------------------------------------------------------------------------------------
+
+void Greeting::authenticated() {
+  if (const auto& learned = login_->learned()) shard_.deployment.of_mysql->learn(login_->user(), *learned);
+  agreed_ = login_->agreed();
+  next_number_ = login_->next_number();
+  const my::HandshakeResponse& response = login_->response();
+  SharedAccount& shared =
+      shard_.deployment.account(response.database, response.user, dialect_of(agreed_, response.collation));
+  login_.reset();
+  state_ = State::awaiting_welcome;
+  if (await_welcome(shard_.account(shared))) welcome();
+}
+
+void Greeting::welcome() {
+  const WelcomePtr told = known_welcome();  // kept: another worker may replace it meanwhile
+  my::Ok ok;
+  ok.status = static_cast<std::uint16_t>(status_in(*told) & ~unsigned{my::status::session_state_changed});
+  std::string payload, reply;
+  my::put_ok(payload, ok, agreed_);
+  my::put_message(reply, next_number_, payload);
+  send(reply);
+  if (state_ == State::ended) return;
+  SessionStart start;
+  start.transport = std::move(transport_);
+  start.address = std::move(address_);
+  start.number = number_;
+  start.capabilities = agreed_;
+  start.status = ok.status;
+  state_ = State::ended;
+  shard_.numbers.logins.add();
+  shard_.add_session(std::make_unique<Session>(shard_, *account_, std::move(start)));
+  shard_.remove_greeting(*this);
+}
+
+void Greeting::time_out() {
+  end("login took too long", "08P01", "login not complete within limits.login_timeout");
+}
+
+void Greeting::end(const char* reason, std::string_view sqlstate, std::string_view message) {
+  if (state_ == State::ended) return;
+  state_ = State::ended;
+  if (!sqlstate.empty()) {
+    std::string fatal;
+    put_refusal(fatal, login_ ? login_->next_number() : next_number_, sqlstate, message);
+    [[maybe_unused]] const IoResult best_effort = transport_.write(fatal);
+  }
+  static_cast<void>(reason);
+  leave();
+}
+
+}  // namespace turnout::proxy::mysql

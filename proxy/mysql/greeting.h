@@ -1,0 +1,57 @@
+// A MySQL client before it is a session: the greeting, TLS, authentication, the first OK. One absolute deadline for
+// all.
+//
+// The server speaks first in this protocol, so what clients are offered has to be known before anything is known of
+// them: the first one waits until a server has been seen, by a login of the deployment's admin.
+// Always true: before TLS never more is read than the packet that asks for it (a client begins TLS right behind it,
+// and OpenSSL reads the socket itself); nothing is allocated from a declared length; an unknown user takes the same
+// steps as a known one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "protocol/mysql/login.h"
+#include "proxy/arrival.h"
+
+namespace turnout::proxy::mysql {
+
+class Greeting final : public Arrival {
+ public:
+  Greeting(Shard& shard, int fd, std::string address);
+  ~Greeting() override;
+
+  void begin() override;
+  void on_events(std::uint32_t events) override;
+  void time_out() override;
+  void welcome_known() override;
+  void welcome_failed(const LoginFailure& failure) override;
+  void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {}) override;
+
+ private:
+  enum class State {
+    awaiting_face,  // no server has been seen yet
+    conversing,
+    handshaking,
+    awaiting_welcome,  // it is who it says; nobody has logged in to the servers as this user yet
+    ended,
+  };
+
+  [[nodiscard]] bool greet();  // false: it is not known yet what to offer
+  void on_readable();
+  void on_login_step(const protocol::mysql::LoginStep& step);
+  void begin_tls();
+  void continue_handshake();
+  void authenticated();
+  void welcome();
+
+  State state_ = State::awaiting_face;
+  const std::uint32_t number_;  // of the session to be: clients know it as their connection's id
+  std::string input_;           // an incomplete packet
+  std::unique_ptr<protocol::mysql::ClientLogin> login_;
+  protocol::mysql::Capabilities agreed_ = 0;
+  std::uint8_t next_number_ = 0;
+};
+
+}  // namespace turnout::proxy::mysql

@@ -1,0 +1,355 @@
+#include "proxy/mysql/server_connection.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "protocol/mysql/result.h"
+#include "proxy/connection_path.h"
+#include "proxy/mysql/session.h"
+#include "proxy/pool.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy::mysql {
+
+namespace my = protocol::mysql;
+
+namespace {
+
+// Everything that a session sets shall be told. CHARACTERISTICS tells both of a SET TRANSACTION that waits for its
+// transaction and of LOCK TABLES.
+constexpr std::string_view tracking_sql =
+    "SET session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, "
+    "session_track_transaction_info = 'CHARACTERISTICS'";
+// In the order of `start_names`.
+constexpr std::string_view start_sql =
+    "SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection";
+constexpr std::array<std::string_view, 4> start_names = {"character_set_client", "character_set_connection",
+                                                         "character_set_results", "collation_connection"};
+constexpr std::string_view proof_sql = "SELECT @@global.read_only";
+
+// Errors of these numbers are soon over: too many connections, of a user, of an account.
+bool is_soon_over(std::uint16_t number) {
+  return number == 1040 || number == 1053 || number == 1203 || number == 1226;
+}
+
+my::ServerLogin::Tls tls_of(const Settings& settings, bool is_local) {
+  using Tls = my::ServerLogin::Tls;
+  if (!settings.server_tls || is_local) return Tls::never;
+  const conf::TlsMode mode = settings.conf.server_tls.mode;
+  return mode == conf::TlsMode::prefer || mode == conf::TlsMode::allow ? Tls::if_offered : Tls::required;
+}
+
+}  // namespace
+
+ServerConnection::ServerConnection(Pool& pool, std::uint64_t id) : Connection(pool, id) {}
+
+ServerConnection::~ServerConnection() = default;
+
+// ---- opening -------------------------------------------------------------------------------------------------------
+
+void ServerConnection::on_connected() {
+  if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
+    connect_next("cannot connect to " + address_.text() + ": " + std::strerror(error));
+    return;
+  }
+  const Shard& shard = pool_->shard();
+  const SharedAccount& shared = pool_->account().shared;
+  const Settings& settings = *shard.settings;
+  my::ServerLogin::Input input;
+  input.user = shared.user;
+  input.database = shared.database;
+  input.secret = shard.deployment.of_mysql->server_secret(shared.user, settings.mysql_users, settings.conf.admin);
+  input.dialect = capabilities_of(shared.dialect);
+  if (const std::uint8_t collation = collation_of(shared.dialect); collation != 0) input.collation = collation;
+  input.attributes = {{"program_name", "turnout"}};
+  input.is_local = address_.is_unix();
+  input.tls = tls_of(settings, input.is_local);
+  login_ = std::make_unique<my::ServerLogin>(std::move(input));
+  state_ = State::logging_in;
+  listen_to(EPOLLIN);  // the server speaks first
+}
+
+void ServerConnection::continue_handshake() {
+  switch (transport_.handshake()) {
+    case IoStatus::ok:
+      state_ = State::logging_in;
+      listen_to(EPOLLIN);
+      on_login_step(login_->tls_started());
+      return;
+    case IoStatus::would_block:
+      listen_to(transport_.wants_write() ? EPOLLOUT : EPOLLIN);
+      return;
+    case IoStatus::closed:
+    case IoStatus::failed:
+      fail("08001", "TLS with the server failed: " + transport_.error());
+      return;
+  }
+}
+
+void ServerConnection::on_login_packet(std::uint8_t number, my::Bytes payload) {
+  const my::LoginStep step = login_->on_message(number, payload);
+  if (step.status != my::LoginStep::Status::failed) {
+    on_login_step(step);
+    return;
+  }
+  LoginFailure failure;
+  failure.sqlstate = step.sqlstate;
+  failure.message = step.message;
+  if (!payload.empty() && payload[0] == my::error_byte) {
+    // Before the login the server leaves the SQLSTATE out; our clients expect one behind theirs.
+    my::put_error(failure.raw_error, {step.error_number, step.sqlstate, step.message});
+  }
+  failure.is_soon_over = is_soon_over(step.error_number);
+  failed(failure);
+}
+
+void ServerConnection::on_login_step(const my::LoginStep& step) {
+  using Status = my::LoginStep::Status;
+  if (!step.send.empty()) send(step.send);
+  if (state_ != State::logging_in) return;  // the send failed
+  switch (step.status) {
+    case Status::more:
+      return;
+    case Status::start_tls: {
+      const Settings& settings = *pool_->shard().settings;
+      const conf::Address& named = pool_->side() == router::Side::blue ? settings.conf.blue : *settings.conf.green;
+      if (!settings.server_tls) {
+        fail("08001", "server_tls is not configured any more");
+        return;
+      }
+      const bool checks_name = settings.conf.server_tls.mode == conf::TlsMode::verify_full;
+      transport_.start_tls(*settings.server_tls, false, named.host, checks_name);
+      state_ = State::handshaking;
+      continue_handshake();
+      return;
+    }
+    case Status::done:
+      logged_in();
+      return;
+    case Status::failed:
+    case Status::user:
+      fail(step.sqlstate, step.message);
+      return;
+  }
+}
+
+// Not idle yet: it has to tell of its session first.
+void ServerConnection::logged_in() {
+  const auto ok = my::parse_ok(my::bytes_of(login_->ok_payload()), login_->capabilities());
+  const std::uint16_t status = ok ? ok->status : my::status::autocommit;
+  exchange.begin(login_->capabilities(), status);
+  if ((login_->capabilities() & my::capability::session_track) == 0) {
+    fail("08001", "the server does not track sessions: MySQL 5.7 or MariaDB 10.2 is the oldest that is supported");
+    return;
+  }
+  backend_pid_ = login_->connection_id();
+  database = pool_->account().shared.database;
+  reported_ = {{"version", login_->server_version()}, {"status", std::to_string(status)}};
+  pool_->shard().deployment.of_mysql->saw(
+      pool_->side(), {login_->server_version(), login_->server_capabilities(), login_->is_mariadb()});
+  login_.reset();
+  std::string message;
+  put_own(message, my::Command::query, tracking_sql);
+  put_own(message, my::Command::query, start_sql);
+  send(message);
+}
+
+// ---- commands of ours ----------------------------------------------------------------------------------------------
+
+void ServerConnection::put_own(std::string& out, my::Command command, std::string_view argument, std::uint32_t ticket) {
+  std::string payload;
+  if (command == my::Command::query)
+    my::put_query(payload, argument, exchange.capabilities());
+  else
+    my::put_command(payload, command, argument);
+  my::put_message(out, 0, payload);
+  my::Exchange::Entry entry;
+  entry.command = command;
+  entry.owner = my::Owner::ours;
+  entry.ticket = ticket;
+  exchange.sent(entry);
+}
+
+void ServerConnection::put_reset(std::string& out) {
+  put_own(out, my::Command::reset_connection, {});
+  put_tracking(out);
+  forget_state();
+}
+
+void ServerConnection::put_tracking(std::string& out) {
+  put_own(out, my::Command::query, tracking_sql);
+  if (const std::string sql = Variables::difference({}, start_, {}); !sql.empty())
+    put_own(out, my::Command::query, sql);
+}
+
+void ServerConnection::forget_state() {
+  variables.clear();
+  statements_.clear();
+  suspect = false;
+}
+
+void ServerConnection::prove() {
+  state_ = State::proving;
+  proof_says_writable_ = false;
+  std::string message;
+  put_own(message, my::Command::query, proof_sql);
+  send(message);
+}
+
+void ServerConnection::clean() {
+  state_ = State::cleaning;
+  std::string message;
+  put_reset(message);
+  send(message);
+}
+
+void ServerConnection::put_goodbye(std::string& out) const {
+  std::string payload;
+  my::put_command(payload, my::Command::quit);
+  my::put_message(out, 0, payload);
+}
+
+// ---- statements ----------------------------------------------------------------------------------------------------
+
+ServerConnection::Known* ServerConnection::find_statement(std::string_view key) {
+  const auto found = statements_.find(key);
+  if (found == statements_.end()) return nullptr;
+  found->second.last_use = ++statement_clock_;
+  return &found->second;
+}
+
+void ServerConnection::add_statement(std::string_view key, std::uint32_t number) {
+  statements_.insert_or_assign(std::string(key), Known{number, ++statement_clock_, false});
+}
+
+void ServerConnection::make_room(std::string& out, std::uint32_t keep_max) {
+  while (!statements_.empty() && statements_.size() >= keep_max) {
+    const auto oldest = std::min_element(statements_.begin(), statements_.end(), [](const auto& a, const auto& b) {
+      return a.second.last_use < b.second.last_use;
+    });
+    std::string payload;
+    my::put_statement_command(payload, my::Command::statement_close, oldest->second.number);
+    my::put_message(out, 0, payload);
+    my::Exchange::Entry entry;
+    entry.command = my::Command::statement_close;
+    entry.owner = my::Owner::ours;
+    entry.statement = oldest->second.number;
+    exchange.sent(entry);
+    statements_.erase(oldest);
+  }
+}
+
+// ---- events --------------------------------------------------------------------------------------------------------
+
+void ServerConnection::on_events(std::uint32_t events) {
+  switch (state_) {
+    case State::connecting:
+      on_connected();
+      return;
+    case State::handshaking:
+      continue_handshake();
+      return;
+    case State::closed:
+      return;
+    case State::asking_tls:
+    case State::logging_in:
+    case State::proving:
+    case State::cleaning:
+    case State::listening:
+    case State::idle:
+    case State::leased:
+      break;
+  }
+  take_events(events, [this](bool is_ending) { on_readable(is_ending); });
+}
+
+void ServerConnection::on_readable(bool is_ending) {
+  auto* const session = static_cast<Session*>(session_);
+  const bool goes_on = read_all(is_ending, [this, session](my::Bytes data) {
+    return session != nullptr ? session->on_server_bytes(*this, data) : on_own_bytes(data);
+  });
+  // Last: the lease may end here, and the connection may already be at work on another worker's thread.
+  if (goes_on && session != nullptr) session->after_server_bytes(*this);
+}
+
+// Of the login, and of answers to what only we have asked: whole packets.
+std::size_t ServerConnection::on_own_bytes(my::Bytes data) {
+  std::size_t at = 0;
+  my::Header header;
+  while (state_ != State::closed && my::read_header(data.subspan(at), header)) {
+    if (header.payload > my::login_bytes_max) {
+      lost("the server sent a packet that is too long for an answer to Turnout");
+      return data.size();
+    }
+    if (data.size() - at < header.total()) break;
+    const my::Bytes payload = data.subspan(at + my::header_bytes, header.payload);
+    at += header.total();
+    if (!login_) {
+      on_own_packet(header, payload);
+      continue;
+    }
+    if (state_ == State::handshaking) break;
+    on_login_packet(header.number, payload);
+    // Somebody between us may have put it there, to be taken for what TLS protects.
+    if (state_ == State::handshaking && at < data.size()) {
+      fail("08P01", "the server sent unencrypted bytes behind the agreement on TLS");
+      return data.size();
+    }
+  }
+  return at;
+}
+
+void ServerConnection::on_own_packet(const my::Header& header, my::Bytes payload) {
+  const auto received = exchange.received(header, payload);
+  const bool is_error = received.kind == my::Exchange::Kind::error;
+  if (received.action == my::Exchange::Action::protocol_error || received.unasked || is_error) {
+    const std::string said = is_error ? std::string(my::parse_error(payload).message) : std::string();
+    lost(is_error ? "the server refused or ended an idle connection: " + said : "the server broke the protocol",
+         is_error ? std::string(my::text(payload)) : std::string());
+    return;
+  }
+  if (received.kind == my::Exchange::Kind::row) take_row(payload);
+  if (received.completed && exchange.is_idle()) answered();
+}
+
+void ServerConnection::take_row(my::Bytes payload) {
+  if (state_ == State::proving) {
+    const auto fields = my::parse_text_row(payload, 1);
+    const my::Field value = fields ? fields->front() : my::Field{};
+    proof_says_writable_ = value && (*value == "0" || *value == "OFF");
+    return;
+  }
+  const auto fields = my::parse_text_row(payload, start_names.size());
+  if (state_ != State::logging_in || !fields) return;
+  for (std::size_t i = 0; i < start_names.size(); ++i)
+    if (!start_.set(start_names[i], (*fields)[i].value_or(std::string_view{}))) return;
+}
+
+void ServerConnection::answered() {
+  switch (state_) {
+    case State::proving:
+      pool_->proof_answered(*this, proof_says_writable_);
+      return;
+    case State::cleaning:
+      pool_->cleaned(*this);
+      return;
+    case State::logging_in:
+      to_try_.reset();
+      state_ = State::idle;
+      worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);  // from now on
+      idle_since_ms_ = worker().loop.now_ms();
+      pool_->logged_in(*this);
+      return;
+    case State::connecting:
+    case State::asking_tls:
+    case State::handshaking:
+    case State::listening:
+    case State::idle:
+    case State::leased:
+    case State::closed:
+      return;
+  }
+}
+
+}  // namespace turnout::proxy::mysql

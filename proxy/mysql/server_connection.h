@@ -1,0 +1,101 @@
+// One connection to a MySQL or MariaDB server: logged in, told to tell what changes in its session, asked whether it
+// may write, cleaned; what a session set up on it.
+//
+// Always true: bytes that arrive while idle are its last words, or the connection is closed. The exchange
+// (protocol/mysql/exchange.h) is the only judge of what is owed. Whatever has been reset on it (a new connection,
+// COM_RESET_CONNECTION) is told again to track before anything else runs: without that, what a session sets would be
+// unseen, and the next session's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "protocol/mysql/exchange.h"
+#include "protocol/mysql/login.h"
+#include "proxy/connection.h"
+#include "proxy/mysql/variables.h"
+#include "proxy/statement.h"
+
+namespace turnout::proxy::mysql {
+
+class Session;
+
+// What tells accounts of one database and user apart: the capabilities of the dialect, and the collation that the
+// server derives the first character sets from.
+[[nodiscard]] inline std::uint64_t dialect_of(protocol::mysql::Capabilities agreed, std::uint8_t collation) {
+  return protocol::mysql::dialect(agreed) | std::uint64_t{collation} << 56U;
+}
+[[nodiscard]] inline protocol::mysql::Capabilities capabilities_of(std::uint64_t dialect) {
+  return protocol::mysql::dialect(dialect);
+}
+[[nodiscard]] inline std::uint8_t collation_of(std::uint64_t dialect) {
+  return static_cast<std::uint8_t>(dialect >> 56U);
+}
+
+class ServerConnection final : public Connection {
+ public:
+  ServerConnection(Pool& pool, std::uint64_t id);
+  ~ServerConnection() override;
+
+  void on_events(std::uint32_t events) override;
+
+  void prove() override;  // SELECT @@global.read_only
+  void clean() override;  // COM_RESET_CONNECTION
+  [[nodiscard]] std::optional<Abandoned> abandoned() const override { return std::nullopt; }
+
+  // ---- used by the session that holds the lease
+  protocol::mysql::Exchange exchange;
+  std::string database;                              // the default one; empty: none, which it can not go back to
+  Variables variables;                               // what a session set on it since it began, or was reset
+  const Variables& start() const { return start_; }  // character sets as the login made them
+  std::uint64_t body_left = 0;                       // of a packet to the client that is being streamed
+  bool forward_body = false;
+  bool ends_packet = false;  // the packet that is being streamed went on as it is: Translation::passed() is due
+
+  // A command of ours: appended, and announced to the exchange.
+  void put_own(std::string& out, protocol::mysql::Command command, std::string_view argument, std::uint32_t ticket = 0);
+  void put_reset(std::string& out);     // COM_RESET_CONNECTION and what has to follow it
+  void put_tracking(std::string& out);  // behind a COM_RESET_CONNECTION of the client's
+  void forget_state();                  // of what was reset
+
+  // Which texts are prepared on it, by what they were prepared under (Session::key_of).
+  struct Known {
+    std::uint32_t number = 0;  // the server's
+    std::uint64_t last_use = 0;
+    bool has_types = false;  // it has been executed here with the types of its parameters
+  };
+  [[nodiscard]] Known* find_statement(std::string_view key);  // notes the use
+  void add_statement(std::string_view key, std::uint32_t number);
+  // Closes the least recently used ones until there is room for one more.
+  void make_room(std::string& out, std::uint32_t keep_max);
+
+ private:
+  void on_connected() override;
+  void forget_login() override { login_.reset(); }
+  void put_goodbye(std::string& out) const override;
+  void on_readable(bool is_ending);
+  void continue_handshake();
+  std::size_t on_own_bytes(protocol::mysql::Bytes data);
+  void on_login_packet(std::uint8_t number, protocol::mysql::Bytes payload);
+  void on_login_step(const protocol::mysql::LoginStep& step);
+  void logged_in();
+  void on_own_packet(const protocol::mysql::Header& header, protocol::mysql::Bytes payload);
+  void take_row(protocol::mysql::Bytes payload);
+  void answered();
+
+  std::unique_ptr<protocol::mysql::ServerLogin> login_;
+  Variables start_;
+  bool proof_says_writable_ = false;
+  std::unordered_map<std::string, Known, TextHash, std::equal_to<>> statements_;
+  std::uint64_t statement_clock_ = 0;
+};
+
+// Of a pool of a MySQL deployment.
+[[nodiscard]] inline ServerConnection& of_mysql(Connection& connection) {
+  return static_cast<ServerConnection&>(connection);
+}
+
+}  // namespace turnout::proxy::mysql

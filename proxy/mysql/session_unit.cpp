@@ -1,0 +1,173 @@
+// Units of work and leases: where a command goes, what a session brings to a server connection, how it leaves it.
+#include "protocol/mysql/reply.h"
+#include "proxy/mysql/refusal.h"
+#include "proxy/mysql/session.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy::mysql {
+
+namespace my = protocol::mysql;
+
+// ---- leasing -------------------------------------------------------------------------------------------------------
+
+// No routing by text in this protocol yet: everything may write, so everything is the writer's, and held when writes
+// are.
+Session::Begin Session::begin_unit(Bytes rest) {
+  router::Unit unit;
+  unit.session_hash = hash_;
+  unit.session_may_ramp = false;
+  const router::Route route = router::route(shard_.table(), unit, 0);
+  if (route.held) {
+    start_hold(rest.size());
+    return Begin::stop;
+  }
+  Connection* const connection = take_connection(route);
+  if (connection == nullptr) return Begin::stop;
+  attach(of_mysql(*connection));
+  return state_ == State::active ? Begin::ready : Begin::stop;
+}
+
+void Session::attach(ServerConnection& connection) {
+  lease_began(connection);
+  server_ = &connection;
+  // Clients hear what servers tell by themselves, not what we have asked them to.
+  my::WantedChanges wanted;
+  wanted.state = wanted.transaction_state = wanted.transaction_characteristics = false;
+  translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, wanted);
+  restore_state(connection);
+}
+
+void Session::restore_state(ServerConnection& connection) {
+  std::string& out = worker().to_server.own();
+  const auto own = static_cast<std::uint32_t>(Own::restore);
+  if (connection.suspect && connection.last_session != number_) connection.put_reset(out);
+  if (connection.database != database_) {
+    connection.put_own(out, Command::init_db, database_, own);
+    connection.database = database_;
+  }
+  if (connection.variables != variables_) {
+    const std::string sql = Variables::difference(connection.variables, variables_, connection.start());
+    if (!sql.empty()) connection.put_own(out, Command::query, sql, own);
+    connection.variables = variables_;
+  }
+  if (std::exchange(must_begin_, false)) connection.put_own(out, Command::query, "START TRANSACTION", own);
+  const bool is_same = connection.id() == last_connection_ && connection.last_session == number_;
+  is_stale_ = is_stale_ || (last_connection_ != 0 && !is_same);
+  connection.last_session = number_;
+}
+
+void Session::served(Connection& connection) {
+  attach(of_mysql(connection));
+  pause_client(false);
+  run_input();
+  if (state_ == State::active) send_to_server();
+}
+
+bool Session::keeps_lease() const {
+  return pins_ != 0 || is_table_locked_ || has_characteristics_ || keeps_by_mode(*server_);
+}
+
+void Session::detach() {
+  ServerConnection& connection = *server_;
+  server_ = nullptr;
+  // There is no way back from a database to none but a new connection.
+  if (account_.shared.database.empty() && !connection.database.empty()) connection.is_retired = true;
+  lease_ended(connection);
+  connection.pool().give_back(connection);
+}
+
+void Session::unit_done(ServerConnection& connection) {
+  shard_.numbers.query.record(worker().loop.now_us() - unit_began_us_);
+  status_ = connection.exchange.status();  // also what an error had left open
+  if (must_begin_) status_ |= my::status::in_transaction;
+  if (pins_ != published_pins_) publish_pins(pins_);
+  if (ending_at_safe_point_ && pins_ == 0) {
+    end("the proxy stops", "57P01", "Turnout is shutting down");
+    return;
+  }
+  if (&connection == server_ && !keeps_lease()) detach();
+  pause_client(false);
+  run_input();
+}
+
+void Session::table_changed() {
+  if (server_ == nullptr || state_ != State::active) return;
+  if (can_rewind()) {
+    rewind();
+    return;
+  }
+  if (is_at_safe_point() && !awaits_number_ && input_waits_for_nothing() && !keeps_lease()) detach();
+}
+
+bool Session::can_rewind() const {
+  return begin_only_ && server_ != nullptr && shard_.table().hold != router::Hold::nothing && pins_ == 0 &&
+         !is_table_locked_ && server_->exchange.is_idle() && server_->exchange.is_status_known() &&
+         !server_->exchange.has_statement_state() && server_->body_left == 0 && body_left_ == 0 &&
+         !track_.is_inside() && !awaits_number_ && prepared_key_.empty();
+}
+
+void Session::rewind() {
+  begin_only_ = false;
+  must_begin_ = true;
+  std::string message;
+  server_->put_own(message, Command::query, "ROLLBACK", static_cast<std::uint32_t>(Own::rewind));
+  server_->send(message);
+}
+
+// ---- statements ----------------------------------------------------------------------------------------------------
+
+// Two sessions share a statement if it was prepared under the same names and settings. A session that changes them
+// while it has statements keeps its connection (note_changes): they go on meaning what they meant.
+std::string Session::key_of(std::string_view sql) const {
+  std::string key = database_;
+  key += '\0';
+  for (const auto& [name, value] : variables_.entries()) key.append(name).append(1, '=').append(value).append(1, '\0');
+  key += '\0';
+  return key.append(sql);
+}
+
+void Session::prepare_here(const Prepared& prepared) {
+  std::string& out = worker().to_server.own();
+  server_->make_room(out, conf().pool.prepared_statements_max);
+  prepared_key_ = prepared.key;
+  awaits_number_ = true;
+  server_->put_own(out, Command::statement_prepare, std::string_view(prepared.key).substr(prepared.sql_at),
+                   static_cast<std::uint32_t>(Own::prepare));
+}
+
+void Session::forget_everything() {
+  variables_.clear();
+  prepared_.clear();
+  pins_ = 0;
+  last_insert_id_ = 0;
+  is_table_locked_ = has_characteristics_ = false;
+  server_->forget_state();
+  std::string message;
+  server_->put_tracking(message);
+  server_->send(message);
+}
+
+// ---- failing a unit that was never sent ----------------------------------------------------------------------------
+
+void Session::wait_failed(const LoginFailure& failure) {
+  set_state(State::idle);
+  shard_.numbers.client_errors.add();
+  held_us_ = 0;
+  my::Header header;
+  if (my::read_header(my::bytes_of(input_), header)) {
+    std::string data;
+    data.swap(input_);
+    const std::size_t used = refuse(header, my::bytes_of(data), failure.sqlstate, failure.message, failure.raw_error);
+    if (state_ == State::ended) return;
+    input_ = data.substr(used);
+  }
+  run_input();
+  if (state_ == State::idle) pause_client(false);
+}
+
+// No read goes elsewhere: nothing is ever routed to a connection to read on.
+void Session::read_elsewhere() {
+  reconsider();
+}
+
+}  // namespace turnout::proxy::mysql

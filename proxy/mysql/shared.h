@@ -1,0 +1,60 @@
+// What the workers of a MySQL deployment share: what its servers are, hence what clients are offered, and what logins
+// taught.
+//
+// Always true: what clients are offered is decided once, when the first server has been seen, and stays: a client keeps
+// its dialect for life. A side that has not been seen then is taken for the plainest server that is supported.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "conf/config.h"
+#include "protocol/mysql/login.h"
+#include "router/routing_table.h"
+
+namespace turnout::proxy::mysql {
+
+using Users = std::map<std::string, protocol::mysql::Secret, std::less<>>;
+
+class Shared {
+ public:
+  Shared();
+
+  // As a server's greeting has it.
+  struct Face {
+    std::string version;
+    protocol::mysql::Capabilities capabilities = 0;
+    bool is_mariadb = false;
+  };
+  void saw(router::Side side, Face face);
+
+  // What a client is greeted with. Nothing: no server has been seen yet.
+  struct Offer {
+    std::string version;  // of the server that was seen first
+    protocol::mysql::Capabilities capabilities = 0;
+    bool is_mariadb = false;
+  };
+  [[nodiscard]] std::optional<Offer> offer(bool has_green, bool has_tls);
+
+  // Shown to clients without TLS that have to send a whole password.
+  [[nodiscard]] const std::shared_ptr<const protocol::mysql::RsaKey>& key() const { return key_; }
+
+  void learn(const std::string& user, protocol::mysql::Secret secret);
+  // What logs in to a server as this user: what the users file has, or more than that if a client's login taught it.
+  [[nodiscard]] protocol::mysql::Secret server_secret(const std::string& user, const Users& users,
+                                                      const conf::Login& admin) const;
+
+ private:
+  const std::shared_ptr<const protocol::mysql::RsaKey> key_;
+  mutable std::mutex mutex_;
+  std::array<std::optional<Face>, 2> faces_;
+  std::optional<std::array<Face, 2>> offered_;  // what the offer was made of, once it was
+  std::map<std::string, protocol::mysql::Secret> learned_;
+};
+
+}  // namespace turnout::proxy::mysql

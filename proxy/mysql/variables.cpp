@@ -1,0 +1,100 @@
+#include "proxy/mysql/variables.h"
+
+#include <algorithm>
+#include <array>
+
+namespace turnout::proxy::mysql {
+
+namespace {
+
+bool is_number(std::string_view value) {
+  std::size_t digits = 0, points = 0;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (value[i] == '-' && i == 0) continue;
+    if (value[i] == '.')
+      ++points;
+    else if (value[i] >= '0' && value[i] <= '9')
+      ++digits;
+    else
+      return false;
+  }
+  return digits != 0 && points <= 1;
+}
+
+auto find_place(const std::vector<Variables::Entry>& entries, std::string_view name) {
+  return std::lower_bound(entries.begin(), entries.end(), name,
+                          [](const Variables::Entry& entry, std::string_view wanted) { return entry.first < wanted; });
+}
+
+}  // namespace
+
+Variables::Kind Variables::kind_of(std::string_view name) {
+  constexpr std::array<std::string_view, 4> told = {"last_gtid", "gtid_current_pos", "gtid_binlog_pos", "statement_id"};
+  constexpr std::array<std::string_view, 16> fleeting = {"timestamp",        "insert_id",         "last_insert_id",
+                                                         "identity",         "rand_seed1",        "rand_seed2",
+                                                         "pseudo_thread_id", "pseudo_slave_mode", "pseudo_replica_mode",
+                                                         "gtid_next",        "gtid_seq_no",       "gtid_domain_id",
+                                                         "server_id",        "sql_log_bin",       "debug",
+                                                         "debug_sync"};
+  if (std::find(told.begin(), told.end(), name) != told.end()) return Kind::told;
+  if (std::find(fleeting.begin(), fleeting.end(), name) != fleeting.end() || name.starts_with("session_track"))
+    return Kind::fleeting;
+  return Kind::kept;
+}
+
+bool Variables::set(std::string_view name, std::string_view value) {
+  const auto place = find_place(entries_, name);
+  const auto at = static_cast<std::size_t>(place - entries_.begin());
+  if (place != entries_.end() && place->first == name) {
+    entries_[at].second = value;
+    return true;
+  }
+  if (entries_.size() >= entries_max) return false;
+  entries_.insert(place, {std::string(name), std::string(value)});
+  return true;
+}
+
+const std::string* Variables::find(std::string_view name) const {
+  const auto place = find_place(entries_, name);
+  return place != entries_.end() && place->first == name ? &place->second : nullptr;
+}
+
+std::string Variables::quoted(std::string_view name, std::string_view value) {
+  // The one variable that may be NULL: what it says then is empty.
+  if (value.empty() && name == "character_set_results") return "NULL";
+  if (is_number(value)) return std::string(value);
+  // Doubled quotes and no backslash: right with NO_BACKSLASH_ESCAPES and without; a backslash itself has to go by hex.
+  if (value.find('\\') != std::string_view::npos) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string hex = "0x";
+    for (const char c : value) {
+      hex += digits[static_cast<unsigned char>(c) >> 4U];
+      hex += digits[static_cast<unsigned char>(c) & 15U];
+    }
+    return hex;
+  }
+  std::string text = "'";
+  for (const char c : value) text.append(c == '\'' ? 2 : 1, c);
+  return text + "'";
+}
+
+std::string Variables::difference(const Variables& from, const Variables& to, const Variables& start) {
+  std::string sql;
+  const auto put = [&sql](const std::string& name, std::string_view value) {
+    sql += sql.empty() ? "SET " : ", ";
+    sql += name + " = ";
+    sql += value;
+  };
+  for (const auto& [name, value] : from.entries_) {
+    if (to.find(name) != nullptr) continue;
+    const std::string* const first = start.find(name);
+    put(name, first != nullptr ? quoted(name, *first) : "DEFAULT");
+  }
+  for (const auto& [name, value] : to.entries_) {
+    const std::string* const have = from.find(name);
+    if (have == nullptr || *have != value) put(name, quoted(name, value));
+  }
+  return sql;
+}
+
+}  // namespace turnout::proxy::mysql

@@ -1,0 +1,70 @@
+// A read as it can be run once more, by nobody's session: what it says, with which values, under which settings.
+//
+// Owns all of it. A prepared statement is the shared one, so on a connection that has it it runs as it does for
+// clients, with the plan that the server keeps. What was sent as a simple query is sent as one, for it answers in text.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/pg/type_map.h"
+#include "protocol/pg/wire.h"
+#include "proxy/parameters.h"
+#include "proxy/statement.h"
+
+namespace turnout::proxy {
+
+class ServerConnection;
+struct SharedAccount;
+
+struct ShadowRequest {
+  SharedAccount* account = nullptr;
+  std::uint64_t shape = 0;
+  Parameters parameters;        // settings that it ran under, but for what changes no answer
+  std::string sql;              // of a simple query
+  StatementPtr statement;       // of a prepared one
+  std::string parse;            // content of an unnamed one: query, zero, parameter types
+  std::string bind;             // of either: what stands behind the names
+  bool describes = false;       // the client asked what the columns are
+  bool is_parsed_anew = false;  // the unnamed statement was prepared together with it: that is part of its latency
+
+  [[nodiscard]] bool is_simple() const { return !statement && parse.empty(); }
+  [[nodiscard]] std::string_view text() const;
+  [[nodiscard]] std::size_t bytes() const;
+};
+
+// What a session knows by these names; "" is the unnamed statement.
+struct ShadowNames {
+  std::function<StatementPtr(std::string_view name)> statement;  // null: none of that name
+  std::function<StatementPtr(std::string_view content)> intern;  // of a Parse with a name, in the segment
+  std::string_view unnamed;                                      // content of the unnamed one, "" = none
+};
+
+// `segment`: a simple query, or messages up to their Sync. Nothing: a form that is not shadowed (several Binds, rows by
+// portions, nothing executed).
+[[nodiscard]] std::optional<ShadowRequest> read_segment(protocol::pg::Bytes segment, const ShadowNames& names);
+
+// Settings without those that change no answer, and with the shadow's own time limit.
+[[nodiscard]] Parameters shadow_parameters(const Parameters& session, std::uint32_t statement_ms_max);
+
+// The same, asking for its plan. Nothing: its Bind cannot be read.
+[[nodiscard]] std::optional<ShadowRequest> explain_request(const ShadowRequest& request);
+
+// May it run where types have other numbers? Not with values in binary whose type is not declared, or holds numbers.
+[[nodiscard]] bool may_cross(const ShadowRequest& request, const protocol::pg::OidTable& to_server);
+
+struct ShadowSent {
+  std::size_t answers_before = 0;  // of settings
+  bool is_as_usual = true;         // nothing was sent that its latency on the writer did not have
+  bool prepares = false;           // a statement that the connection will keep
+};
+// Appends what runs it on that connection, and notes there what it has then. `to_server`: null where types have the
+// numbers that clients know. `keep_max`: statements that the connection keeps.
+[[nodiscard]] ShadowSent put_request(std::string& out, const ShadowRequest& request, ServerConnection& connection,
+                                     const protocol::pg::OidTable* to_server, std::uint32_t keep_max,
+                                     bool wants_description);
+
+}  // namespace turnout::proxy

@@ -1,0 +1,333 @@
+#include "proxy/shadow_runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "proxy/shard.h"
+#include "proxy/worker.h"
+#include "router/shape.h"
+
+namespace turnout::proxy {
+
+using router::ShadowDrop;
+using router::ShadowMatch;
+using router::ShadowOutcome;
+using router::Side;
+
+namespace {
+
+constexpr std::uint32_t tick_ms = 5, errand_tick_ms = 10;
+constexpr std::uint64_t lane_retry_ms = 1'000;  // after a login that failed
+constexpr std::uint64_t lane_idle_ms_max = 10'000;
+constexpr std::uint64_t answer_grace_ms = 5'000;  // beyond statement_timeout: then the server is not there
+constexpr std::size_t looked_ahead = 32;          // jobs of the queue, when the first one's account has no lane free
+constexpr std::size_t suspects_max = 20;
+constexpr std::uint32_t proven_max = 10;    // of a shape; more would prove nothing new
+constexpr std::uint32_t unsettled_max = 5;  // of a shape that was never the same: its answers never are
+constexpr std::size_t plans_wanted_max = 16;
+
+}  // namespace
+
+ShadowRunner::ShadowRunner(Shard& shard)
+    : shard_(shard),
+      hash_start_(shard.deployment.seed),
+      sampler_(shard.deployment.seed + shard.worker.index),
+      book_(shard.settings->conf.shadow.shapes_max) {}
+
+ShadowRunner::~ShadowRunner() = default;
+
+const conf::Shadow& ShadowRunner::limits() const {
+  return shard_.settings->conf.shadow;
+}
+
+std::uint64_t ShadowRunner::proven_sample() const {
+  return shard_.deployment.tokens.proven.load(std::memory_order_acquire);
+}
+
+Side ShadowRunner::writer_side() const {
+  return shard_.table().writer;
+}
+
+std::uint64_t ShadowRunner::now_ms() const {
+  return shard_.worker.loop.now_ms();
+}
+
+// ---- from sessions -------------------------------------------------------------------------------------------------
+
+bool ShadowRunner::wants(std::uint64_t shape) {
+  auto known = taken_.find(shape);
+  if (known == taken_.end() && taken_.size() < limits().shapes_max * std::size_t{4})
+    known = taken_.emplace(shape, 0).first;
+  // Whoever has no end of shapes does not have the first runs of each: that would be all that he reads.
+  const std::uint64_t runs = known == taken_.end() ? router::ShadowSampler::first_runs : known->second;
+  if (!sampler_.take(shard_.table().shadow.percent, runs)) return false;
+  if (queue_.size() >= limits().queue_max) {  // before anything is copied
+    dropped(ShadowDrop::queue_full);
+    return false;
+  }
+  if (known != taken_.end()) ++known->second;
+  return true;
+}
+
+std::unique_ptr<ShadowCopy> ShadowRunner::copy(ShadowRequest request, const Account& account) {
+  const bool crosses = account.types && writer_side() == Side::blue;
+  if (crosses && !may_cross(request, account.types->to_server)) {
+    dropped(ShadowDrop::not_whole);
+    return nullptr;
+  }
+  const std::size_t bytes = sizeof(ShadowCopy) + request.bytes();
+  if (*memory_ + bytes > limits().bytes_max) {
+    dropped(ShadowDrop::memory);
+    return nullptr;
+  }
+  return std::make_unique<ShadowCopy>(ShadowCopy{std::move(request), MemoryShare(memory_, bytes),
+                                                 router::AnswerReader(hash_start_, {limits().result_bytes_max, 0}), 0});
+}
+
+void ShadowRunner::submit(std::unique_ptr<ShadowCopy> copy, std::uint64_t required_sample) {
+  if (!router::casts_shadow(shard_.table())) return dropped(ShadowDrop::interrupted);
+  if (queue_.size() >= limits().queue_max) return dropped(ShadowDrop::queue_full);
+  queue_.push_back(
+      {std::move(copy->request), std::move(copy->memory), copy->answer.digest(), copy->us, required_sample, now_ms()});
+  shard_.worker.loop.tick_within(tick_ms);
+}
+
+// ---- from the shard ------------------------------------------------------------------------------------------------
+
+void ShadowRunner::interrupt() {
+  const std::size_t lost = queue_.size() + running_.size() + suspects_.size() + (errand_ ? 1 : 0);
+  for (std::size_t i = 0; i < lost; ++i) dropped(ShadowDrop::interrupted);
+  queue_.clear();
+  running_.clear();
+  suspects_.clear();
+  errand_.reset();
+  errand_work_ = 0;
+  plans_wanted_.clear();
+  lanes_.clear();
+  retired_.clear();
+}
+
+std::uint32_t ShadowRunner::tick(std::uint64_t now_ms) {
+  drop_late(now_ms);
+  start_jobs(now_ms);
+  continue_errand(now_ms);
+  sweep_lanes(now_ms);
+  if (!queue_.empty()) return tick_ms;
+  if (errand_) return errand_tick_ms;
+  if (suspects_.empty()) return 0;
+  const std::uint64_t rest_ms = errand_rests_until_ms_ - std::min(errand_rests_until_ms_, now_ms);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rest_ms, errand_tick_ms, 500));
+}
+
+bool ShadowRunner::give_way(const RoomClaim& claim) {
+  const auto idle = std::ranges::find_if(lanes_, [&claim](const auto& lane) {
+    const SharedAccount& account = lane->account().shared;
+    const bool shares = (claim.limit != SharedLimit::user || account.user == claim.user) &&
+                        (claim.limit != SharedLimit::database || account.database == claim.database);
+    return shares && lane->side() == claim.side && lane->state() == ShadowLane::State::idle;
+  });
+  if (idle == lanes_.end()) return false;
+  retire(idle);
+  lane_retry_ms_ = now_ms() + lane_retry_ms;
+  return true;
+}
+
+std::vector<std::uint32_t> ShadowRunner::pids(Side side) const {
+  std::vector<std::uint32_t> pids;
+  for (const auto& lane : lanes_)
+    if (lane->side() == side && lane->backend_pid() != 0) pids.push_back(lane->backend_pid());
+  return pids;
+}
+
+void ShadowRunner::ask_plans(const std::vector<std::uint64_t>& shapes) {
+  for (const std::uint64_t shape : shapes)
+    if (plans_wanted_.size() < plans_wanted_max) plans_wanted_.insert(shape);
+}
+
+// ---- lanes ---------------------------------------------------------------------------------------------------------
+
+// An idle one, or null: then one is on its way, or there is no room for it.
+ShadowLane* ShadowRunner::lane_for(SharedAccount& account, Side side) {
+  bool is_opening = false;
+  for (const auto& lane : lanes_) {
+    if (&lane->account().shared != &account || lane->side() != side) continue;
+    if (lane->state() == ShadowLane::State::idle) return lane.get();
+    is_opening = is_opening || lane->state() == ShadowLane::State::opening;
+  }
+  if (!is_opening && now_ms() >= lane_retry_ms_ && !make_lane(account, side)) lane_retry_ms_ = now_ms() + tick_ms;
+  return nullptr;
+}
+
+void ShadowRunner::retire(std::vector<std::unique_ptr<ShadowLane>>::iterator lane) {
+  (*lane)->close();
+  retired_.push_back(std::move(*lane));
+  lanes_.erase(lane);
+}
+
+// One place stays free for the other of the two sides: an errand needs both.
+bool ShadowRunner::make_lane(SharedAccount& account, Side side) {
+  const auto is_open = [](const auto& lane) { return lane->state() != ShadowLane::State::closed; };
+  const auto all = static_cast<std::size_t>(std::ranges::count_if(lanes_, is_open));
+  const auto on_side = static_cast<std::size_t>(std::ranges::count_if(
+      lanes_, [side, is_open](const auto& lane) { return is_open(lane) && lane->side() == side; }));
+  const bool is_full = all >= limits().connections_max || on_side + 1 >= limits().connections_max;
+  if (is_full) {
+    auto oldest = lanes_.end();
+    for (auto at = lanes_.begin(); at != lanes_.end(); ++at) {
+      if ((*at)->state() != ShadowLane::State::idle) continue;
+      if (on_side + 1 >= limits().connections_max && (*at)->side() != side) continue;
+      if (oldest == lanes_.end() || (*at)->since_ms() < (*oldest)->since_ms()) oldest = at;
+    }
+    if (oldest == lanes_.end()) return false;
+    retire(oldest);
+  }
+  lanes_.push_back(std::make_unique<ShadowLane>(*this, shard_.account(account), side));
+  return lanes_.back()->open();
+}
+
+void ShadowRunner::sweep_lanes(std::uint64_t now_ms) {
+  const std::uint64_t busy_ms_max = limits().statement_ms_max + answer_grace_ms;
+  const std::uint64_t opening_ms_max = shard_.settings->conf.pool.connect_ms_max;
+  for (const auto& lane : lanes_) {
+    const std::uint64_t age_ms = now_ms - std::min(now_ms, lane->since_ms());
+    const bool is_late = lane->state() == ShadowLane::State::busy && age_ms > busy_ms_max;
+    const bool is_lost = lane->state() == ShadowLane::State::opening && age_ms > opening_ms_max;
+    if (is_late || is_lost) {
+      lane->close();
+      failed(*lane, is_late);
+    } else if (lane->state() == ShadowLane::State::idle && age_ms > lane_idle_ms_max) {
+      lane->close();
+    }
+  }
+  std::erase_if(lanes_, [](const auto& lane) { return lane->state() == ShadowLane::State::closed; });
+  retired_.clear();
+}
+
+void ShadowRunner::opened() {
+  shard_.worker.loop.tick_soon();
+}
+
+void ShadowRunner::failed(const ShadowLane& lane, bool was_busy) {
+  shard_.worker.loop.tick_within(tick_ms);
+  if (!was_busy) {
+    lane_retry_ms_ = now_ms() + lane_retry_ms;
+    return;
+  }
+  if (lane.work() == errand_work_) {
+    dropped(ShadowDrop::no_server);
+    end_errand();
+  } else if (const auto found = running_.find(lane.work()); found != running_.end()) {
+    dropped(ShadowDrop::no_server);
+    running_.erase(found);
+  }
+}
+
+void ShadowRunner::answered(const ShadowLane& lane, ShadowReply reply) {
+  shard_.worker.loop.tick_within(tick_ms);
+  if (errand_ && lane.work() == errand_work_) return errand_answered(std::move(reply));
+  const auto found = running_.find(lane.work());
+  if (found == running_.end()) return;
+  Job job = std::move(found->second);
+  running_.erase(found);
+  judge(std::move(job), reply);
+  start_jobs(now_ms());
+}
+
+// ---- the queue -----------------------------------------------------------------------------------------------------
+
+void ShadowRunner::drop_late(std::uint64_t now_ms) {
+  while (!queue_.empty() && now_ms - std::min(now_ms, queue_.front().since_ms) > limits().lag_ms_max) {
+    const bool has_caught_up = proven_sample() >= queue_.front().required_sample;
+    dropped(has_caught_up ? ShadowDrop::no_server : ShadowDrop::behind);
+    queue_.pop_front();
+  }
+}
+
+void ShadowRunner::start_jobs(std::uint64_t now_ms) {
+  const Side side = router::shadow_side(shard_.table());
+  const std::uint64_t proven = proven_sample();
+  std::size_t looked_at = 0;
+  for (auto at = queue_.begin(); at != queue_.end() && looked_at < looked_ahead; ++looked_at) {
+    if (proven < at->required_sample) return;  // samples are numbered in the order of time, as the queue is
+    ShadowLane* const lane = lane_for(*at->request.account, side);
+    if (lane == nullptr) {
+      ++at;
+      continue;
+    }
+    const std::uint64_t work = ++works_;
+    Job& job = running_.emplace(work, std::move(*at)).first->second;
+    at = queue_.erase(at);
+    job.since_ms = now_ms;
+    lane->run(job.request, work, 0);  // may fail at once, and then the job is gone
+  }
+}
+
+// ---- judging -------------------------------------------------------------------------------------------------------
+
+ShadowRunner::Known& ShadowRunner::known(const ShadowRequest& request) {
+  if (const auto found = known_.find(request.shape); found != known_.end()) return found->second;
+  if (known_.size() >= limits().shapes_max) known_.clear();
+  Known fresh;
+  fresh.facts = router::shadow_facts(request.text());
+  return known_.emplace(request.shape, std::move(fresh)).first->second;
+}
+
+router::ShadowShape* ShadowRunner::page(const ShadowRequest& request) {
+  if (router::ShadowShape* const found = book_.find(request.shape))
+    return book_.open(request.shape, found->database, found->text);
+  return book_.open(request.shape, request.account->database,
+                    router::shape_text(request.text(), router::ShadowBook::text_bytes_max));
+}
+
+void ShadowRunner::note(const ShadowRequest& request, ShadowOutcome outcome, const std::string& words) {
+  router::ShadowShape* const shape = page(request);
+  if (shape == nullptr) return;
+  ++shape->outcomes[router::index(outcome)];
+  if (words.empty()) return;
+  if (outcome == ShadowOutcome::explained) shape->explained = words;
+  if (outcome == ShadowOutcome::different || outcome == ShadowOutcome::failed) shape->different = words;
+  if (outcome == ShadowOutcome::not_compared) shape->not_compared = words;
+}
+
+void ShadowRunner::judge(Job job, const ShadowReply& reply) {
+  const router::AnswerDigest& there = reply.answer.digest;
+  Known& shape = known(job.request);
+  if (router::ShadowShape* const page_of = page(job.request)) {
+    const bool both_fine = job.writer.sqlstate.empty() && there.sqlstate.empty();
+    if (both_fine && job.writer_us != 0 && reply.us != 0) {
+      page_of->latency[0].add(job.writer_us);
+      page_of->latency[1].add(reply.us);
+    }
+    if (!job.writer.sqlstate.empty()) router::ShadowBook::note_error(*page_of, job.writer.sqlstate, true, false);
+    if (!there.sqlstate.empty()) router::ShadowBook::note_error(*page_of, there.sqlstate, false, true);
+  }
+  const bool is_momentary = router::is_of_the_moment(there.sqlstate);
+  const ShadowMatch match = router::match(job.writer, there, shape.facts.is_ordered);
+  if (match == ShadowMatch::same) {
+    shape.was_same = true;
+    note(job.request, ShadowOutcome::same);
+  } else if (is_momentary) {
+    note(job.request, ShadowOutcome::not_compared, "an error of the moment: " + there.sqlstate);
+  } else if (!shape.facts.never_same.empty() && match != ShadowMatch::error && match != ShadowMatch::columns) {
+    note(job.request, ShadowOutcome::not_compared, shape.facts.never_same);
+  } else if (match == ShadowMatch::unknown) {
+    const bool is_writers = job.writer.gap != router::AnswerGap::none;
+    note(job.request, ShadowOutcome::not_compared, router::name(is_writers ? job.writer.gap : there.gap));
+  } else {
+    return suspect(std::move(job), match);
+  }
+  if (!errand_ && plans_wanted_.contains(job.request.shape)) return start_errand(std::move(job), true);
+}
+
+void ShadowRunner::suspect(Job job, ShadowMatch match) {
+  const Known& shape = known(job.request);
+  if (match != ShadowMatch::error && !shape.was_same && shape.unsettled >= unsettled_max) {
+    note(job.request, ShadowOutcome::not_compared, "the writer's own answers are never the same");
+  } else if (shape.proven >= proven_max || suspects_.size() >= suspects_max) {
+    note(job.request, ShadowOutcome::unproven);
+  } else {
+    suspects_.push_back(std::move(job));
+  }
+}
+
+}  // namespace turnout::proxy

@@ -1,0 +1,168 @@
+// The shadow of one deployment on one worker: reads that clients had answered wait here until the other side has caught
+// up with their answer, run there on lanes of their own, and are compared. A difference goes on trial: the writer, the
+// other side, the writer again (router/shadow_match.h).
+//
+// Always true: no client waits for anything of this, and no session is referred to; everything it keeps is within
+// shadow.queue and shadow.memory, and what finds no room is dropped and counted. At most one errand (a trial, or the
+// asking for plans) at a time, and errands take a tenth of the time at most, for they cost the writer something. While
+// anything is held, or the shadow is off, there are no lanes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "proxy/pool_rules.h"
+#include "proxy/shadow_lane.h"
+#include "proxy/shadow_request.h"
+#include "router/shadow.h"
+#include "router/shadow_book.h"
+#include "router/shadow_facts.h"
+#include "router/shadow_match.h"
+
+namespace turnout::proxy {
+
+class Shard;
+
+// A part of shadow.memory, while something lives that needs it. The sum may outlive the runner: sessions hold parts.
+class MemoryShare {
+ public:
+  MemoryShare(std::shared_ptr<std::size_t> sum, std::size_t bytes) : sum_(std::move(sum)), bytes_(bytes) {
+    *sum_ += bytes_;
+  }
+  MemoryShare(MemoryShare&& other) noexcept : sum_(std::move(other.sum_)), bytes_(other.bytes_) {}
+  MemoryShare& operator=(MemoryShare&& other) noexcept {
+    std::swap(sum_, other.sum_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~MemoryShare() {
+    if (sum_) *sum_ -= bytes_;
+  }
+
+ private:
+  std::shared_ptr<std::size_t> sum_;
+  std::size_t bytes_;
+};
+
+// On a session's unit of work while it is shadowed: what was asked, and what the writer answers.
+struct ShadowCopy {
+  ShadowRequest request;
+  MemoryShare memory;
+  router::AnswerReader answer;
+  std::uint64_t us = 0;  // of the writer's answer; 0 = it is not over
+};
+
+class ShadowRunner {
+ public:
+  explicit ShadowRunner(Shard& shard);
+  ~ShadowRunner();
+  ShadowRunner(const ShadowRunner&) = delete;
+  ShadowRunner& operator=(const ShadowRunner&) = delete;
+
+  // ---- from sessions
+  [[nodiscard]] bool wants(std::uint64_t shape);
+  // `account`: of the session. Null: dropped.
+  [[nodiscard]] std::unique_ptr<ShadowCopy> copy(ShadowRequest request, const Account& account);
+  // `required_sample`: what the other side must have applied to know all that the writer's answer showed.
+  void submit(std::unique_ptr<ShadowCopy> copy, std::uint64_t required_sample);
+  void dropped(router::ShadowDrop drop) { book_.dropped(drop); }
+
+  // ---- from the shard
+  void interrupt();                          // drops all, closes the lanes
+  std::uint32_t tick(std::uint64_t now_ms);  // in how many milliseconds it wants the next one; 0 = whenever
+  bool give_way(const RoomClaim& claim);     // closes an idle lane within that limit
+  [[nodiscard]] std::vector<std::uint32_t> pids(router::Side side) const;
+
+  // ---- from control
+  [[nodiscard]] router::ShadowBook::Look take_look() { return book_.take(); }
+  void ask_plans(const std::vector<std::uint64_t>& shapes);
+
+  // ---- from lanes
+  [[nodiscard]] const router::ShapeHash& hash_start() const { return hash_start_; }
+  void opened();
+  void failed(const ShadowLane& lane, bool was_busy);
+  void answered(const ShadowLane& lane, ShadowReply reply);
+
+ private:
+  struct Job {
+    ShadowRequest request;
+    MemoryShare memory;
+    router::AnswerDigest writer;
+    std::uint64_t writer_us = 0;
+    std::uint64_t required_sample = 0;
+    std::uint64_t since_ms = 0;
+  };
+  // What is known of a shape on this worker, beyond what control has been told.
+  struct Known {
+    router::ShadowFacts facts;
+    std::uint32_t proven = 0, unsettled = 0;
+    bool was_same = false;
+  };
+  enum class Stage : std::uint8_t { ask_writer, await_other, ask_other, ask_writer_again, rest };
+  struct Errand {
+    Job job;
+    bool is_for_plans = false;
+    Stage stage = Stage::ask_writer;
+    bool is_asked = false;  // the stage's question is on its way
+    router::ShadowTrial trial{router::ShadowTrial::Limits{}};
+    router::KeptAnswer writer{}, other{};
+    std::uint64_t required_sample = 0;
+    std::uint64_t not_before_ms = 0, waits_since_ms = 0, asked_ms = 0;
+    std::uint64_t busy_ms = 0;  // that the servers have been at it
+    std::array<std::string, 2> plans{};
+  };
+
+  [[nodiscard]] const conf::Shadow& limits() const;
+  [[nodiscard]] std::uint64_t proven_sample() const;
+  [[nodiscard]] router::Side writer_side() const;
+  [[nodiscard]] std::uint64_t now_ms() const;
+  [[nodiscard]] ShadowLane* lane_for(SharedAccount& account, router::Side side);
+  [[nodiscard]] bool make_lane(SharedAccount& account, router::Side side);
+  void retire(std::vector<std::unique_ptr<ShadowLane>>::iterator lane);
+  void sweep_lanes(std::uint64_t now_ms);
+  void start_jobs(std::uint64_t now_ms);
+  void drop_late(std::uint64_t now_ms);
+
+  [[nodiscard]] Known& known(const ShadowRequest& request);
+  [[nodiscard]] router::ShadowShape* page(const ShadowRequest& request);
+  void note(const ShadowRequest& request, router::ShadowOutcome outcome, const std::string& words = {});
+  void judge(Job job, const ShadowReply& reply);
+  void suspect(Job job, router::ShadowMatch match);
+
+  void start_errand(Job job, bool is_for_plans);
+  void continue_errand(std::uint64_t now_ms);
+  void errand_answered(ShadowReply reply);
+  void judge_bracket(const router::KeptAnswer& writer_again);
+  void end_trial(router::TrialVerdict verdict, router::ShadowMatch match);
+  void end_errand();
+
+  Shard& shard_;
+  const router::ShapeHash hash_start_;
+  router::ShadowSampler sampler_;
+  router::ShadowBook book_;
+  std::unordered_map<std::uint64_t, Known> known_;
+  std::unordered_map<std::uint64_t, std::uint64_t> taken_;  // by shape: how many reads, run or dropped
+  std::deque<Job> queue_;                                   // oldest first
+  std::map<std::uint64_t, Job> running_;                    // by the lane's number of work
+  std::deque<Job> suspects_;
+  std::optional<Errand> errand_;
+  std::uint64_t errand_work_ = 0;  // number of what its lane is busy with, 0 = nothing
+  std::uint64_t errand_rests_until_ms_ = 0;
+  std::set<std::uint64_t> plans_wanted_;
+  std::vector<std::unique_ptr<ShadowLane>> lanes_;
+  std::vector<std::unique_ptr<ShadowLane>> retired_;  // closed; one of them may be what is calling just now
+  std::uint64_t lane_retry_ms_ = 0;
+  std::uint64_t works_ = 0;
+  const std::shared_ptr<std::size_t> memory_ = std::make_shared<std::size_t>(0);  // of all requests, also sessions'
+};
+
+}  // namespace turnout::proxy

@@ -1,0 +1,25 @@
+#include "router/shadow.h"
+
+namespace turnout::router {
+
+bool casts_shadow(const RoutingTable& table) {
+  return table.shadow.percent != 0 && table.hold == Hold::nothing && table.sides[index(shadow_side(table))].may_read;
+}
+
+bool may_shadow(const RoutingTable& table, const Unit& unit, const Route& route) {
+  if (!casts_shadow(table) || route.held || route.side != table.writer) return false;
+  if (unit.in_transaction || unit.verdict != Verdict::read) return false;
+  return unit.session_known_state && unit.session_may_ramp;
+}
+
+bool ShadowSampler::take(std::uint8_t percent, std::uint64_t runs) {
+  if (percent == 0) return false;
+  // xorshift64*; the upper bits are the good ones.
+  state_ ^= state_ >> 12;
+  state_ ^= state_ << 25;
+  state_ ^= state_ >> 27;
+  const std::uint64_t drawn = (state_ * 0x2545f4914f6cdd1dU) >> 32;
+  return runs < first_runs || drawn * 100 < (std::uint64_t{percent} << 32);
+}
+
+}  // namespace turnout::router

@@ -1,0 +1,286 @@
+"""MariaDB through Turnout: logins, both pool modes, state that follows a session, holds."""
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Iterator
+
+import pymysql
+import pytest
+
+from harness.mariadb import DATABASE, PASSWORD, MariaDb, run_client
+from harness.mysql_turnout import connect, make_turnout, one
+from harness.turnout import Turnout
+
+
+@pytest.fixture(scope="module")
+def pooled(mariadb: MariaDb) -> Turnout:
+    return make_turnout(mariadb, "transaction", 2)
+
+
+@pytest.fixture(scope="module")
+def session_pooled(mariadb: MariaDb) -> Turnout:
+    return make_turnout(mariadb, "session", 4)
+
+
+def test_a_client_logs_in_and_asks(pooled: Turnout) -> None:
+    with connect(pooled) as connection:
+        assert one(connection, "SELECT COUNT(*) FROM item") >= 5
+        assert "MariaDB" in connection.get_server_info()
+
+
+@pytest.mark.parametrize("user,password", [("app", "wrong"), ("nobody", PASSWORD), ("app", "")])
+def test_wrong_logins_are_told_alike(pooled: Turnout, user: str, password: str) -> None:
+    with pytest.raises(pymysql.err.OperationalError) as refused:
+        connect(pooled, user=user, password=password)
+    assert refused.value.args[0] == 1045
+    assert f"Access denied for user '{user}'" in refused.value.args[1]
+
+
+def test_the_servers_own_refusal_reaches_the_client(pooled: Turnout, mariadb: MariaDb) -> None:
+    with pytest.raises(pymysql.err.OperationalError) as direct:
+        mariadb.connect(database="missing")
+    with pytest.raises(pymysql.err.OperationalError) as through:
+        connect(pooled, database="missing")
+    assert through.value.args[0] == direct.value.args[0]
+
+
+def test_errors_are_the_servers(pooled: Turnout, mariadb: MariaDb) -> None:
+    def tell(connection: Any) -> tuple[Any, ...]:
+        with pytest.raises(pymysql.err.MySQLError) as error:
+            one(connection, "SELECT nonsense")
+        return error.value.args
+
+    with mariadb.connect() as direct, connect(pooled) as through:
+        assert tell(through) == tell(direct)
+        assert one(through, "SELECT 1") == 1, "and the session goes on"
+
+
+def test_many_clients_share_few_connections(pooled: Turnout, mariadb: MariaDb) -> None:
+    clients = [connect(pooled) for _ in range(20)]
+    for round_ in range(3):
+        for client in clients:
+            assert one(client, f"SELECT {round_}") == round_
+    assert mariadb.sessions_of("app") <= 2
+    for client in clients:
+        client.close()
+
+
+def test_a_transaction_keeps_its_connection(pooled: Turnout) -> None:
+    with connect(pooled) as first, connect(pooled) as second:
+        first.begin()
+        mine = one(first, "SELECT CONNECTION_ID()")
+        one(first, "INSERT INTO item (name) VALUES ('in transaction')")
+        for _ in range(5):
+            assert one(second, "SELECT CONNECTION_ID()") != mine
+            assert one(first, "SELECT CONNECTION_ID()") == mine
+        assert one(second, "SELECT COUNT(*) FROM item WHERE name = 'in transaction'") == 0
+        first.rollback()
+
+
+def test_an_error_in_a_transaction_leaves_it_open(pooled: Turnout) -> None:
+    with connect(pooled) as connection:
+        connection.begin()
+        one(connection, "INSERT INTO item VALUES (7001, 'kept')")
+        with pytest.raises(pymysql.err.IntegrityError):
+            one(connection, "INSERT INTO item VALUES (7001, 'twice')")
+        connection.commit()
+        assert one(connection, "SELECT name FROM item WHERE id = 7001") == "kept"
+        one(connection, "DELETE FROM item WHERE id = 7001")
+
+
+def cross(pooled: Turnout, first: Any, second: Any, check: Any) -> None:
+    """`check` holds for `first`, whatever connections the two get by turns."""
+    for _ in range(6):
+        blocker = connect(pooled)
+        blocker.begin()
+        one(blocker, "SELECT COUNT(*) FROM item")
+        check()
+        one(second, "SELECT 1")
+        blocker.rollback()
+        check()
+        blocker.close()
+    assert one(first, "SELECT 1") == 1
+
+
+def test_settings_follow_their_session_and_nobody_else(pooled: Turnout) -> None:
+    with connect(pooled) as first, connect(pooled) as second:
+        one(first, "SET time_zone = '+03:00', sql_mode = 'ANSI_QUOTES', max_statement_time = 7.5")
+
+        def check() -> None:
+            assert one(first, "SELECT CONCAT(@@time_zone, @@sql_mode, @@max_statement_time)").startswith("+03:00ANSI_QUOTES7.5")
+            assert one(second, "SELECT @@time_zone") == "SYSTEM"
+
+        cross(pooled, first, second, check)
+
+
+def test_the_database_follows(pooled: Turnout) -> None:
+    with connect(pooled) as first, connect(pooled) as second:
+        first.select_db("other")
+        cross(pooled, first, second, lambda: (_same(one(first, "SELECT DATABASE()"), "other"),
+                                              _same(one(second, "SELECT DATABASE()"), DATABASE)))
+        one(first, f"USE {DATABASE}")
+        cross(pooled, first, second, lambda: _same(one(first, "SELECT DATABASE()"), DATABASE))
+
+
+def _same(got: Any, wanted: Any) -> None:
+    assert got == wanted
+
+
+def test_character_sets_follow(pooled: Turnout) -> None:
+    with connect(pooled, charset="latin1") as first, connect(pooled, charset="utf8mb4") as second:
+        def check() -> None:
+            assert one(first, "SELECT @@character_set_client") == "latin1"
+            assert one(second, "SELECT @@character_set_client") == "utf8mb4"
+            assert one(first, "SELECT 'ä'") == one(second, "SELECT 'ä'") == "ä"
+
+        cross(pooled, first, second, check)
+
+
+@pytest.mark.parametrize("make,ask,wanted,reason", [
+    ("SET @a = 5", "SELECT @a", 5, "user_variable"),
+    ("SELECT 6 INTO @a", "SELECT @a", 6, "user_variable"),
+    ("CREATE TEMPORARY TABLE mine (n INT)", "SELECT COUNT(*) FROM mine", 0, "temp_object"),
+    ("CALL hides()", "SELECT COUNT(*) FROM hidden", 0, "unwatched"),
+    ("SELECT GET_LOCK('of mine', 1)", "SELECT IS_USED_LOCK('of mine') = CONNECTION_ID()", 1, "advisory_lock"),
+    ("PREPARE mine FROM 'SELECT 8'", "EXECUTE mine", 8, "sql_prepare"),
+])
+def test_what_cannot_move_pins_with_its_reason(pooled: Turnout, make: str, ask: str, wanted: Any, reason: str) -> None:
+    with connect(pooled) as first, connect(pooled) as second:
+        one(first, make)
+        for _ in range(4):
+            one(second, "SELECT 1")
+            assert one(first, ask) == wanted
+        clients = pooled.cli("clients", "-o", "json").json["clients"]
+        assert any(reason in client["pinned_by"] for client in clients), clients
+    with connect(pooled) as third:
+        assert one(third, "SELECT @a") is None, "nothing is left for the next one"
+
+
+def test_last_insert_id_is_ones_own(pooled: Turnout) -> None:
+    with connect(pooled) as first, connect(pooled) as second:
+        one(first, "INSERT INTO item (name) VALUES ('a')")
+        mine = one(first, "SELECT MAX(id) FROM item")
+        one(second, "INSERT INTO item (name) VALUES ('b')")
+        for _ in range(3):
+            one(second, "SELECT 1")
+            assert one(first, "SELECT LAST_INSERT_ID()") == mine
+
+
+def test_several_results_and_procedures(pooled: Turnout) -> None:
+    with connect(pooled, client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1; SELECT 2; DO 1")
+            rows = [cursor.fetchall()]
+            while cursor.nextset():
+                rows.append(cursor.fetchall())
+            assert rows[:2] == [((1,),), ((2,),)]
+            cursor.callproc("twice")
+            assert cursor.fetchall() == ((1,),)
+
+
+def test_long_rows_and_many_of_them(pooled: Turnout) -> None:
+    with connect(pooled) as connection:
+        assert len(one(connection, "SELECT REPEAT('x', 12000000)")) == 12_000_000
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT seq FROM seq_1_to_200000")
+            assert sum(row[0] for row in cursor.fetchall()) == 200_000 * 200_001 // 2
+
+
+def test_the_command_line_client(pooled: Turnout) -> None:
+    answer = run_client(pooled.port, "SELECT 1 AS one; SELECT name FROM item WHERE id = 1")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "one\n1\nname\none\n"
+
+
+def test_session_pooling_keeps_everything(session_pooled: Turnout, mariadb: MariaDb) -> None:
+    with connect(session_pooled) as first:
+        one(first, "SET @a = 1")
+        one(first, "CREATE TEMPORARY TABLE mine (n INT)")
+        mine = one(first, "SELECT CONNECTION_ID()")
+        with connect(session_pooled) as second:
+            assert one(second, "SELECT CONNECTION_ID()") != mine
+        assert one(first, "SELECT CONNECTION_ID()") == mine
+        assert one(first, "SELECT @a + COUNT(*) FROM mine") == 1
+        with first.cursor() as cursor:
+            cursor.execute("SELECT 1/0")
+            cursor.execute("SHOW WARNINGS")
+            assert cursor.fetchall()[0][1] == 1365
+    with connect(session_pooled) as third:
+        assert one(third, "SELECT @a") is None
+        with pytest.raises(pymysql.err.ProgrammingError):
+            one(third, "SELECT * FROM mine")
+
+
+@pytest.mark.parametrize("mode", ["pooled", "session_pooled"])
+def test_a_hold_is_waited_for_and_never_told(mode: str, request: pytest.FixtureRequest) -> None:
+    turnout: Turnout = request.getfixturevalue(mode)
+    with connect(turnout) as running, connect(turnout) as waiting:
+        one(waiting, "SELECT 1")
+        running.begin()
+        one(running, "SELECT COUNT(*) FROM item")
+        assert turnout.cli("pause", "app").code == 0
+        try:
+            answers: list[Any] = []
+            thread = threading.Thread(target=lambda: answers.append(one(waiting, "SELECT 42")))
+            thread.start()
+            # What is running goes on to its end.
+            assert one(running, "SELECT 43") == 43
+            running.commit()
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                clients = turnout.cli("clients", "-o", "json").json["clients"]
+                if any(client["state"] == "held" for client in clients):
+                    break
+                time.sleep(0.05)
+            else:
+                raise AssertionError(f"nobody is held: {clients}")
+            assert not answers
+            running.ping()  # a health check is answered
+        finally:
+            assert turnout.cli("resume", "app").code == 0
+        thread.join(20)
+        assert answers == [42]
+
+
+@pytest.mark.parametrize("mode", ["pooled", "session_pooled"])
+def test_an_empty_transaction_does_not_keep_a_hold_waiting(mode: str, request: pytest.FixtureRequest, mariadb: MariaDb) -> None:
+    turnout: Turnout = request.getfixturevalue(mode)
+    with connect(turnout) as empty, connect(turnout) as snapshot:
+        empty.begin()
+        one(snapshot, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        assert turnout.cli("pause", "app").code == 0
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                leased = [client for client in turnout.cli("clients", "-o", "json").json["clients"] if client["side"]]
+                if len(leased) == 1:
+                    break
+                assert time.monotonic() < deadline, leased
+                time.sleep(0.02)
+            assert leased[0]["in_transaction"]
+            assert one(snapshot, "SELECT 44") == 44, "this one cannot be begun anew: it goes on"
+            snapshot.commit()
+            answers: list[Any] = []
+            thread = threading.Thread(
+                target=lambda: answers.append(one(empty, "INSERT INTO item VALUES (7100, 'in a transaction')")))
+            thread.start()
+            time.sleep(0.1)
+            assert not answers
+        finally:
+            assert turnout.cli("resume", "app").code == 0
+        thread.join(20)
+        assert answers == [None]
+        assert one(empty, "SELECT name FROM item WHERE id = 7100") == "in a transaction"
+        assert mariadb.value(f"SELECT COUNT(*) FROM {DATABASE}.item WHERE id = 7100") == 0, "it is not committed"
+        empty.rollback()
+        assert one(empty, "SELECT COUNT(*) FROM item WHERE id = 7100") == 0
+
+
+def test_malformed_packets_end_one_session(pooled: Turnout) -> None:
+    with connect(pooled) as other:
+        broken = connect(pooled)
+        broken._sock.sendall(b"\x01\x00\x00\x05\x03")  # the number of a command is 0
+        with pytest.raises(pymysql.err.MySQLError):
+            one(broken, "SELECT 1")
+        assert one(other, "SELECT 1") == 1

@@ -1,0 +1,54 @@
+"""The shadow at all that is read, and a cutover in the midst of it: nobody notices, and a former writer is left alone."""
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from conftest import Fresh
+from harness.checks import assert_no_errors, assert_report, assert_writer
+from harness.ledger import Ledger
+from harness.load import Pgbench
+
+CHANGES: dict[str, Any] = {"shadow": {"brackets": 2}}
+
+
+def reads_of_shadow(fresh: Fresh) -> dict[str, Any]:
+    return dict(fresh.turnout.rest("/v1/deployments/app/shadow")[1])
+
+
+def wait_for_reads(fresh: Fresh, side: str, more: int) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    before = reads_of_shadow(fresh)["same"]
+    while True:
+        found = reads_of_shadow(fresh)
+        if found["side"] == side and found["same"] >= before + more:
+            return found
+        assert time.monotonic() < deadline, f"{found}\n{fresh.turnout.log_tail()}"
+        time.sleep(0.1)
+
+
+def test_cutover_and_rollback_in_the_midst_of_shadow_reads(fresh: Fresh) -> None:
+    turnout = fresh.turnout
+    # Quick for clients; a shadow of it takes an age at times, so that one or two are at it whenever a hold begins.
+    for side in fresh.pair.sides.values():
+        side.sql("CREATE FUNCTION slow_shadow(n int) RETURNS int IMMUTABLE LANGUAGE sql AS "
+                 "$$SELECT 1 FROM pg_sleep(CASE WHEN current_setting('statement_timeout') <> '0' AND random() < 0.05 THEN 5 ELSE 0 END)$$")
+    turnout.ask("shadow", "app", "on", "100")
+    script = turnout.home / "slow.sql"
+    script.write_text("SELECT slow_shadow(aid) FROM pgbench_accounts WHERE aid = 7;\n")
+    load = [Pgbench(turnout.port, turnout.home, mode=mode, script=name, clients=4, rate=rate, seconds=600)
+            for mode, name, rate in (("prepared", "tpcb-like", 100), ("prepared", "select-only", 300), ("simple", "select-only", 100),
+                                     ("extended", str(script), 5))]
+    with Ledger(turnout.conninfo()) as ledger:
+        found = wait_for_reads(fresh, "green", 500)
+        assert found["different"] == 0 and found["failed"] == 0, [one for one in found["shapes"] if one["difference"]]
+        for verb in ("cutover", "rollback"):
+            assert_report(turnout.ask(verb, "app"), verb)
+            assert reads_of_shadow(fresh)["standing_still"], "a former writer takes no reads"
+            ledger.wait_commits(20)
+        with ledger.resting():
+            assert_no_errors(ledger)
+    for pgbench in load:
+        result = pgbench.stop()
+        assert result.clean(), result.errors[:5]
+    assert_writer(fresh.pair, turnout, "blue")

@@ -1,0 +1,78 @@
+// A MariaDB server of a few lines for tests of the data path: real sockets, a thread a connection, answers it was told.
+//
+// It lets in who knows the password below, answers every SELECT with one row holding the server's name (or what the
+// proof and the login ask for), keeps transactions by the first word, and tells of time_zone like a session tracker.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "protocol/mysql/capabilities.h"
+
+namespace turnout::proxy {
+
+inline constexpr const char* fake_mysql_password = "correct horse";
+
+class FakeMysql {
+ public:
+  explicit FakeMysql(std::string name);
+  ~FakeMysql();
+  FakeMysql(const FakeMysql&) = delete;
+  FakeMysql& operator=(const FakeMysql&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] std::uint64_t connections() const { return connections_.load(); }
+  [[nodiscard]] std::uint64_t most_at_once() const { return most_at_once_.load(); }
+  [[nodiscard]] std::vector<std::string> texts() const;  // of queries, in the order they came
+
+  std::atomic<bool> is_read_only{false};
+
+ private:
+  void accept_loop();
+  void serve(int fd, std::uint32_t number);
+
+  const std::string name_;
+  int listener_ = -1;
+  std::uint16_t port_ = 0;
+  std::atomic<std::uint64_t> connections_{0}, open_{0}, most_at_once_{0};
+  mutable std::mutex mutex_;
+  std::vector<std::string> texts_;
+  std::list<std::thread> threads_;
+  std::vector<int> fds_;
+  std::thread acceptor_;
+};
+
+// A blocking client: one login, then commands.
+class FakeMysqlClient {
+ public:
+  FakeMysqlClient(std::uint16_t port, const std::string& user, const std::string& password = fake_mysql_password);
+  ~FakeMysqlClient();
+  FakeMysqlClient(const FakeMysqlClient&) = delete;
+  FakeMysqlClient& operator=(const FakeMysqlClient&) = delete;
+
+  struct Reply {
+    std::string row;           // first column of the last row
+    std::uint16_t error = 0;   // 0: none
+    std::uint16_t status = 0;  // of the last OK
+    bool closed = false;
+  };
+  Reply query(const std::string& sql);
+  Reply ping();
+  void send(const std::string& bytes);
+  Reply read_reply();
+  [[nodiscard]] bool is_logged_in() const { return logged_in_; }
+  [[nodiscard]] std::uint16_t login_error() const { return login_error_; }
+
+ private:
+  int fd_ = -1;
+  bool logged_in_ = false;
+  std::uint16_t login_error_ = 0;
+  protocol::mysql::Capabilities capabilities_ = 0;
+};
+
+}  // namespace turnout::proxy

@@ -1,0 +1,202 @@
+// The whole data path of MySQL in one process: two fake servers, real sockets, two workers; pools, holds and flips are
+// those of PostgreSQL (relay_test.cpp).
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "protocol/mysql/reply.h"
+#include "proxy/proxy.h"
+#include "tests/proxy/fake_mysql.h"
+
+namespace turnout::proxy {
+namespace {
+
+using std::chrono::milliseconds;
+namespace my = protocol::mysql;
+
+class MysqlRelay : public ::testing::Test {
+ protected:
+  void begin(std::uint32_t pool_size, conf::PoolMode mode = conf::PoolMode::transaction, std::uint32_t workers = 2) {
+    port_ = FakeMysql("port").port();
+    users_file_ = testing::TempDir() + "mysql-users-" + std::to_string(::getpid()) + "-" + std::to_string(port_);
+    std::ofstream(users_file_) << "\"app\" \"" << fake_mysql_password << "\"\n";
+    conf::Deployment deployment;
+    deployment.name = "app";
+    deployment.protocol = conf::Protocol::mysql;
+    deployment.listen = {{"127.0.0.1", port_, ""}};
+    deployment.blue = {"127.0.0.1", blue_.port(), ""};
+    deployment.green = conf::Address{"127.0.0.1", green_.port(), ""};
+    deployment.admin.user = "turnout";
+    deployment.admin.password = fake_mysql_password;
+    deployment.users_file = users_file_;
+    deployment.server_tls.mode = conf::TlsMode::disable;
+    deployment.pool.size = pool_size;
+    deployment.pool.mode = mode;
+    deployment.pool.wait_ms_max = 20'000;
+    conf::Config config;
+    config.deployments = {deployment};
+    config.workers = workers;
+    proxy_ = std::make_unique<Proxy>(config);
+    publish();
+    proxy_->start();
+  }
+
+  ~MysqlRelay() override {
+    proxy_.reset();
+    std::remove(users_file_.c_str());
+  }
+
+  void publish() {
+    ++table_.version;
+    proxy_->publish(0, std::make_shared<router::RoutingTable>(table_));
+  }
+
+  template <typename Condition>
+  bool eventually(Condition condition) {
+    for (int i = 0; i < 5000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+    return false;
+  }
+
+  bool reached() {
+    return eventually([this] { return proxy_->levels(0).version == table_.version; });
+  }
+
+  static bool is_open(std::uint16_t status) { return (status & my::status::in_transaction) != 0; }
+
+  FakeMysql blue_{"blue"}, green_{"green"};
+  router::RoutingTable table_;
+  std::uint16_t port_ = 0;
+  std::string users_file_;
+  std::unique_ptr<Proxy> proxy_;
+};
+
+TEST_F(MysqlRelay, ManyClientsShareAFewConnectionsOverTwoWorkers) {
+  begin(3);
+  ASSERT_TRUE(FakeMysqlClient(port_, "app").is_logged_in()) << "from here on no worker has to ask as the admin";
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 12; ++c)
+    clients.emplace_back([&] {
+      FakeMysqlClient client(port_, "app");
+      if (!client.is_logged_in()) ++wrong;
+      for (int i = 0; i < 40; ++i) {
+        if (!is_open(client.query("BEGIN").status)) ++wrong;
+        if (client.query("SELECT 1").row != "blue") ++wrong;
+        if (is_open(client.query("COMMIT").status)) ++wrong;
+      }
+    });
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(blue_.most_at_once(), 3u + 1u) << "one of them is the admin's";
+}
+
+TEST_F(MysqlRelay, WrongPasswordsAndUnknownUsersAreToldAlike) {
+  begin(2);
+  EXPECT_EQ(FakeMysqlClient(port_, "app", "wrong").login_error(), 1045);
+  EXPECT_EQ(FakeMysqlClient(port_, "nobody").login_error(), 1045);
+  EXPECT_TRUE(FakeMysqlClient(port_, "app").is_logged_in());
+}
+
+TEST_F(MysqlRelay, AnErrorIsTheServersAndTheSessionGoesOn) {
+  begin(1);
+  FakeMysqlClient client(port_, "app");
+  EXPECT_EQ(client.query("SELECT nonsense").error, 1054);
+  EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  FakeMysqlClient other(port_, "app");
+  EXPECT_EQ(other.query("SELECT 1").row, "blue") << "the connection was given back";
+}
+
+TEST_F(MysqlRelay, ASettingFollowsItsSession) {
+  begin(1);
+  FakeMysqlClient mine(port_, "app"), other(port_, "app");
+  EXPECT_EQ(mine.query("SET time_zone = '+03:00'").error, 0);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(other.query("SELECT @@time_zone").row, "SYSTEM");
+    EXPECT_EQ(mine.query("SELECT @@time_zone").row, "+03:00");
+  }
+}
+
+TEST_F(MysqlRelay, AUserVariablePins) {
+  begin(2);
+  FakeMysqlClient mine(port_, "app");
+  mine.query("SET @a = 1");
+  ASSERT_TRUE(eventually([this] {
+    const auto clients = proxy_->clients(0);
+    return clients.size() == 1 && clients[0].pinned_by == "user_variable";
+  }));
+  EXPECT_EQ(proxy_->levels(0).side[0].writes_in_flight, 1u);
+}
+
+TEST_F(MysqlRelay, WorkIsHeldAndRunsOnTheNewWriter) {
+  for (const conf::PoolMode mode : {conf::PoolMode::transaction, conf::PoolMode::session}) {
+    begin(2, mode);
+    FakeMysqlClient running(port_, "app"), waiting(port_, "app");
+    EXPECT_EQ(waiting.query("SET time_zone = '+03:00'").error, 0);
+    running.query("BEGIN");
+    EXPECT_EQ(running.query("SELECT 1").row, "blue");
+
+    table_.hold = router::Hold::writes;
+    publish();
+    ASSERT_TRUE(reached());
+    auto held = std::async(std::launch::async, [&] { return waiting.query("SELECT @@time_zone"); });
+    ASSERT_TRUE(eventually([this] { return proxy_->levels(0).held_sessions == 1; }));
+    EXPECT_EQ(running.query("SELECT 1").row, "blue") << "a running transaction goes on to its end";
+    EXPECT_EQ(proxy_->levels(0).side[0].writes_in_flight, 1u);
+    running.query("COMMIT");
+    ASSERT_TRUE(eventually([this] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
+    EXPECT_EQ(running.ping().error, 0) << "a health check is answered in a hold";
+
+    const std::size_t on_blue = blue_.texts().size();
+    table_.writer = router::Side::green;
+    table_.sides[0].may_write = false;
+    table_.hold = router::Hold::nothing;
+    publish();
+    ASSERT_TRUE(reached());
+    EXPECT_EQ(held.get().row, "+03:00") << "with its settings";
+    EXPECT_EQ(running.query("SELECT 1").row, "green");
+    EXPECT_EQ(blue_.texts().size(), on_blue) << "nothing new went to the old writer";
+    proxy_.reset();
+    std::remove(users_file_.c_str());
+    table_ = {};
+  }
+}
+
+TEST_F(MysqlRelay, AWriterThatSaysReadOnlyGetsNoWorkUntilItSaysOtherwise) {
+  begin(2);
+  FakeMysqlClient client(port_, "app");
+  EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  green_.is_read_only = true;
+  table_.writer = router::Side::green;
+  table_.sides[1].prove_writable = true;
+  publish();
+  ASSERT_TRUE(reached());
+  auto waiting = std::async(std::launch::async, [&] { return client.query("SELECT 1"); });
+  ASSERT_TRUE(eventually([this] { return proxy_->levels(0).side[1].unproven != 0; }));
+  EXPECT_EQ(waiting.wait_for(milliseconds(50)), std::future_status::timeout);
+  green_.is_read_only = false;
+  EXPECT_EQ(waiting.get().row, "green");
+}
+
+TEST_F(MysqlRelay, BrokenPacketsEndOneSession) {
+  begin(2);
+  FakeMysqlClient broken(port_, "app"), other(port_, "app");
+  broken.send(std::string("\1\0\0\5\3", 5));
+  EXPECT_TRUE(broken.read_reply().closed) << "what is said unasked has number 0, which this client takes for the end";
+  ASSERT_TRUE(eventually([this] { return proxy_->clients(0).size() == 1; }));
+  EXPECT_EQ(other.query("SELECT 1").row, "blue");
+}
+
+}  // namespace
+}  // namespace turnout::proxy

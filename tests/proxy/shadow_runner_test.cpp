@@ -1,0 +1,255 @@
+// The shadow in one process with two fake servers: what is compared, what is dropped and why, and what becomes of its
+// connections when a server, a client or the operator takes something away. Also run under the sanitizers.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "proxy/proxy.h"
+#include "router/catalog.h"
+#include "tests/proxy/fake_server.h"
+
+namespace turnout::proxy {
+namespace {
+
+using router::ShadowDrop;
+using router::ShadowOutcome;
+using router::Side;
+
+constexpr std::uint64_t ever_after = 1'000'000;  // a sample that shows all that a test does
+
+class Shadow : public ::testing::Test {
+ protected:
+  void begin(const std::string& name_of_green, const conf::Shadow& limits = limits_of_test()) {
+    green_ = std::make_unique<FakeServer>(name_of_green);
+    port_ = FakeServer("port").port();
+    conf::Deployment deployment;
+    deployment.name = "app";
+    deployment.listen = {{"127.0.0.1", port_, ""}};
+    deployment.blue = {"127.0.0.1", blue_.port(), ""};
+    deployment.green = conf::Address{"127.0.0.1", green_->port(), ""};
+    deployment.auth = conf::ClientAuth::trust;
+    deployment.server_tls.mode = conf::TlsMode::disable;
+    deployment.shadow = limits;
+    conf::Config config;
+    config.deployments = {deployment};
+    config.workers = 2;
+    proxy_ = std::make_unique<Proxy>(config);
+    router::CatalogBuilder catalog;
+    catalog.add_database("app");
+    proxy_->publish_catalog(0, catalog.build(1, "app"));
+    proxy_->tokens(0).proven = ever_after;
+    table_.shadow.percent = 100;
+    publish();
+    proxy_->start();
+  }
+
+  static conf::Shadow limits_of_test() {
+    conf::Shadow limits;
+    limits.brackets = 2;
+    limits.lag_ms_max = 60'000;  // a loaded machine drops nothing
+    return limits;
+  }
+
+  void publish() {
+    ++table_.version;
+    proxy_->publish(0, std::make_shared<router::RoutingTable>(table_));
+  }
+
+  bool reached() {
+    return eventually([this] { return proxy_->levels(0).version == table_.version; });
+  }
+
+  template <typename Condition>
+  bool eventually(Condition condition) {
+    for (int i = 0; i < 10'000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return false;
+  }
+
+  void look() {
+    for (const router::ShadowBook::Look& look : proxy_->shadow_looks(0)) seen_.add(look);
+  }
+  std::uint64_t count(ShadowOutcome outcome) {
+    look();
+    std::uint64_t sum = 0;
+    for (const auto* shape : seen_.shapes({}, seen_.size())) sum += shape->outcomes[router::index(outcome)];
+    return sum;
+  }
+  std::uint64_t count(ShadowDrop drop) {
+    look();
+    return seen_.drops()[static_cast<std::size_t>(drop)];
+  }
+  // Reads until that is so; no client ever gets another answer than the writer's.
+  template <typename Condition>
+  bool reads_until(Condition condition) {
+    FakeClient client(port_, "app");
+    return eventually([&] {
+      EXPECT_EQ(client.query("SELECT 1").row, "blue");
+      return condition();
+    });
+  }
+  [[nodiscard]] static bool was_asked(const FakeServer& server) {
+    const auto texts = server.texts();
+    return std::ranges::find(texts, "SELECT 1") != texts.end();
+  }
+
+  FakeServer blue_{"blue"};
+  std::unique_ptr<FakeServer> green_;
+  router::RoutingTable table_;
+  router::ShadowBook seen_{100};
+  std::uint16_t port_ = 0;
+  std::unique_ptr<Proxy> proxy_;
+};
+
+TEST_F(Shadow, EqualAnswersAreTheSame) {
+  begin("blue");
+  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= 30; }));
+  EXPECT_TRUE(was_asked(*green_));
+  EXPECT_EQ(count(ShadowOutcome::different) + count(ShadowOutcome::failed) + count(ShadowOutcome::not_compared), 0U);
+}
+
+TEST_F(Shadow, AnotherRowIsADifferenceAndIsToldWithoutItsValue) {
+  begin("quite another");
+  ASSERT_TRUE(reads_until([&] { return count(ShadowOutcome::different) >= 1; }));
+  const auto shapes = seen_.shapes({}, 1);
+  EXPECT_EQ(shapes[0]->different, "other values: 1 row, in x");
+  EXPECT_EQ(shapes[0]->latency[0].count(), shapes[0]->latency[1].count());
+  EXPECT_EQ(count(ShadowOutcome::same), 0U);
+}
+
+TEST_F(Shadow, AnErrorOfOneSideIsAFailure) {
+  begin("blue");
+  green_->fails_reads = true;
+  ASSERT_TRUE(reads_until([&] { return count(ShadowOutcome::failed) >= 1; }));
+  EXPECT_EQ(seen_.shapes({}, 1)[0]->different, "the writer gives 1 row, the other side error 25006");
+}
+
+// A read does not run before the other side has what its answer showed; then it does, or is dropped.
+TEST_F(Shadow, AReadWaitsForTheOtherSideToCatchUp) {
+  begin("blue");
+  proxy_->tokens(0).proven = 0;
+  FakeClient client(port_, "app");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  EXPECT_FALSE(was_asked(*green_));
+  proxy_->tokens(0).proven = ever_after;
+  EXPECT_TRUE(eventually([&] { return count(ShadowOutcome::same) == 20; }));
+}
+
+TEST_F(Shadow, OneThatNeverCatchesUpIsNeverAsked) {
+  conf::Shadow limits = limits_of_test();
+  limits.lag_ms_max = 100;
+  begin("blue", limits);
+  proxy_->tokens(0).proven = 0;
+  EXPECT_TRUE(reads_until([&] { return count(ShadowDrop::behind) >= 5; }));
+  EXPECT_FALSE(was_asked(*green_));
+}
+
+TEST_F(Shadow, TheQueueAndTheMemoryHaveAnEnd) {
+  conf::Shadow limits = limits_of_test();
+  limits.queue_max = 5;
+  begin("blue", limits);
+  proxy_->tokens(0).proven = 0;
+  FakeClient client(port_, "app");
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  EXPECT_EQ(count(ShadowDrop::queue_full), 25U);
+}
+
+TEST_F(Shadow, WhatNeedsMoreMemoryThanThereIsIsDropped) {
+  conf::Shadow limits = limits_of_test();
+  limits.bytes_max = 6'000;
+  begin("blue", limits);
+  FakeClient client(port_, "app");
+  const std::string long_text = "SELECT '" + std::string(8'000, 'x') + "'";
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(client.query(long_text).row, "blue");
+  EXPECT_EQ(count(ShadowDrop::memory), 5U);
+  // Of what was dropped nothing is kept.
+  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= 30; }));
+}
+
+TEST_F(Shadow, AServerThatHangsUpOrTalksNonsenseCostsTheReadAndNoMore) {
+  begin("blue");
+  green_->hangs_up = true;
+  EXPECT_TRUE(reads_until([&] { return count(ShadowDrop::no_server) >= 2; }));
+  green_->hangs_up = false;
+  green_->talks_nonsense = true;
+  const std::uint64_t before = count(ShadowDrop::no_server);
+  EXPECT_TRUE(reads_until([&] { return count(ShadowDrop::no_server) >= before + 2; }));
+  green_->talks_nonsense = false;
+  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= 5; }));
+  EXPECT_EQ(count(ShadowOutcome::different) + count(ShadowOutcome::failed), 0U);
+}
+
+// The connection is lost while it idles; the next read opens another one.
+TEST_F(Shadow, ALostConnectionIsReplaced) {
+  begin("blue");
+  green_->ends_behind_answer = true;
+  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= 3; }));
+  EXPECT_GE(green_->connections(), 3U);
+}
+
+TEST_F(Shadow, AHoldLeavesNothingRunningOnEitherSide) {
+  begin("blue");
+  green_->delay_ms = 300;
+  ASSERT_TRUE(reads_until([&] { return was_asked(*green_); }));
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_TRUE(proxy_->shadow_pids(0, Side::green).empty());
+  EXPECT_TRUE(proxy_->shadow_pids(0, Side::blue).empty());
+  EXPECT_TRUE(eventually([&] { return green_->cancels() >= 1; })) << "what ran there still was not cancelled";
+  EXPECT_TRUE(eventually([&] { return green_->open() == 0; }));
+  EXPECT_GE(count(ShadowDrop::interrupted), 1U);
+  green_->delay_ms = 0;
+  table_.hold = router::Hold::nothing;
+  publish();
+  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= 5; })) << "it goes on behind the hold";
+}
+
+TEST_F(Shadow, OffTakesEverythingAway) {
+  begin("blue");
+  ASSERT_TRUE(reads_until([&] { return was_asked(*green_); }));
+  table_.shadow.percent = 0;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_TRUE(eventually([&] { return green_->open() == 0; }));
+  const std::uint64_t asked = green_->queries();
+  FakeClient client(port_, "app");
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  EXPECT_EQ(green_->queries(), asked);
+}
+
+// The writer's answer is on its way, the copy waits for it, and nobody is there any more; nor is, at times, the shadow.
+TEST_F(Shadow, AClientThatGoesInTheMidstOfAReadTakesItsCopyAlong) {
+  begin("blue");
+  blue_.delay_ms = 20;
+  for (int i = 0; i < 40; ++i) {
+    FakeClient client(port_, "app");
+    client.send(std::string("Q\0\0\0\x0dSELECT 1\0", 14));
+    if (i % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (i % 4 == 0) {
+      table_.shadow.percent = table_.shadow.percent == 0 ? 100 : 0;
+      publish();
+    }
+  }
+  blue_.delay_ms = 0;
+  table_.shadow.percent = 100;
+  publish();
+  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= 5; }));
+}
+
+TEST_F(Shadow, NeverMoreConnectionsThanItsLimit) {
+  begin("blue");
+  ASSERT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= 5; }));
+  EXPECT_LE(green_->most_at_once(), 2U * limits_of_test().connections_max);
+  EXPECT_LE(blue_.most_at_once(), 2U + 2U * limits_of_test().connections_max);
+}
+
+}  // namespace
+}  // namespace turnout::proxy
