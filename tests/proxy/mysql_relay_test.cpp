@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <fstream>
 #include <future>
@@ -71,6 +73,14 @@ class MysqlRelay : public ::testing::Test {
 
   bool reached() {
     return eventually([this] { return proxy_->levels(0).version == table_.version; });
+  }
+
+  // What clients have asked that server; a connection that opens late asks things of its own.
+  static std::ptrdiff_t asked_by_clients(const FakeMysql& server) {
+    const std::vector<std::string> texts = server.texts();
+    return std::count_if(texts.begin(), texts.end(), [](const std::string& text) {
+      return text == "SELECT 1" || text == "SELECT @@time_zone" || text == "BEGIN" || text == "COMMIT";
+    });
   }
 
   static bool is_open(std::uint16_t status) { return (status & my::status::in_transaction) != 0; }
@@ -158,7 +168,7 @@ TEST_F(MysqlRelay, WorkIsHeldAndRunsOnTheNewWriter) {
     ASSERT_TRUE(eventually([this] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
     EXPECT_EQ(running.ping().error, 0) << "a health check is answered in a hold";
 
-    const std::size_t on_blue = blue_.texts().size();
+    const std::ptrdiff_t on_blue = asked_by_clients(blue_);
     table_.writer = router::Side::green;
     table_.sides[0].may_write = false;
     table_.hold = router::Hold::nothing;
@@ -166,7 +176,7 @@ TEST_F(MysqlRelay, WorkIsHeldAndRunsOnTheNewWriter) {
     ASSERT_TRUE(reached());
     EXPECT_EQ(held.get().row, "+03:00") << "with its settings";
     EXPECT_EQ(running.query("SELECT 1").row, "green");
-    EXPECT_EQ(blue_.texts().size(), on_blue) << "nothing new went to the old writer";
+    EXPECT_EQ(asked_by_clients(blue_), on_blue) << "nothing new went to the old writer";
     proxy_.reset();
     std::remove(users_file_.c_str());
     table_ = {};
