@@ -50,6 +50,7 @@ void Connection::connect_next(std::string why) {
 }
 
 void Connection::hurry(std::uint64_t now_ms, std::uint32_t ms_max) {
+  if (state_ == State::warming) return;  // logged in: this address is the one
   const std::uint64_t share_ms = ms_max / std::max<std::size_t>(1, to_try_->size());
   if (tried_ < to_try_->size() && now_ms - tries_since_ms_ > share_ms)
     connect_next("no answer from " + address_.text());

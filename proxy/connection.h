@@ -33,6 +33,7 @@ class Connection : public Handler {
     asking_tls,   // PostgreSQL: SSLRequest sent, one byte awaited
     handshaking,  // TLS
     logging_in,
+    warming,    // logged in, and its backend fills its caches before anybody waits for it
     proving,    // it is asked whether it may write
     cleaning,   // what a session may have left is being thrown away
     listening,  // its keeper's: see LineKeeper

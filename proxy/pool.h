@@ -70,6 +70,8 @@ class Pool {
   void apply_orders();       // after a new table: close, warm, prove
   void sweep();              // about every 50 ms while busy, every second otherwise: timeouts, ages, retries
   [[nodiscard]] bool needs_tick_soon() const;
+  // Connections are opened ahead of a flip, and nothing waits for them yet.
+  [[nodiscard]] bool is_warming() const { return warm_target_ != 0 && prove_since_version_ == 0; }
   [[nodiscard]] bool is_proving() const { return prove_since_version_ != 0 && published_unproven_ != 0; }
 
   [[nodiscard]] Account& account() const { return account_; }

@@ -19,6 +19,12 @@ namespace {
 
 constexpr std::size_t login_message_bytes_max = 64 * 1024;
 constexpr std::string_view proof_sql = "SHOW transaction_read_only";
+// Half of what a new backend spends on its first statement is the same for all of them: it reads the catalog's entries
+// for indexes, operators and the planner's tables into caches of its own. Any join over an index makes it do so, and
+// after a flip all sessions at once would pay for it. On a table that everybody may read, and that is never locked.
+constexpr std::string_view warm_up_sql =
+    "SELECT c.relname, a.attname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid "
+    "WHERE c.oid = 1259 AND a.attnum > 0 AND a.attname <> 'relname' LIMIT 1";
 
 }  // namespace
 
@@ -151,6 +157,21 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   for (const auto& [name, value] : login_->parameters()) parameter_reported(name, value);
   login_.reset();
   to_try_.reset();
+  if (keeper_ == nullptr && pool_->is_warming())
+    warm_up();
+  else
+    ready_for_work();
+}
+
+void ServerConnection::warm_up() {
+  state_ = State::warming;
+  std::string message;
+  pg::put_query(message, warm_up_sql);
+  exchange.sent(pg::Request::query, pg::Owner::ours);
+  send(message);
+}
+
+void ServerConnection::ready_for_work() {
   state_ = State::idle;
   worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);  // from now on
   idle_since_ms_ = worker().loop.now_ms();
@@ -251,6 +272,7 @@ void ServerConnection::on_events(std::uint32_t events) {
     case State::closed:
       return;
     case State::logging_in:
+    case State::warming:
     case State::proving:
     case State::cleaning:
     case State::listening:
@@ -289,7 +311,8 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
     at += header.total();
     const pg::Bytes body = rest.subspan(pg::header_bytes, header.body);
     const auto received = exchange.received(header.type, body.empty() ? std::uint8_t{0} : body[0]);
-    if (received.action == pg::Exchange::Action::protocol_error || (received.is_error && state_ != State::proving)) {
+    const bool is_asking = state_ == State::proving || state_ == State::warming;  // an error may be the answer
+    if (received.action == pg::Exchange::Action::protocol_error || (received.is_error && !is_asking)) {
       lost("the server ended an idle connection", received.is_error ? std::string(pg::text(body)) : std::string());
       break;
     }
@@ -304,6 +327,8 @@ std::size_t ServerConnection::on_idle_bytes(pg::Bytes data) {
       keeper_->line_answered(*this);
     } else if (header.type == 'D' && state_ == State::proving) {
       proof_says_writable_ = pg::text(body).ends_with("off");
+    } else if (received.ready && state_ == State::warming) {
+      ready_for_work();
     } else if (received.ready && state_ == State::proving) {
       pool_->proof_answered(*this, proof_says_writable_);
     } else if (received.ready && state_ == State::cleaning && exchange.is_idle()) {  // not what went out before it

@@ -91,6 +91,8 @@ class ServerConnection final : public Connection {
   std::size_t on_login_bytes(protocol::pg::Bytes data);
   std::size_t on_idle_bytes(protocol::pg::Bytes data);
   void on_login_message(char type, protocol::pg::Bytes body);
+  void warm_up();
+  void ready_for_work();
 
   LineKeeper* const keeper_;
   std::unique_ptr<protocol::pg::ServerLogin> login_;

@@ -254,6 +254,7 @@ void ServerConnection::on_events(std::uint32_t events) {
       return;
     case State::asking_tls:
     case State::logging_in:
+    case State::warming:
     case State::proving:
     case State::cleaning:
     case State::listening:
@@ -344,6 +345,7 @@ void ServerConnection::answered() {
     case State::connecting:
     case State::asking_tls:
     case State::handshaking:
+    case State::warming:
     case State::listening:
     case State::idle:
     case State::leased:

@@ -197,6 +197,36 @@ TEST_F(Relay, AnUnprovenWriterGetsNoWork) {
   EXPECT_EQ(client.read_reply().row, "green");
 }
 
+// An error in what fills the caches is no reason to have no connection.
+TEST_F(Relay, WarmConnectionsFillTheirCachesBeforeTheyCount) {
+  for (const bool fails : {false, true}) {
+    FakeClient client(port_ == 0 ? (begin(2), port_) : port_, "app");
+    EXPECT_EQ(client.query("SELECT 1").row, "blue");
+    green_.fails_reads = fails;
+    green_.delay_ms = 100;
+    const std::size_t before = green_.texts().size();
+    table_.sides[1].warm = true;
+    publish();
+    ASSERT_TRUE(reached());
+    ASSERT_TRUE(eventually([this] { return proxy_->levels(0).side[1].warming == 1; }));
+    ASSERT_TRUE(eventually([&] { return green_.texts().size() > before; }));
+    EXPECT_EQ(proxy_->levels(0).side[1].warming, 1u) << "asked, not yet answered";
+    ASSERT_TRUE(eventually([this] { return proxy_->levels(0).side[1].warming == 0; }));
+    ASSERT_EQ(green_.texts().size(), before + 1);
+    EXPECT_NE(green_.texts().back().find("pg_catalog.pg_attribute"), std::string::npos);
+    green_.delay_ms = 0;
+    green_.fails_reads = false;
+    table_.writer = router::Side::green;
+    publish();
+    ASSERT_TRUE(reached());
+    EXPECT_EQ(client.query("SELECT 1").row, "green");
+    EXPECT_EQ(green_.connections(), fails ? 2u : 1u);
+    table_ = {};
+    proxy_.reset();
+    port_ = 0;
+  }
+}
+
 TEST_F(Relay, ATransactionOfNothingButBeginMovesUnseen) {
   begin(2);
   FakeClient client(port_, "app");
