@@ -3,10 +3,12 @@
 // same time.
 #pragma once
 
+#include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -14,6 +16,7 @@
 #include <vector>
 
 #include "control/check.h"
+#include "control/sequence_book.h"
 #include "control/streams.h"
 #include "drain/cutover.h"
 
@@ -38,7 +41,9 @@ struct Attempt {
   std::map<std::string, std::string> slot_target;               // database → position on `to` after the flush
   std::map<std::string, std::vector<SequenceState>> sequences;  // database → on `from`
   std::map<std::string, std::vector<SequenceState>> sequences_there;  // database → on `to`, before they are set
-  boost::json::array ended_sessions;                                  // strays: who they were
+  // Database → by side, from before the hold.
+  std::map<std::string, std::array<std::shared_ptr<const SequenceBook>, 2>> sequence_books;
+  boost::json::array ended_sessions;  // strays: who they were
   boost::json::object guards;
   boost::json::array anchors;  // of change data capture: anchors.h
   boost::json::array notes;

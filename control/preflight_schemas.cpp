@@ -1,6 +1,7 @@
 // Are the two databases the same where it matters: keys, columns, types, extensions, sequences?
 
 #include "control/preflight_look.h"
+#include "control/sequence_book.h"
 #include "control/sequences.h"
 
 namespace turnout::control {
@@ -129,10 +130,10 @@ void check_sequences(Look& look) {
     for (const auto side : {look.from, look.to}) {
       auto loan = look.context.shelf.take(side, database, quiet_ms_max);
       if (!loan) return look.fail(name, loan.error().message(), "", "see that this server answers");
-      auto read = read_all_sequences(**loan);
+      auto read = read_sequence_book(**loan);
       if (!read)
         return look.fail(name, read.error().message(), "", "turnout's admin must be able to read every sequence");
-      states[side == look.from ? 0 : 1] = std::move(*read);
+      states[side == look.from ? 0 : 1] = std::move(read->states);
     }
     count += states[0].size();
     for (const auto& gap : sequence_gaps(states[0], states[1])) bad.push_back(database + ": " + gap);

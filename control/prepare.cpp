@@ -338,8 +338,7 @@ std::string warm_connections(StepContext& context, Attempt& attempt, router::Sid
       for (std::size_t i = 0; i < warm_connections_per_side; ++i) {
         auto loan = context.shelf.take(side, database, quiet_ms_max);
         if (!loan) return loan.error().message();
-        if (const auto planned = plan_sequence_reads(**loan); !planned) return planned.error().message();
-        if (const auto read = read_all_sequences(**loan); !read) return read.error().message();
+        if (auto error = warm_sequence_reads(**loan, attempt, side, database); !error.empty()) return error;
         if (const auto print = schema_fingerprint(**loan); !print) return print.error().message();
         const auto looked = (*loan)->query(
             "SELECT count(*) FROM turnout.marker WHERE epoch = 0; SELECT count(*) FROM pg_stat_activity WHERE "

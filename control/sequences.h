@@ -7,18 +7,17 @@
 
 namespace turnout::control {
 
-// By name, in order.
-[[nodiscard]] PgOutcome<std::vector<SequenceState>> read_all_sequences(PgClient& client);
-// On this connection's session, so that its next read plans nothing.
-[[nodiscard]] PgOutcome<bool> plan_sequence_reads(PgClient& client);
-// Before the hold: reads the one side, sets the other.
+// Before the hold: reads both sides, remembers what the window need not ask again, sets the follower.
 [[nodiscard]] StepAnswer bring_sequences_near(StepContext& context, Attempt& attempt, router::Side from);
+// Behind it, on each connection that the window uses: it asks once what it will be asked then. "" or what went wrong.
+[[nodiscard]] std::string warm_sequence_reads(PgClient& client, Attempt& attempt, router::Side side,
+                                              const std::string& database);
 [[nodiscard]] StepAnswer read_sequences(StepContext& context, Attempt& attempt, router::Side from);
 [[nodiscard]] StepAnswer copy_sequences(StepContext& context, Attempt& attempt, router::Side from);
 // Names on `from` that do not exist on `to`, or differ in their step.
 [[nodiscard]] std::vector<std::string> sequence_gaps(const std::vector<SequenceState>& from,
                                                      const std::vector<SequenceState>& to);
-// Of `wanted`, what `now` does not have in the same state.
+// Of `wanted`, what `now` does not have in the same state. Both by name, in order.
 [[nodiscard]] std::vector<SequenceState> sequences_to_set(const std::vector<SequenceState>& now,
                                                           const std::vector<SequenceState>& wanted);
 // Is `now` at or behind nothing of `wanted`, in the direction of its step?

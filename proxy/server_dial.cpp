@@ -88,6 +88,8 @@ void ServerDial::on_tls_answer() {
   const conf::TlsMode mode = settings.conf.server_tls.mode;
   if (got.status != IoStatus::ok) {
     fail("08006", "the server ended the connection when asked for TLS");
+  } else if (answer == 'S' && !settings.server_tls) {
+    fail("08001", "server_tls is not configured any more");  // a reload came between
   } else if (answer == 'S') {
     const conf::Address& named = side_ == router::Side::blue ? settings.conf.blue : *settings.conf.green;
     transport_.start_tls(*settings.server_tls, false, named.host, mode == conf::TlsMode::verify_full);
