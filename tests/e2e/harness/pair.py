@@ -148,13 +148,14 @@ class Pair:
     def caught_up(self, writer: str = "blue", timeout_s: float = 30) -> None:
         """Everything committed on the writer so far is visible on the other side."""
         source, target = (self.blue, self.green) if writer == "blue" else (self.green, self.blue)
-        position = source.value("SELECT pg_current_wal_lsn()")
         deadline = time.monotonic() + timeout_s
-        while not source.value("SELECT coalesce(bool_and(replay_lsn >= %s), false) FROM pg_stat_replication "
-                               "WHERE state = 'streaming'", [position]):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{target.name} did not catch up with {source.name} in {timeout_s} s")
-            time.sleep(0.05)
+        with source.unfenced() as connection:
+            position = connection.execute("SELECT pg_current_wal_lsn()").fetchone()
+            while connection.execute("SELECT coalesce(bool_and(replay_lsn >= %s), false) FROM pg_stat_replication "
+                                     "WHERE state = 'streaming'", position).fetchone() != (True,):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{target.name} did not catch up with {source.name} in {timeout_s} s")
+                time.sleep(0.02)
 
     def snapshot(self) -> dict[str, Any]:
         """All that an aborted cutover must leave as it was: settings, grants, slots, publications, subscriptions."""
@@ -174,7 +175,11 @@ class Pair:
             "subscriptions": "SELECT subname, subenabled, subslotname, subpublications FROM pg_subscription ORDER BY 1",
             "slots": "SELECT slot_name, plugin, slot_type, database FROM pg_replication_slots WHERE NOT temporary ORDER BY 1",
         }
-        return {f"{side}.{what}": server.sql(text) for side, server in self.sides.items() for what, text in queries.items()}
+        found = {}
+        for side, server in self.sides.items():
+            with server.unfenced() as connection:
+                found |= {f"{side}.{what}": connection.execute(text).fetchall() for what, text in queries.items()}
+        return found
 
     def sequences(self, side: str, database: str = DATABASE) -> dict[str, tuple[int, bool]]:
         def ask(text: str) -> list[tuple[Any, ...]]:
