@@ -151,10 +151,10 @@ def judged(worlds: Worlds, verb: str, road: str, fault: str, when: str, step: st
     world = worlds.take()
     pair, turnout, ledger = world.pair, world.turnout, world.ledger
     old = world.before(verb)
-    before, unknown = pair.snapshot(), ledger.unknown()
     since = pair.sides[other(old)].value("SELECT now()::text")
-    hammer = Hammer(pair.sides, {old: Hammer.WAYS, other(old): ON_THE_NEW}, pace_s=0.01, pace_new_s=0.03).start()
+    hammer = Hammer(pair.sides, {old: Hammer.WAYS, other(old): ON_THE_NEW}, pace_s=0.01, pace_new_s=0.03).start(age_s=0)
     try:
+        before, unknown = pair.snapshot(), ledger.unknown()  # and the preflight, until the hammer's old connections matter
         strike(world, verb, road, fault, f"{when}-{step}", old)
         writer = str(turnout.status()["writer"])
         writes_soon(turnout)

@@ -30,6 +30,7 @@ def steps(road: str) -> list[str]:
 
 BEFORE_THE_HOLD = steps("forward")[:steps("forward").index("publish_hold")]
 IN_THE_WINDOW = steps("forward")[len(BEFORE_THE_HOLD):]
+PROVEN = ("copy_sequences", "advance_slots", "decide_commit")  # the old side has been read to its end
 AFTER_THE_DECISION = steps("commit")
 # How a move comes to the step: by itself, because an operator aborted it in the window, or because Turnout starts again after it
 # was killed before or after the decision.
@@ -170,7 +171,10 @@ def _other_verb(verb: str) -> str:
 def _likely(road: str, fault: str, when: str, step: str, old: str) -> str:
     """Only a guess where both are right: a wrong one costs a move."""
     right = outcomes(road, fault, when, step, old)
-    return old if old in right else other(old)
+    if right == {old}:
+        return old
+    proven = step == "decide_commit" or fault in ("old_dies", "connections_cut") and step in PROVEN
+    return other(old) if right == {other(old)} or proven else old
 
 
 def wait_free(pair: Pair, timeout_s: float = 30) -> None:

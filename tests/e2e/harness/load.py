@@ -135,13 +135,13 @@ class Hammer:
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self) -> "Hammer":
+    def start(self, age_s: float = 0.3) -> "Hammer":
         for side in self.sides:
             for how in self.ways.get(side, ()):
                 thread = threading.Thread(target=self._run, args=(side, how), daemon=True)
                 thread.start()
                 self._threads.append(thread)
-        time.sleep(0.3)  # the old connections shall be old
+        time.sleep(age_s)  # the old connections shall be old
         return self
 
     def stop(self) -> "Hammer":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from .postgres import DEBIAN_BIN, Postgres, green_binaries
-from .workspace import Workspace
+from .workspace import Workspace, keep_ports
 
 DATABASE = "app"
 PUBLISHED = ("pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history", "ledger", "counter", "feelings",
@@ -211,6 +212,7 @@ class Template:
             known = json.loads(facts.read_text())
             self._ports, self.oids = tuple(known["ports"]), {name: tuple(oids) for name, oids in known["oids"].items()}
             self._data = [facts.parent / "blue", facts.parent / "green"]
+            keep_ports(*self._ports)
             return
         pair = Pair(workspace, "template")
         pair.build(scale)
@@ -235,5 +237,6 @@ class Template:
 
     @staticmethod
     def drop(pair: Pair) -> None:
-        pair.stop()
+        for server in pair.sides.values():
+            server.stop(signal.SIGQUIT)  # a polite end waits for the other side to have everything, up to 20 s
         shutil.rmtree(Path(pair.workspace.path) / pair.name, ignore_errors=True)
