@@ -26,7 +26,7 @@ from harness.mariadb import MariaDb  # noqa: E402
 from harness.pair import Pair, Template  # noqa: E402
 from harness.share import Share  # noqa: E402
 from harness.turnout import Turnout, binary  # noqa: E402
-from harness.workspace import Workspace, exit_on_signals  # noqa: E402
+from harness.workspace import Workspace, exit_on_signals, place_for_tests  # noqa: E402
 
 SOAK_SAMPLE = 3
 FAULT_SAMPLE = 6        # cells of test_faults.py
@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     exit_on_signals()
+    os.environ.setdefault("TURNOUT_E2E_TMP", place_for_tests())
     if not config.option.collectonly:
         binary()  # says what to do when there is none
 
