@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    exit_on_signals()
+    exit_on_signals(lambda code: pytest.exit("ended by a signal", code))  # SystemExit would fail one test, and the next one began
     os.environ.setdefault("TURNOUT_E2E_TMP", place_for_tests())
     if not config.option.collectonly:
         binary()  # says what to do when there is none

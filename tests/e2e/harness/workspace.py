@@ -87,11 +87,11 @@ def place_for_tests() -> str:
     return str(memory) if fits and not there.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK) else "/tmp"
 
 
-def exit_on_signals() -> None:
+def exit_on_signals(leave_with: Callable[[int], object] = sys.exit) -> None:
     """SIGTERM and SIGHUP end the program the way Ctrl-C does, so that atexit runs."""
 
     def leave(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
+        leave_with(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
