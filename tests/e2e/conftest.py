@@ -24,8 +24,9 @@ from drivers.registry import DRIVERS  # noqa: E402
 from harness import matrix, told  # noqa: E402
 from harness.mariadb import MariaDb  # noqa: E402
 from harness.pair import Pair, Template  # noqa: E402
+from harness.share import Share  # noqa: E402
 from harness.turnout import Turnout, binary  # noqa: E402
-from harness.workspace import Workspace, exit_on_signals  # noqa: E402
+from harness.workspace import Workspace, exit_on_signals, place_for_tests  # noqa: E402
 
 SOAK_SAMPLE = 3
 FAULT_SAMPLE = 6        # cells of test_faults.py
@@ -40,10 +41,12 @@ _seed = 0
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run every test, the long ones too")
     parser.addoption("--seed", type=int, default=None, help="which long tests a plain run takes (default: the date)")
+    parser.addoption("--share", type=Path, metavar="DIRECTORY", help="an empty one: all runs that name it divide the tests among them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    exit_on_signals()
+    exit_on_signals(lambda code: pytest.exit("ended by a signal", code))  # SystemExit would fail one test, and the next one began
+    os.environ.setdefault("TURNOUT_E2E_TMP", place_for_tests())
     if not config.option.collectonly:
         binary()  # says what to do when there is none
 
@@ -66,6 +69,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _left_out[:] = [item.nodeid for item in left_out]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    directory = session.config.option.share
+    if directory is None or session.config.option.collectonly or session.testsfailed:
+        return None  # pytest's own loop
+    return Share(directory, kind_of).run(session)
 
 
 def kind_of(item: Any) -> str:

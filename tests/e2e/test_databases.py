@@ -23,7 +23,7 @@ def with_all(fresh: Fresh) -> Fresh:
 
 
 def ledgers(fresh: Fresh, stack: ExitStack) -> dict[str, Ledger]:
-    return {database: stack.enter_context(Ledger(fresh.turnout.conninfo(database=database), sessions_per_kind=1))
+    return {database: stack.enter_context(Ledger(fresh.turnout.conninfo(database=database), sessions_per_kind=1, pace_s=0.02))
             for database in DATABASES}
 
 

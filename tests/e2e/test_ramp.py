@@ -43,7 +43,7 @@ def back_to_zero(turnout: Turnout) -> Any:
 
 @pytest.mark.smoke
 def test_share_follows_the_weight(turnout: Turnout, pair: Pair) -> None:
-    load = [Pgbench(turnout.port, turnout.home, mode=mode, script="select-only", clients=12, rate=500, seconds=600)
+    load = [Pgbench(turnout.port, turnout.home, mode=mode, script="select-only", clients=12, rate=250, seconds=600)
             for mode in ("prepared", "simple")]
     readers = TypeReaders(turnout.conninfo(), 4).start()
     # Slow, for a read right after its session's own write stays with the writer whatever the weight says.

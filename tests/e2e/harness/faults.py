@@ -19,6 +19,7 @@ from .pair import DATABASE, Pair
 from .turnout import ROOT, Turnout
 
 WINDOW_S = 3
+WRITER_OF = {"cutover": "blue", "rollback": "green"}  # before
 _ROW = re.compile(r"^ *\{(\w+), Road::(\w+),", re.M)
 
 
@@ -29,6 +30,7 @@ def steps(road: str) -> list[str]:
 
 BEFORE_THE_HOLD = steps("forward")[:steps("forward").index("publish_hold")]
 IN_THE_WINDOW = steps("forward")[len(BEFORE_THE_HOLD):]
+PROVEN = ("copy_sequences", "advance_slots", "decide_commit")  # the old side has been read to its end
 AFTER_THE_DECISION = steps("commit")
 # How a move comes to the step: by itself, because an operator aborted it in the window, or because Turnout starts again after it
 # was killed before or after the decision.
@@ -145,6 +147,34 @@ def cells() -> Iterator[tuple[str, str, str, str]]:
             for step in walked:
                 for when in ("before", "after"):
                     yield road, fault, when, step
+
+
+def walk() -> list[tuple[str, str, str, str, str]]:
+    """Every cell of both verbs, in an order in which the writer is nearly always where the next one begins: a move that
+    comes through is followed by one of the other verb, one that is undone by the next of its own."""
+    left = {verb: list(reversed(list(cells()))) for verb in WRITER_OF}
+    order, verb = [], "cutover"
+    while any(left.values()):
+        if not left[verb]:
+            verb = _other_verb(verb)
+        cell = left[verb].pop()
+        order.append((*cell, verb))
+        if other(WRITER_OF[verb]) == _likely(*cell, WRITER_OF[verb]):
+            verb = _other_verb(verb)
+    return order
+
+
+def _other_verb(verb: str) -> str:
+    return "rollback" if verb == "cutover" else "cutover"
+
+
+def _likely(road: str, fault: str, when: str, step: str, old: str) -> str:
+    """Only a guess where both are right: a wrong one costs a move."""
+    right = outcomes(road, fault, when, step, old)
+    if right == {old}:
+        return old
+    proven = step == "decide_commit" or fault in ("old_dies", "connections_cut") and step in PROVEN
+    return other(old) if right == {other(old)} or proven else old
 
 
 def wait_free(pair: Pair, timeout_s: float = 30) -> None:

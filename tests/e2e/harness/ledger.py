@@ -39,6 +39,9 @@ class Session:
     next_number: int = 1
     generation: int = 0    # connections made so far
     resting: bool = False  # between two transactions, on request
+    settled: int = 0       # up to this number the books were right: from then on only counted and added up
+    settled_sum: int = 0   # of the acknowledged ones among them
+    settled_count: int = 0
 
 
 @dataclass
@@ -155,23 +158,28 @@ class Ledger:
 
     def verify(self, conninfo: str) -> Verdict:
         """Compares with what the server at `conninfo` holds. Ask the writer itself, not the proxy."""
-        with psycopg.connect(conninfo, autocommit=True) as connection:
-            rows = connection.execute("SELECT session, number, count(*) FROM ledger GROUP BY 1, 2").fetchall()
-            counters = dict(connection.execute("SELECT session, value FROM counter").fetchall())
-        present: dict[int, dict[int, int]] = {}
-        for number, value, count in rows:
-            present.setdefault(number, {})[value] = count
         verdict = Verdict(self.commits(), [], [], [], [], self.unknown())
-        for session in self.sessions:
-            there = present.get(session.number, {})
-            verdict.lost += [(session.number, n) for n in sorted(session.acknowledged - there.keys())]
-            verdict.duplicated += [(session.number, n) for n, count in sorted(there.items()) if count > 1]
-            verdict.phantom += [(session.number, n) for n in sorted(there.keys() - session.acknowledged - session.unknown)]
-            came_true = len(session.unknown & there.keys())
-            if counters.get(session.number) != len(session.acknowledged) + came_true:
-                verdict.counters.append(f"session {session.number}: counter {counters.get(session.number)}, acknowledged "
-                                        f"{len(session.acknowledged)}, unknown that came true {came_true}")
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            counters = dict(connection.execute("SELECT session, value FROM counter").fetchall())
+            for session in self.sessions:
+                if not _settled_still(session, connection):
+                    session.settled = 0  # so that the verdict names what changed
+                there = _present(session, connection)
+                acknowledged = {number for number in session.acknowledged if number > session.settled}
+                verdict.lost += [(session.number, n) for n in sorted(acknowledged - there.keys())]
+                verdict.duplicated += [(session.number, n) for n, count in sorted(there.items()) if count > 1]
+                verdict.phantom += [(session.number, n) for n in sorted(there.keys() - acknowledged - session.unknown)]
+                came_true = len(session.unknown & there.keys())
+                if counters.get(session.number) != len(session.acknowledged) + came_true:
+                    verdict.counters.append(f"session {session.number}: counter {counters.get(session.number)}, acknowledged "
+                                            f"{len(session.acknowledged)}, unknown that came true {came_true}")
         return verdict
+
+    def settle(self) -> None:
+        """At rest, when both sides were verified: a ledger that is verified again and again need not read all of it each time."""
+        for session in self.sessions:
+            session.settled, session.settled_count = session.next_number - 1, len(session.acknowledged)
+            session.settled_sum = sum(session.acknowledged)
 
     # ---- one session
 
@@ -290,6 +298,21 @@ class Ledger:
             await asyncio.sleep(self.pace_s)
         if connection is not None:
             await connection.close(timeout=5)
+
+
+def _settled_still(session: Session, connection: psycopg.Connection[Any]) -> bool:
+    """Nothing that was settled got lost since, or came twice. What is unknown may still come true, and is always looked at."""
+    if session.settled == 0:
+        return True
+    found = connection.execute("SELECT count(*), coalesce(sum(number), 0)::bigint FROM ledger WHERE session = %s AND number <= %s "
+                               "AND number <> ALL (%s::bigint[])", (session.number, session.settled, list(session.unknown))).fetchone()
+    return found == (session.settled_count, session.settled_sum)
+
+
+def _present(session: Session, connection: psycopg.Connection[Any]) -> dict[int, int]:
+    """Number → how often it is there, of all that is not settled."""
+    return dict(connection.execute("SELECT number, count(*) FROM ledger WHERE session = %s AND (number > %s OR number = ANY (%s::bigint[])) "
+                                   "GROUP BY 1", (session.number, session.settled, list(session.unknown))).fetchall())
 
 
 def _open_psycopg(conninfo: str, kind: str) -> psycopg.Connection[Any]:

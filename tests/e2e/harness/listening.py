@@ -35,13 +35,18 @@ class Ear:
 
     def look(self, wait_s: float = 0.0) -> None:
         """Takes what has arrived, without asking the server for anything."""
-        readable, _, _ = select.select([self.connection.fileno()], [], [], wait_s)
-        if not readable:
+        if self._take():  # libpq may have read it with an answer: then there is nothing more to be seen at the socket
             return
-        pgconn = self.connection.pgconn
-        pgconn.consume_input()
+        readable, _, _ = select.select([self.connection.fileno()], [], [], wait_s)
+        if readable:
+            self.connection.pgconn.consume_input()
+            self._take()
+
+    def _take(self) -> bool:
+        before, pgconn = len(self.heard), self.connection.pgconn
         while (note := pgconn.notifies()) is not None:
             self.heard.append((note.relname.decode(), note.extra.decode(), note.be_pid))
+        return len(self.heard) > before
 
     def wait(self, *payloads: str, timeout_s: float = 20) -> None:
         """Until exactly these were heard since the last wait, in this order."""

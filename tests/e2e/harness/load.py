@@ -126,20 +126,22 @@ class Hammer:
     WAYS = ("old", "new", "read_write")
 
     def __init__(self, sides: dict[str, Postgres], ways: dict[str, tuple[str, ...]] | None = None, user: str = "hammer",
-                 pace_s: float = 0.002) -> None:
+                 pace_s: float = 0.002, pace_new_s: float | None = None) -> None:
+        """Between two strikes; a new connection costs a server some milliseconds of a core, so it may have a pace of its own."""
         self.sides, self.user, self.pace_s = sides, user, pace_s
+        self.pace_new_s = pace_s if pace_new_s is None else pace_new_s
         self.ways = ways or {side: self.WAYS for side in sides}
         self.strikes: list[Strike] = []
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self) -> "Hammer":
+    def start(self, age_s: float = 0.3) -> "Hammer":
         for side in self.sides:
             for how in self.ways.get(side, ()):
                 thread = threading.Thread(target=self._run, args=(side, how), daemon=True)
                 thread.start()
                 self._threads.append(thread)
-        time.sleep(0.3)  # the old connections shall be old
+        time.sleep(age_s)  # the old connections shall be old
         return self
 
     def stop(self) -> "Hammer":
@@ -169,7 +171,8 @@ class Hammer:
                         connection.close()
             with self._lock:
                 self.strikes.append(Strike(side, how, began, time.monotonic(), error))
-            self._stop.wait(self.pace_s if not error else 0.005)
+            pace_s = self.pace_new_s if how == "new" else self.pace_s
+            self._stop.wait(max(pace_s, 0.005) if error else pace_s)
         if connection is not None:
             connection.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from .postgres import DEBIAN_BIN, Postgres, green_binaries
-from .workspace import Workspace
+from .workspace import Workspace, keep_ports
 
 DATABASE = "app"
 PUBLISHED = ("pgbench_accounts", "pgbench_branches", "pgbench_tellers", "pgbench_history", "ledger", "counter", "feelings",
@@ -119,8 +120,9 @@ class Pair:
                         "-U", "postgres", new_database], input=dump.stdout, check=True, capture_output=True, text=True)
 
     def add_database(self, name: str) -> None:
-        """One more database of both servers, as DATABASE is, with a subscription of its own."""
-        for server, options in ((self.blue, ()), (self.green, ("--schema-only",))):
+        """One more database of both servers, as DATABASE is, with a subscription of its own. Without pgbench's accounts: every
+        slot of every database would decode them again and again."""
+        for server, options in ((self.blue, ("--exclude-table-data=pgbench_accounts",)), (self.green, ("--schema-only",))):
             server.sql(f"CREATE DATABASE {name} OWNER app_owner", database="postgres")
             server.sql("ALTER SCHEMA public OWNER TO app_owner", database=name)
             self._copy(self.blue, DATABASE, server, name, *options)
@@ -148,13 +150,14 @@ class Pair:
     def caught_up(self, writer: str = "blue", timeout_s: float = 30) -> None:
         """Everything committed on the writer so far is visible on the other side."""
         source, target = (self.blue, self.green) if writer == "blue" else (self.green, self.blue)
-        position = source.value("SELECT pg_current_wal_lsn()")
         deadline = time.monotonic() + timeout_s
-        while not source.value("SELECT coalesce(bool_and(replay_lsn >= %s), false) FROM pg_stat_replication "
-                               "WHERE state = 'streaming'", [position]):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{target.name} did not catch up with {source.name} in {timeout_s} s")
-            time.sleep(0.05)
+        with source.unfenced() as connection:
+            position = connection.execute("SELECT pg_current_wal_lsn()").fetchone()
+            while connection.execute("SELECT coalesce(bool_and(replay_lsn >= %s), false) FROM pg_stat_replication "
+                                     "WHERE state = 'streaming'", position).fetchone() != (True,):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{target.name} did not catch up with {source.name} in {timeout_s} s")
+                time.sleep(0.02)
 
     def snapshot(self) -> dict[str, Any]:
         """All that an aborted cutover must leave as it was: settings, grants, slots, publications, subscriptions."""
@@ -174,7 +177,11 @@ class Pair:
             "subscriptions": "SELECT subname, subenabled, subslotname, subpublications FROM pg_subscription ORDER BY 1",
             "slots": "SELECT slot_name, plugin, slot_type, database FROM pg_replication_slots WHERE NOT temporary ORDER BY 1",
         }
-        return {f"{side}.{what}": server.sql(text) for side, server in self.sides.items() for what, text in queries.items()}
+        found = {}
+        for side, server in self.sides.items():
+            with server.unfenced() as connection:
+                found |= {f"{side}.{what}": connection.execute(text).fetchall() for what, text in queries.items()}
+        return found
 
     def sequences(self, side: str, database: str = DATABASE) -> dict[str, tuple[int, bool]]:
         def ask(text: str) -> list[tuple[Any, ...]]:
@@ -206,6 +213,7 @@ class Template:
             known = json.loads(facts.read_text())
             self._ports, self.oids = tuple(known["ports"]), {name: tuple(oids) for name, oids in known["oids"].items()}
             self._data = [facts.parent / "blue", facts.parent / "green"]
+            keep_ports(*self._ports)
             return
         pair = Pair(workspace, "template")
         pair.build(scale)
@@ -230,5 +238,6 @@ class Template:
 
     @staticmethod
     def drop(pair: Pair) -> None:
-        pair.stop()
+        for server in pair.sides.values():
+            server.stop(signal.SIGQUIT)  # a polite end waits for the other side to have everything, up to 20 s
         shutil.rmtree(Path(pair.workspace.path) / pair.name, ignore_errors=True)

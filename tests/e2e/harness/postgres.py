@@ -86,6 +86,14 @@ def _reachable(source: Path, workspace: Workspace, name: str) -> Path:
     return copy / "bin"
 
 
+def _runs(pid: int) -> bool:
+    """Not gone, and not only waiting for init, which may take a second or two to reap an orphan."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Postgres:
     def __init__(self, workspace: Workspace, name: str, binaries: Path, fsync: bool = False, port: int | None = None) -> None:
         self.workspace, self.name, self.binaries = workspace, name, binaries
@@ -162,8 +170,8 @@ class Postgres:
         children = self._signal_tree(process, signal.SIGKILL)
         process.wait()
         deadline = time.monotonic() + 5
-        while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while any(_runs(pid) for pid in children) and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def freeze(self) -> None:
         assert self._process is not None
@@ -205,12 +213,14 @@ class Postgres:
     def sql(self, text: str, parameters: Iterable[Any] | Mapping[str, Any] | None = None, *, user: str = "postgres",
             database: str = "app") -> list[tuple[Any, ...]]:
         """One statement in a connection of its own: nothing of ours stays open for the product to stumble over."""
-        # A superuser of the tests writes whatever a fence says. As a startup option, for a SET before the statement in the
-        # same text would come too late for that implicit transaction.
-        options = {} if user in ROLES else {"options": "-c default_transaction_read_only=off"}
-        with self.connect(user, database, **options) as connection:
+        with self.unfenced(user, database) as connection:
             cursor = connection.execute(text, parameters)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
+
+    def unfenced(self, user: str = "postgres", database: str = "app") -> psycopg.Connection[Any]:
+        """A superuser of the tests writes whatever a fence says. As a startup option, for a SET before the statement in the
+        same text would come too late for that implicit transaction."""
+        return self.connect(user, database, **({} if user in ROLES else {"options": "-c default_transaction_read_only=off"}))
 
     def value(self, text: str, parameters: Iterable[Any] | None = None, **more: Any) -> Any:
         return self.sql(text, parameters, **more)[0][0]

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -70,25 +70,78 @@ class Workspace:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def exit_on_signals() -> None:
+MEMORY_MIN = 8 << 30
+
+
+def place_for_tests() -> str:
+    """In memory where there is plenty: a copy of the pair is three thousand small files, which cost a disk's file system more
+    than a second of a core. Not for what measures or shows durability."""
+    memory = Path("/dev/shm")
+    try:
+        there = os.statvfs(memory)
+        available = next(int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines()
+                         if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return "/tmp"
+    fits = min(there.f_bavail * there.f_frsize, available) >= MEMORY_MIN
+    return str(memory) if fits and not there.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK) else "/tmp"
+
+
+def exit_on_signals(leave_with: Callable[[int], object] = sys.exit) -> None:
     """SIGTERM and SIGHUP end the program the way Ctrl-C does, so that atexit runs."""
 
     def leave(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
+        leave_with(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
 
 
+_PORTS = range(12000, 32000)  # below those that the system gives to clients
+_PORTS_EACH = 2000
+_ports_lock = threading.Lock()
+_ports: Iterator[int] | None = None
 _given_ports: set[int] = set()
+_turf: socket.socket | None = None  # lives as long as this process
+
+
+def _own_ports() -> Iterator[int]:
+    """Of each run that goes on beside others its own, for servers are stopped and started again on their port; then, or
+    where there are too many runs, whatever the system gives."""
+    global _turf
+    for first in range(_PORTS.start, _PORTS.stop, _PORTS_EACH):
+        turf = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            turf.bind(f"\0turnout-e2e-ports-{first}")
+        except OSError:
+            turf.close()
+            continue
+        _turf = turf
+        yield from range(first, first + _PORTS_EACH)
+        break
+    while True:
+        yield 0
 
 
 def free_port() -> int:
     """A loopback port nobody listens on now, never given twice by this process."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+    global _ports
+    with _ports_lock:
+        _ports = _ports or _own_ports()
+        for wanted in _ports:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", wanted))
+                except OSError:
+                    continue
+                port = int(probe.getsockname()[1])
+            if port not in _given_ports:
+                _given_ports.add(port)
+                return port
+    raise AssertionError("unreachable: the system has ports without end")
+
+
+def keep_ports(*ports: int) -> None:
+    """Chosen by an earlier run."""
+    with _ports_lock:
+        _given_ports.update(ports)
