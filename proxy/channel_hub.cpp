@@ -130,12 +130,13 @@ void ChannelHub::tell_session(SessionNumber number, Do what) const {
   });
 }
 
-void ChannelHub::subscribe(SessionNumber session, std::uint32_t ticket, const Channels& channels) {
+void ChannelHub::subscribe(SessionNumber session, std::uint32_t ticket, std::uint32_t marked,
+                           const Channels& channels) {
   if (subscriptions_.size() + channels.size() > shard().settings->conf.limits.channels_max) {
     tell_session(session, [ticket](Session& found) { found.channels_refused(ticket); });
     return;
   }
-  const router::Subscriptions::Wanted wanted = subscriptions_.want(session, ticket, channels);
+  const router::Subscriptions::Wanted wanted = subscriptions_.want(session, ticket, channels, marked);
   for (const Side side : {Side::blue, Side::green}) listen(side, wanted.listen);
   unlisten(wanted.unlisten);
   settle_lines();
@@ -152,7 +153,7 @@ void ChannelHub::unsubscribe_all(SessionNumber session) {
 
 // Orders all of whose channels are listened to wherever they must be.
 void ChannelHub::tell_ready() {
-  for (auto& [session, order] : subscriptions_.orders()) {
+  for (auto& [key, order] : subscriptions_.orders()) {
     if (order.is_told) continue;
     bool is_ready = true;
     for (const Side side : {Side::blue, Side::green}) {
@@ -164,7 +165,7 @@ void ChannelHub::tell_ready() {
     }
     if (!is_ready) continue;
     order.is_told = true;
-    tell_session(session, [ticket = order.ticket](Session& found) { found.channels_ready(ticket); });
+    tell_session(key.first, [ticket = key.second](Session& found) { found.channels_ready(ticket); });
   }
 }
 

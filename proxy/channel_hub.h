@@ -58,7 +58,9 @@ class ChannelHub final : public LineKeeper {
   ~ChannelHub() override;
 
   // ---- from sessions
-  void subscribe(router::SessionNumber session, std::uint32_t ticket, const router::Channels& channels);
+  // `marked`: the newest ticket whose mark the session has sent; 0 = none.
+  void subscribe(router::SessionNumber session, std::uint32_t ticket, std::uint32_t marked,
+                 const router::Channels& channels);
   void unsubscribe(router::SessionNumber session, const router::Channels& channels);
   void unsubscribe_all(router::SessionNumber session);
 

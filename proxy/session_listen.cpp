@@ -91,6 +91,7 @@ void Session::send_mark() {
   const std::string notify = "NOTIFY " + channel + ", '";
   subscription_->take_over = Subscription::TakeOver::marking;
   subscription_->mark_seen = subscription_->mark_answered = false;
+  subscription_->marked_ticket = subscription_->ticket;
   // Behind the mark the hub tells the session its own notifications as well.
   server_->announced = number_;
   send_own(OwnQuery::mark, "LISTEN " + channel + "; " + notify + owner_mark(number_) + "'; " + notify +
@@ -122,6 +123,7 @@ void Session::own_failed(OwnQuery query) {
   }
   if (query == OwnQuery::echo || query == OwnQuery::announce_owner || query == OwnQuery::ask_pins || !subscription_)
     return;
+  if (query == OwnQuery::mark) subscription_->marked_ticket = 0;  // it never comes by
   subscription_->take_over = Subscription::TakeOver::refused;
 }
 
@@ -170,7 +172,9 @@ void Session::order_channels() {
   mine.take_over = Subscription::TakeOver::ordering;
   ++mine.ticket;
   tell_hub(shard_, account_.shared,
-           [number = number_, ticket = mine.ticket, fresh](ChannelHub& hub) { hub.subscribe(number, ticket, fresh); });
+           [number = number_, ticket = mine.ticket, marked = mine.marked_ticket, fresh](ChannelHub& hub) {
+             hub.subscribe(number, ticket, marked, fresh);
+           });
 }
 
 void Session::channels_ready(std::uint32_t ticket) {

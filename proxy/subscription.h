@@ -43,6 +43,7 @@ struct Subscription {
   bool mark_seen = false, mark_answered = false;
   bool is_lost = false;  // the hub's line was lost: ends at the next safe point
   std::uint32_t ticket = 0;
+  std::uint32_t marked_ticket = 0;              // the newest whose mark was sent: the hub hears it, sooner or later
   std::vector<std::string> asked;               // of the connection, being taken over
   std::set<std::string, std::less<>> channels;  // the hub's: what the connection says of them is swallowed
   bool has_notified = false;                    // in the open transaction

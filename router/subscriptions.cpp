@@ -12,20 +12,23 @@ void Subscriptions::forget_if_unused(const std::string& channel, Channels& unuse
   channels_.erase(found);
 }
 
-void Subscriptions::forget_order(SessionNumber session, Channels& unused) {
-  const auto found = orders_.find(session);
-  if (found == orders_.end()) return;
-  const Order order = std::move(found->second);
-  orders_.erase(found);
-  for (const std::string& channel : order.channels) {
-    --channels_.find(channel)->second.wanted_by;
-    forget_if_unused(channel, unused);
+// Those with a ticket behind `after`.
+void Subscriptions::forget_orders(SessionNumber session, std::uint32_t after, Channels& unused) {
+  auto at = orders_.upper_bound({session, after});
+  while (at != orders_.end() && at->first.first == session) {
+    const Order order = std::move(at->second);
+    at = orders_.erase(at);
+    for (const std::string& channel : order.channels) {
+      --channels_.find(channel)->second.wanted_by;
+      forget_if_unused(channel, unused);
+    }
   }
 }
 
-Subscriptions::Wanted Subscriptions::want(SessionNumber session, std::uint32_t ticket, const Channels& channels) {
+Subscriptions::Wanted Subscriptions::want(SessionNumber session, std::uint32_t ticket, const Channels& channels,
+                                          std::uint32_t marked) {
   Wanted wanted;
-  Order order{ticket, {}, false};
+  Order order;
   for (const std::string& channel : channels) {
     if (std::find(order.channels.begin(), order.channels.end(), channel) != order.channels.end()) continue;
     const auto [at, is_new] = channels_.try_emplace(channel);
@@ -33,14 +36,14 @@ Subscriptions::Wanted Subscriptions::want(SessionNumber session, std::uint32_t t
     ++at->second.wanted_by;
     order.channels.push_back(channel);
   }
-  forget_order(session, wanted.unlisten);
-  orders_.emplace(session, std::move(order));
+  forget_orders(session, marked, wanted.unlisten);
+  orders_.insert_or_assign({session, ticket}, std::move(order));
   return wanted;
 }
 
 bool Subscriptions::hear(SessionNumber session, std::uint32_t ticket) {
-  const auto found = orders_.find(session);
-  if (found == orders_.end() || found->second.ticket != ticket) return false;
+  const auto found = orders_.find({session, ticket});
+  if (found == orders_.end()) return false;
   const Order order = std::move(found->second);
   orders_.erase(found);
   if (order.channels.empty()) return true;
@@ -57,13 +60,12 @@ bool Subscriptions::hear(SessionNumber session, std::uint32_t ticket) {
 
 Channels Subscriptions::drop(SessionNumber session, const Channels& channels) {
   Channels unused;
-  const auto order = orders_.find(session);
   const auto heard = heard_.find(session);
   for (const std::string& name : channels) {
     const auto found = channels_.find(name);
     if (found == channels_.end()) continue;
-    if (order != orders_.end())
-      found->second.wanted_by -= static_cast<std::uint32_t>(std::erase(order->second.channels, name));
+    for (auto at = orders_.lower_bound({session, 0}); at != orders_.end() && at->first.first == session; ++at)
+      found->second.wanted_by -= static_cast<std::uint32_t>(std::erase(at->second.channels, name));
     std::erase(found->second.heard_by, session);
     if (heard != heard_.end()) std::erase(heard->second, name);
     forget_if_unused(name, unused);
@@ -74,7 +76,7 @@ Channels Subscriptions::drop(SessionNumber session, const Channels& channels) {
 
 Channels Subscriptions::drop_all(SessionNumber session) {
   Channels unused;
-  forget_order(session, unused);
+  forget_orders(session, 0, unused);
   const auto heard = heard_.find(session);
   if (heard == heard_.end()) return unused;
   const Channels names = std::move(heard->second);
@@ -89,8 +91,10 @@ Channels Subscriptions::drop_all(SessionNumber session) {
 std::vector<SessionNumber> Subscriptions::lose_heard() {
   std::vector<SessionNumber> lost;
   for (const auto& [session, names] : heard_) lost.push_back(session);
-  for (const auto& [session, order] : orders_)
-    if (order.is_told && !heard_.contains(session)) lost.push_back(session);
+  for (const auto& [key, order] : orders_) {
+    const bool is_listed = heard_.contains(key.first) || (!lost.empty() && lost.back() == key.first);
+    if (order.is_told && !is_listed) lost.push_back(key.first);
+  }
   for (const SessionNumber session : lost) static_cast<void>(drop_all(session));
   return lost;
 }

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace turnout::router {
@@ -24,12 +25,14 @@ using Channels = std::vector<std::string>;
 
 class Subscriptions {
  public:
-  // A session has one order at a time; a new ticket replaces the old.
+  // A new ticket replaces the session's older orders but for those up to `marked`: their marks are on the way, and
+  // the session's own connection may have let those channels go (0: none; tickets only grow).
   struct Wanted {
     Channels listen;    // nobody had them before
     Channels unlisten;  // nobody has them any more
   };
-  [[nodiscard]] Wanted want(SessionNumber session, std::uint32_t ticket, const Channels& channels);
+  [[nodiscard]] Wanted want(SessionNumber session, std::uint32_t ticket, const Channels& channels,
+                            std::uint32_t marked = 0);
   // The mark of that order came by. False: it was given up meanwhile.
   bool hear(SessionNumber session, std::uint32_t ticket);
   // Channels that nobody has any more.
@@ -47,23 +50,23 @@ class Subscriptions {
   [[nodiscard]] std::size_t size() const { return channels_.size(); }
   [[nodiscard]] Channels all() const;
 
+  using OrderKey = std::pair<SessionNumber, std::uint32_t>;  // with its ticket
   struct Order {
-    std::uint32_t ticket = 0;
     Channels channels;
     bool is_told = false;  // that it is ready
   };
-  [[nodiscard]] std::map<SessionNumber, Order>& orders() { return orders_; }
+  [[nodiscard]] std::map<OrderKey, Order>& orders() { return orders_; }
 
  private:
   struct Channel {
     std::vector<SessionNumber> heard_by;
     std::uint32_t wanted_by = 0;
   };
-  void forget_order(SessionNumber session, Channels& unused);
+  void forget_orders(SessionNumber session, std::uint32_t after, Channels& unused);
   void forget_if_unused(const std::string& channel, Channels& unused);
 
   std::map<std::string, Channel, std::less<>> channels_;
-  std::map<SessionNumber, Order> orders_;
+  std::map<OrderKey, Order> orders_;
   std::unordered_map<SessionNumber, Channels> heard_;
 };
 

@@ -46,6 +46,22 @@ TEST(Subscriptions, AChannelOfAFormerOrderThatIsWantedAgainStays) {
   EXPECT_TRUE(subscriptions.has("a"));
 }
 
+// The session has let go of what it marked; its next order must not take that away before the mark came by.
+TEST(Subscriptions, AnOrderWhoseMarkIsOnItsWayIsNotReplaced) {
+  Subscriptions subscriptions;
+  static_cast<void>(subscriptions.want(1, 1, {"void"}));
+  static_cast<void>(subscriptions.want(1, 2, {"a"}));
+  const auto wanted = subscriptions.want(1, 3, {"b"}, 2);
+  EXPECT_THAT(wanted.unlisten, IsEmpty());
+  EXPECT_TRUE(subscriptions.hear(1, 2));
+  EXPECT_THAT(subscriptions.listeners("a"), ElementsAre(1));
+  EXPECT_THAT(subscriptions.listeners("b"), IsEmpty());
+  EXPECT_TRUE(subscriptions.hear(1, 3));
+  EXPECT_THAT(subscriptions.listeners("b"), ElementsAre(1));
+  EXPECT_THAT(subscriptions.drop_all(1), UnorderedElementsAre("a", "b"));
+  EXPECT_TRUE(subscriptions.is_empty());
+}
+
 TEST(Subscriptions, TheLastOneUnlistens) {
   Subscriptions subscriptions;
   for (const SessionNumber session : {1U, 2U}) {
@@ -74,7 +90,7 @@ TEST(Subscriptions, ALostLineTellsWhoHeardAndWhoMayHaveLetGo) {
   static_cast<void>(subscriptions.want(1, 1, {"heard"}));
   subscriptions.hear(1, 1);
   static_cast<void>(subscriptions.want(2, 1, {"told"}));
-  subscriptions.orders().at(2).is_told = true;
+  subscriptions.orders().at({2, 1}).is_told = true;
   static_cast<void>(subscriptions.want(3, 1, {"waiting"}));
   EXPECT_THAT(subscriptions.lose_heard(), UnorderedElementsAre(1, 2));
   EXPECT_THAT(subscriptions.all(), ElementsAre("waiting"));
