@@ -35,6 +35,7 @@ struct SessionStart {
   std::uint32_t number = 0;
   protocol::mysql::Capabilities capabilities = 0;  // agreed on
   std::uint16_t status = 0;                        // as the client was told
+  std::string nonce;                               // of the greeting, for clients that cannot be sent another one
 };
 
 class Session final : public Client {
@@ -110,6 +111,11 @@ class Session final : public Client {
   std::size_t refuse(const Header& header, Bytes rest, std::string_view sqlstate, std::string_view message,
                      std::string_view raw_error = {});
   void settle_refused();  // gives back a lease on which nothing was sent
+
+  // COM_CHANGE_USER: session_user.cpp
+  void begin_change_of_user(const Header& header, Bytes rest);
+  void change_user(const Header& header, Bytes payload);
+  void cleaned_for_change();
   void send_to_server();
   void protocol_violation(const std::string& what);
 
@@ -155,6 +161,8 @@ class Session final : public Client {
   std::uint64_t last_connection_ = 0;  // the one that ran the last statement
   std::uint64_t last_insert_id_ = 0;
   std::uint32_t next_statement_ = 0;
+  bool is_changing_user_ = false;  // its connection is being cleaned, then the login of the other user begins
+  const std::string nonce_;        // of its greeting, if that has to be used again
   std::string database_;
   Variables variables_;
   std::unordered_map<std::uint32_t, Prepared> prepared_;  // by the client's number

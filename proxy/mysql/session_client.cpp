@@ -82,6 +82,10 @@ std::size_t Session::process(Bytes data) {
                    error_payload(my::unknown_command_number, my::unknown_command_sqlstate, "Unknown command"));
       continue;
     }
+    if (*command == Command::change_user) {
+      begin_change_of_user(header, rest);
+      break;  // it is not all here, or its connection is being cleaned, or there is no session any more
+    }
     if (const std::size_t used = take_without_server(header, rest, *command); used != 0) {
       at += used;
       continue;
@@ -151,12 +155,11 @@ std::size_t Session::take_without_server(const Header& header, Bytes rest, Comma
       if (number) take_close(*number);
       return header.total();
     }
-    case Command::change_user:
-      return refuse(header, rest, "0A000", "COM_CHANGE_USER is not supported yet: connect anew");
     case Command::process_kill:
       return refuse(header, rest, "0A000", "COM_PROCESS_KILL is not supported yet");
     case Command::shutdown:
       return refuse(header, rest, "0A000", "a server is not shut down through Turnout");
+    case Command::change_user:
     case Command::init_db:
     case Command::query:
     case Command::field_list:

@@ -26,6 +26,7 @@ Session::Session(Shard& shard, Account& account, SessionStart start)
     : Client(shard, account, std::move(start.transport), std::move(start.address), start.number),
       capabilities_(start.capabilities),
       status_(start.status),
+      nonce_(std::move(start.nonce)),
       database_(account.shared.database) {}
 
 Session::~Session() = default;
@@ -255,6 +256,10 @@ void Session::after_server_bytes(ServerConnection& connection) {
     std::string message;
     server_->put_own(message, Command::ping, {}, static_cast<std::uint32_t>(Own::ask_status));
     server_->send(message);
+    return;
+  }
+  if (is_changing_user_) {
+    cleaned_for_change();
     return;
   }
   if (can_rewind()) {
