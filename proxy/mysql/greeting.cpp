@@ -90,7 +90,7 @@ my::ClientLogin::Input Greeting::login_input(const Shared::Offer& offer) {
   const Settings& settings = *shard_.settings;
   my::ClientLogin::Input input;
   input.server_version = offer.version;
-  input.connection_id = number_;
+  input.connection_id = shown_number(number_);
   input.offered = offer.capabilities;
   input.plugin = offer.is_mariadb ? my::native_plugin : my::sha2_plugin;
   input.client_host = address_.substr(0, address_.rfind(':'));

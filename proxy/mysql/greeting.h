@@ -25,9 +25,9 @@ struct ChangeOfUser {
   std::string address;
   std::uint32_t number = 0;
   protocol::mysql::Capabilities agreed = 0;
-  std::string nonce;            // of the greeting, for clients that cannot be sent another one
-  std::uint8_t collation = 0;   // of the former user, for clients that do not name one
-  std::uint8_t packet = 0;      // the number of the command
+  std::string nonce;           // of the greeting, for clients that cannot be sent another one
+  std::uint8_t collation = 0;  // of the former user, for clients that do not name one
+  std::uint8_t packet = 0;     // the number of the command
   protocol::mysql::ChangeUser wanted;
 };
 

@@ -20,9 +20,11 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "protocol/mysql/kill.h"
 #include "protocol/mysql/state_words.h"
 #include "protocol/mysql/translation.h"
 #include "proxy/client_path.h"
+#include "proxy/mysql/kill_ticket.h"
 #include "proxy/mysql/server_connection.h"
 #include "proxy/mysql/variables.h"
 
@@ -56,6 +58,10 @@ class Session final : public Client {
   void after_server_bytes(ServerConnection& connection);
   void server_took_everything() override;
   void server_lost(Connection& connection, const std::string& why) override;
+
+  // ---- from another session, and back to the one that asked
+  void killed(const std::string& user, bool is_query_only, std::shared_ptr<KillTicket> ticket);
+  void kill_answered(KillOutcome outcome, std::uint64_t connection);
 
   // ---- from the shard
   void table_changed() override;
@@ -112,6 +118,13 @@ class Session final : public Client {
                      std::string_view raw_error = {});
   void settle_refused();  // gives back a lease on which nothing was sent
 
+  // KILL and COM_PROCESS_KILL: session_kill.cpp
+  [[nodiscard]] std::size_t take_kill(const Header& header, const protocol::mysql::Kill& kill);
+  std::size_t kill_self(const Header& header, const protocol::mysql::Kill& kill);
+  void interrupt(std::shared_ptr<KillTicket> ticket);
+  void refuse_unit(const LoginFailure& failure);  // what it waits or is held with: an error instead
+  void kill_statement(const CancelTicket& ticket);
+
   // COM_CHANGE_USER: session_user.cpp
   void begin_change_of_user(const Header& header, Bytes rest);
   void change_user(const Header& header, Bytes payload);
@@ -161,6 +174,7 @@ class Session final : public Client {
   std::uint64_t last_connection_ = 0;  // the one that ran the last statement
   std::uint64_t last_insert_id_ = 0;
   std::uint32_t next_statement_ = 0;
+  bool awaits_kill_ = false;       // it has asked for one, of which another worker will tell
   bool is_changing_user_ = false;  // its connection is being cleaned, then the login of the other user begins
   const std::string nonce_;        // of its greeting, if that has to be used again
   std::string database_;
