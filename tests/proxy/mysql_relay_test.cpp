@@ -229,10 +229,10 @@ TEST_F(MysqlRelay, AKillFindsItsSessionOnWhateverWorker) {
   std::vector<std::unique_ptr<FakeMysqlClient>> clients;
   for (int i = 0; i < 4; ++i) clients.push_back(std::make_unique<FakeMysqlClient>(port_, "app"));
   FakeMysqlClient foreign(port_, "reader");
-  for (int killer = 0; killer < 4; ++killer) {
-    const int victim = (killer + 1) % 4;
+  for (std::size_t killer = 0; killer < 4; ++killer) {
+    const std::size_t victim = (killer + 1) % 4;
     auto running = std::async(std::launch::async, [&] { return clients[victim]->query("SELECT SLEEP(60)"); });
-    const auto sleeps = static_cast<std::size_t>(killer) + 1;
+    const std::size_t sleeps = killer + 1;
     ASSERT_TRUE(eventually([&] {
       const std::vector<std::string> texts = blue_.texts();
       return static_cast<std::size_t>(std::count(texts.begin(), texts.end(), "SELECT SLEEP(60)")) == sleeps;
