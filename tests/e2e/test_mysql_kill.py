@@ -302,3 +302,25 @@ def test_without_autocommit_a_hold_is_waited_for(turnout: Turnout, mariadb: Mari
         assert one(other, "SELECT COUNT(*) FROM item WHERE id BETWEEN 8310 AND 8312") == 0
     for client in clients:
         client.close()
+
+
+def test_without_autocommit_an_empty_transaction_is_begun_anew(turnout: Turnout, mariadb: MariaDb) -> None:
+    clients = [connect(turnout, autocommit=False) for _ in range(2)]
+    clients[0].begin()
+    one(clients[1], "INSERT INTO item VALUES (8320, 'chained')")
+    one(clients[1], "ROLLBACK AND CHAIN")
+    assert turnout.cli("pause", "app").code == 0
+    try:
+        wait_for(lambda: not any(client["side"] for client in turnout.cli("clients", "-o", "json").json["clients"]),
+                 "an empty transaction keeps its connection")
+        running = [Running(client, f"INSERT INTO item VALUES ({8321 + i}, 'later')") for i, client in enumerate(clients)]
+        time.sleep(0.2)
+        assert [one_.outcome for one_ in running] == [None] * 2 and mariadb.value(
+            "SELECT COUNT(*) FROM information_schema.innodb_trx") == 0
+    finally:
+        assert turnout.cli("resume", "app").code == 0
+    assert [one_.join() for one_ in running] == [None] * 2
+    for client in clients:
+        client.rollback()
+        assert one(client, "SELECT COUNT(*) FROM item WHERE id BETWEEN 8320 AND 8322") == 0
+        client.close()
