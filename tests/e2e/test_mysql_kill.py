@@ -276,6 +276,29 @@ def test_a_whole_pool_of_them(turnout: Turnout, mariadb: MariaDb) -> None:
         client.close()
 
 
+def test_what_cannot_be_killed_is_given_up(mariadb: MariaDb) -> None:
+    """The user may have one connection, so no KILL can be brought: the connection is closed in time, and a new one made."""
+    turnout = make_turnout(mariadb, "transaction", 1, "one-connection",
+                           {"pool": {"mode": "transaction", "size": 1, "connect_timeout": "1s"}})
+    with connect(turnout, user="reader") as client:
+        assert one(client, "SELECT 1") == 1
+    mariadb.value("KILL USER reader")  # those of other tests
+    mariadb.value("ALTER USER reader@'%' WITH MAX_USER_CONNECTIONS 1")
+    try:
+        gone = connect(turnout, user="reader")
+        sql = b"\x03SELECT SLEEP(8)"
+        gone._sock.sendall(struct.pack("<I", len(sql))[:3] + b"\x00" + sql)
+        wait_for(lambda: runs(mariadb, "SELECT SLEEP(8)") == 1, "it does not run")
+        vanish(gone, False)
+        wait_for(lambda: not any(pool["user"] == "reader" and pool["servers_active"] + pool["servers_idle"] + pool["servers_opening"]
+                                 for pool in turnout.cli("pools", "-o", "json").json["pools"]), "it is not given up", 7)
+        assert runs(mariadb, "SELECT SLEEP(8)") == 1, "nothing could end it"
+        with connect(turnout, user="reader") as next_one:
+            assert one(next_one, "SELECT 2") == 2
+    finally:
+        mariadb.value("ALTER USER reader@'%' WITH MAX_USER_CONNECTIONS 0")
+
+
 # ---- autocommit = 0 ------------------------------------------------------------------------------------------------
 
 def test_without_autocommit_a_hold_is_waited_for(turnout: Turnout, mariadb: MariaDb) -> None:
