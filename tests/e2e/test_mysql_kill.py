@@ -52,7 +52,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 15) -> N
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
-        time.sleep(0.02)
+        time.sleep(0.15)  # who asks InnoDB for its transactions more often than ten times a second is told the same again
 
 
 def error_of(connection: Any, sql: str) -> tuple[int, str]:
