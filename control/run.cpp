@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "conf/load.h"
+#include "conf/reload.h"
 #include "control/access.h"
 #include "control/backend.h"
 #include "control/exit_code.h"
@@ -104,9 +105,7 @@ class Process {
     const std::lock_guard lock(reload_);
     try {
       conf::Config fresh = conf::load(config_.file);
-      if (names_of(fresh) != names_of(config_)) {
-        return kept(config_.file + ": deployments cannot be added, removed or reordered by a reload; restart for that");
-      }
+      if (const std::string refused = conf::refused_by_reload(config_, fresh); !refused.empty()) return kept(refused);
       if (const std::string mistakes = pools_too_large(fresh); !mistakes.empty()) return kept(mistakes);
       proxy_.reload(fresh);
       operations_.reload(fresh);

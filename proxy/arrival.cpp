@@ -6,7 +6,8 @@ namespace turnout::proxy {
 
 void Arrival::begin() {
   began_ms_ = shard_.worker.loop.now_ms();
-  shard_.worker.loop.add(transport_.fd(), EPOLLIN, *this);
+  EventLoop& loop = shard_.worker.loop;
+  is_known_ ? loop.change(transport_.fd(), EPOLLIN, *this) : loop.add(transport_.fd(), EPOLLIN, *this);
 }
 
 void Arrival::send(std::string_view bytes) {

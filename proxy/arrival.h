@@ -17,6 +17,9 @@ namespace turnout::proxy {
 class Arrival : public Handler {
  public:
   Arrival(Shard& shard, int fd, std::string address) : shard_(shard), transport_(fd), address_(std::move(address)) {}
+  // Of a client whose session has ended: its socket is with the loop already.
+  Arrival(Shard& shard, Transport transport, std::string address)
+      : shard_(shard), transport_(std::move(transport)), address_(std::move(address)), is_known_(true) {}
 
   virtual void begin();
   virtual void time_out() = 0;  // the absolute deadline of all logins
@@ -40,6 +43,7 @@ class Arrival : public Handler {
   Shard& shard_;
   Transport transport_;
   std::string address_;
+  const bool is_known_ = false;
   std::uint64_t began_ms_ = 0;
   Account* account_ = nullptr;
 };

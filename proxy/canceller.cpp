@@ -8,23 +8,20 @@
 
 namespace turnout::proxy {
 
-Canceller::Canceller(Shard& shard, const ServerConnection& connection, CancelTicket ticket)
+Canceller::Canceller(Shard& shard, const Connection& connection, CancelTicket ticket)
     : shard_(shard),
       pool_(&connection.pool()),
       connection_id_(connection.id()),
       address_(connection.address()),
       until_ms_(shard.worker.loop.now_ms() + shard.settings->conf.pool.connect_ms_max) {
-  protocol::pg::put_cancel_request(request_, connection.backend_pid(), connection.cancel_key());
   tickets_.push_back(std::move(ticket));
   shard_.deployment.cancels_in_flight.fetch_add(1, std::memory_order_relaxed);
 }
 
-Canceller::Canceller(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
-                     CancelTicket ticket)
+Canceller::Canceller(Shard& shard, const conf::Address& address, CancelTicket ticket)
     : shard_(shard),
       address_(address),
       until_ms_(shard.worker.loop.now_ms() + shard.settings->conf.pool.connect_ms_max) {
-  protocol::pg::put_cancel_request(request_, backend_pid, key);
   tickets_.push_back(std::move(ticket));
   shard_.deployment.cancels_in_flight.fetch_add(1, std::memory_order_relaxed);
 }
@@ -41,7 +38,42 @@ bool Canceller::open() {
   return true;
 }
 
-void Canceller::on_events(std::uint32_t) {
+void Canceller::finish(bool is_certain) {
+  transport_.close();
+  shard_.remove_canceller(*this);  // first: whoever gets the connection now may ask for a cancel of his own
+  if (pool_ != nullptr) pool_->cancel_finished(connection_id_, is_certain);
+}
+
+bool begin_cancel(Shard& shard, Connection& connection, CancelTicket ticket,
+                  const std::function<std::unique_ptr<Canceller>(CancelTicket)>& make) {
+  if (Canceller* const running = shard.find_canceller(connection.id())) {
+    running->join(std::move(ticket));
+    return true;
+  }
+  const bool is_asked_for = ticket != nullptr;
+  const std::uint32_t in_flight = shard.deployment.cancels_in_flight.load(std::memory_order_relaxed);
+  if (is_asked_for && in_flight >= shard.settings->conf.limits.cancels_max) return false;
+  std::unique_ptr<Canceller> canceller = make(std::move(ticket));
+  if (!canceller->open()) return true;
+  ++connection.cancels_in_flight;
+  shard.add_canceller(std::move(canceller));
+  return true;
+}
+
+// ---- PostgreSQL's --------------------------------------------------------------------------------------------------
+
+CancelRequest::CancelRequest(Shard& shard, const ServerConnection& connection, CancelTicket ticket)
+    : Canceller(shard, connection, std::move(ticket)) {
+  protocol::pg::put_cancel_request(request_, connection.backend_pid(), connection.cancel_key());
+}
+
+CancelRequest::CancelRequest(Shard& shard, const conf::Address& address, std::uint32_t backend_pid,
+                             std::string_view key, CancelTicket ticket)
+    : Canceller(shard, address, std::move(ticket)) {
+  protocol::pg::put_cancel_request(request_, backend_pid, key);
+}
+
+void CancelRequest::on_events(std::uint32_t) {
   if (sent_) {
     finish(true);  // the server has closed it: the signal has been given
     return;
@@ -57,29 +89,14 @@ void Canceller::on_events(std::uint32_t) {
     finish(false);
 }
 
-void Canceller::time_out() {
+void CancelRequest::time_out() {
   finish(!sent_);
 }
 
-void Canceller::finish(bool is_certain) {
-  transport_.close();
-  shard_.remove_canceller(*this);  // first: whoever gets the connection now may ask for a cancel of his own
-  if (pool_ != nullptr) pool_->cancel_finished(connection_id_, is_certain);
-}
-
 bool send_cancel(Shard& shard, ServerConnection& connection, CancelTicket ticket) {
-  if (Canceller* const running = shard.find_canceller(connection.id())) {
-    running->join(std::move(ticket));
-    return true;
-  }
-  const bool is_asked_for = ticket != nullptr;
-  const std::uint32_t in_flight = shard.deployment.cancels_in_flight.load(std::memory_order_relaxed);
-  if (is_asked_for && in_flight >= shard.settings->conf.limits.cancels_max) return false;
-  auto canceller = std::make_unique<Canceller>(shard, connection, std::move(ticket));
-  if (!canceller->open()) return true;
-  ++connection.cancels_in_flight;
-  shard.add_canceller(std::move(canceller));
-  return true;
+  return begin_cancel(shard, connection, std::move(ticket), [&](CancelTicket its) {
+    return std::make_unique<CancelRequest>(shard, connection, std::move(its));
+  });
 }
 
 void relay_cancel(Shard& shard, const std::string& client_address, std::uint32_t session_number, std::string key,
@@ -115,7 +132,7 @@ bool send_cancel(Shard& shard, const conf::Address& address, std::uint32_t backe
                  CancelTicket ticket) {
   const std::uint32_t in_flight = shard.deployment.cancels_in_flight.load(std::memory_order_relaxed);
   if (in_flight >= shard.settings->conf.limits.cancels_max) return false;
-  auto canceller = std::make_unique<Canceller>(shard, address, backend_pid, key, std::move(ticket));
+  auto canceller = std::make_unique<CancelRequest>(shard, address, backend_pid, key, std::move(ticket));
   if (canceller->open()) shard.add_canceller(std::move(canceller));
   return true;
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,30 +23,31 @@
 
 namespace turnout::proxy {
 
+class Connection;
 class Pool;
 class ServerConnection;
 class Shard;
 
-// The socket of whoever asked; closed when nobody holds it any more.
-using CancelTicket = std::shared_ptr<Transport>;
+// Whoever asked hears of it when nobody holds this any more: of PostgreSQL it is the socket of the request, which is
+// closed then; of MySQL the session that waits for its answer (mysql/killer.h).
+using CancelTicket = std::shared_ptr<void>;
 
 // Carries one request to the server, on a connection of its own. Owned by the shard.
-class Canceller final : public Handler {
+class Canceller : public Handler {
  public:
-  Canceller(Shard& shard, const ServerConnection& connection, CancelTicket ticket);
+  Canceller(Shard& shard, const Connection& connection, CancelTicket ticket);
   // For a connection that nobody else ever gets: nothing has to be kept away from it.
-  Canceller(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
-            CancelTicket ticket);
+  Canceller(Shard& shard, const conf::Address& address, CancelTicket ticket);
   ~Canceller() override;
 
-  [[nodiscard]] bool open();  // false: it cannot even begin
-  void on_events(std::uint32_t events) override;
+  [[nodiscard]] bool open();                                                 // false: it cannot even begin
   void join(CancelTicket ticket) { tickets_.push_back(std::move(ticket)); }  // the same statement, asked for again
-  void time_out();
+  virtual void tick(std::uint64_t) {}
+  virtual void time_out() = 0;
   [[nodiscard]] std::uint64_t until_ms() const { return until_ms_; }
   [[nodiscard]] std::uint64_t connection_id() const { return connection_id_; }
 
- private:
+ protected:
   void finish(bool is_certain);
 
   Shard& shard_;
@@ -53,13 +55,31 @@ class Canceller final : public Handler {
   const std::uint64_t connection_id_ = 0;
   const conf::Address address_;  // of this very server, whatever its name leads to by now
   const std::uint64_t until_ms_;
-  std::string request_;
   Transport transport_;
-  bool sent_ = false;
+
+ private:
   std::vector<CancelTicket> tickets_;
 };
 
-// False: limits.cancels are on their way already. Ours, for a client that is gone, always goes.
+// PostgreSQL's: one packet, which the server answers by closing.
+class CancelRequest final : public Canceller {
+ public:
+  CancelRequest(Shard& shard, const ServerConnection& connection, CancelTicket ticket);
+  CancelRequest(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
+                CancelTicket ticket);
+  void on_events(std::uint32_t events) override;
+  void time_out() override;
+
+ private:
+  std::string request_;
+  bool sent_ = false;
+};
+
+// Begins what `make` makes, or joins what is on its way to this connection. False: limits.cancels are on their way
+// already. Without a ticket it is ours, for a client that is gone, and always goes.
+bool begin_cancel(Shard& shard, Connection& connection, CancelTicket ticket,
+                  const std::function<std::unique_ptr<Canceller>(CancelTicket)>& make);
+
 bool send_cancel(Shard& shard, ServerConnection& connection, CancelTicket ticket = {});
 bool send_cancel(Shard& shard, const conf::Address& address, std::uint32_t backend_pid, std::string_view key,
                  CancelTicket ticket);

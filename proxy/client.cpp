@@ -126,6 +126,12 @@ void Client::end(const char* reason, std::string_view sqlstate, std::string_view
     if (output_.empty()) [[maybe_unused]]
       const IoResult best_effort = transport_.write(fatal);
   }
+  leave();
+  transport_.close();
+  shard_.remove_session(*this);
+}
+
+void Client::leave() {
   if (state_ == State::held) shard_.unhold(*this);
   if (state_ == State::waiting)
     for (const auto& side : account_.pools())
@@ -135,8 +141,14 @@ void Client::end(const char* reason, std::string_view sqlstate, std::string_view
   left();
   if (published_pins_ != 0) publish_pins(0);
   --account_.sessions;
-  transport_.close();
+}
+
+Transport Client::hand_over() {
+  leave();
+  Transport transport = std::move(transport_);
+  shard_.deployment.clients.fetch_add(1, std::memory_order_relaxed);  // removing the session counts one away
   shard_.remove_session(*this);
+  return transport;
 }
 
 ClientInfo Client::basic_info(const Connection* connection) const {

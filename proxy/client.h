@@ -71,6 +71,9 @@ class Client : public Handler {
                          std::string_view message) const = 0;
   virtual void leave_server() = 0;  // at its end: gives back or closes what it has of servers
   virtual void left() = 0;          // behind that: what others know of it
+  // The end of the session, not of its client: whoever gets the socket goes on with it, and counts as the same client.
+  [[nodiscard]] Transport hand_over();
+  void leave();  // everything that it has, or waits for
 
   // ---- the client's socket
   // Reads what is there and hands it to `process`, which returns how much it used up; the rest is kept.

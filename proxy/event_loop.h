@@ -30,6 +30,9 @@ class Handler {
   virtual ~Handler() = default;
   virtual void on_events(std::uint32_t events) = 0;
 
+ protected:
+  [[nodiscard]] bool is_buried() const { return buried_; }  // it has ended, and is gone at the end of the turn
+
  private:
   friend class EventLoop;
   bool buried_ = false;

@@ -135,6 +135,9 @@ Proxy::Proxy(const conf::Config& config) : impl_(std::make_unique<Impl>()) {
 Proxy::~Proxy() {
   stop_resolving();
   for (const auto& worker : impl_->workers) worker->stop();
+  for (const auto& deployment : impl_->deployments)
+    if (deployment->of_mysql)
+      deployment->of_mysql->is_over = true;  // what workers have for each other goes nowhere now
 }
 
 void Proxy::set_identity_check(IdentityCheck check) {

@@ -350,6 +350,7 @@ std::uint32_t Shard::tick() {
   while (!farewells_.empty() && farewells_.front()->until_ms() <= now_ms) farewells_.front()->end();
   for (const auto& farewell : farewells_) farewell->tick(now_ms);
   while (!cancellers_.empty() && cancellers_.front()->until_ms() <= now_ms) cancellers_.front()->time_out();
+  for (auto at = cancellers_.begin(); at != cancellers_.end();) (*at++)->tick(now_ms);  // it may end, and be gone
   if (auth_query_) auth_query_->tick();
   for_each_replication([](Replication& replication) { replication.tick(); });
   std::vector<Arrival*> late;
@@ -368,7 +369,7 @@ std::uint32_t Shard::tick() {
   const std::uint32_t shadow_ms = shadow ? shadow->tick(now_ms) : 0;
   if (proving || (table_->hold == router::Hold::nothing && !held_.empty())) return 1;
   if (shadow_ms != 0) return std::min<std::uint32_t>(shadow_ms, 50);
-  return soon || !greetings_.empty() ? 50 : 500;
+  return soon || !greetings_.empty() || !cancellers_.empty() ? 50 : 500;
 }
 
 }  // namespace turnout::proxy

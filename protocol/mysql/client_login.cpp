@@ -67,6 +67,10 @@ LoginStep ClientLogin::fail_protocol(std::string message) {
   return step;
 }
 
+LoginStep ClientLogin::fail_without_tls() {
+  return fail_with(3159, "HY000", "Connections using insecure transport are prohibited; use TLS");
+}
+
 LoginStep ClientLogin::succeed(std::string send) {
   state_ = State::done;
   LoginStep step;
@@ -86,6 +90,7 @@ LoginStep ClientLogin::say(std::string_view payload) {
 LoginStep ClientLogin::start() {
   if (state_ != State::fresh) return fail_protocol("login was begun twice");
   if (is_change_) {
+    if (input_.requires_tls && !is_private_) return fail_without_tls();  // since a reload
     state_ = State::awaiting_user;
     LoginStep step;
     step.status = LoginStep::Status::user;
@@ -144,8 +149,7 @@ LoginStep ClientLogin::on_response(Bytes payload) {
     return step;
   }
   response_ = std::move(*response);
-  if (input_.requires_tls && !is_private_)
-    return fail_with(3159, "HY000", "Connections using insecure transport are prohibited; use TLS");
+  if (input_.requires_tls && !is_private_) return fail_without_tls();
   state_ = State::awaiting_user;
   step.status = LoginStep::Status::user;
   return step;

@@ -130,6 +130,7 @@ class ClientLogin {
   LoginStep fail(std::string detail);
   LoginStep fail_with(std::uint16_t number, std::string_view sqlstate, std::string message);
   LoginStep fail_protocol(std::string message);
+  LoginStep fail_without_tls();
   LoginStep say(std::string_view payload);
   LoginStep succeed(std::string send = {});
   LoginStep on_response(Bytes payload);

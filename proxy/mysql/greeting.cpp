@@ -27,6 +27,13 @@ my::Nonce random_nonce() {
   return nonce;
 }
 
+// A login names a collation with one byte. What is above belongs to utf8mb4, but for a few that clients may not use or
+// that nobody names at a login: its first one stands for them.
+std::uint16_t login_collation(std::uint16_t wanted) {
+  constexpr std::uint16_t of_utf8mb4 = 45;
+  return wanted > 0xff ? of_utf8mb4 : wanted;
+}
+
 std::uint16_t status_in(const Welcome& welcome) {
   std::uint16_t status = my::status::autocommit;
   for (const auto& [name, value] : welcome)
@@ -43,12 +50,22 @@ bool is_required(conf::TlsMode mode) {
 Greeting::Greeting(Shard& shard, int fd, std::string address)
     : Arrival(shard, fd, std::move(address)), number_(shard.worker.next_session_number()) {}
 
+Greeting::Greeting(Shard& shard, ChangeOfUser change)
+    : Arrival(shard, std::move(change.transport), std::move(change.address)),
+      number_(change.number),
+      nonce_(std::move(change.nonce)),
+      change_(std::make_unique<ChangeOfUser>(std::move(change))) {}
+
 Greeting::~Greeting() = default;
 
 // ---- the greeting --------------------------------------------------------------------------------------------------
 
 void Greeting::begin() {
   Arrival::begin();
+  if (change_) {
+    begin_change();
+    return;
+  }
   if (greet()) return;
   // A server says what it is to everybody who connects, but counts those who go away then, and shuts their host out.
   // So it is a whole login, as the one user that is known.
@@ -61,21 +78,43 @@ bool Greeting::greet() {
   Shared& shared = *shard_.deployment.of_mysql;
   const auto offer = shared.offer(settings.has_green, settings.client_tls != nullptr);
   if (!offer) return false;
-  my::ClientLogin::Input input;
-  input.server_version = offer->version;
-  input.connection_id = number_;
-  input.offered = offer->capabilities;
-  input.plugin = offer->is_mariadb ? my::native_plugin : my::sha2_plugin;
-  input.client_host = address_.substr(0, address_.rfind(':'));
-  input.nonce = random_nonce();
-  input.switch_nonce = random_nonce();
-  input.key = shared.key();
-  input.is_private = transport_.peer().is_unix;
-  input.requires_tls = is_required(settings.conf.client_tls.mode);
+  my::ClientLogin::Input input = login_input(*offer);
+  nonce_.assign(my::view_of(input.nonce));
   login_ = std::make_unique<my::ClientLogin>(std::move(input));
   state_ = State::conversing;
   on_login_step(login_->start());
   return true;
+}
+
+my::ClientLogin::Input Greeting::login_input(const Shared::Offer& offer) {
+  const Settings& settings = *shard_.settings;
+  my::ClientLogin::Input input;
+  input.server_version = offer.version;
+  input.connection_id = shown_number(number_);
+  input.offered = offer.capabilities;
+  input.plugin = offer.is_mariadb ? my::native_plugin : my::sha2_plugin;
+  input.client_host = address_.substr(0, address_.rfind(':'));
+  input.nonce = random_nonce();
+  input.switch_nonce = random_nonce();
+  input.key = shard_.deployment.of_mysql->key();
+  input.is_private = transport_.peer().is_unix || transport_.is_tls();
+  input.requires_tls = is_required(settings.conf.client_tls.mode);
+  return input;
+}
+
+void Greeting::begin_change() {
+  const Settings& settings = *shard_.settings;
+  const auto offer = shard_.deployment.of_mysql->offer(settings.has_green, settings.client_tls != nullptr);
+  my::ClientLogin::Input input = login_input(offer.value_or(Shared::Offer{}));  // the client has been offered one
+  if ((change_->agreed & my::capability::plugin_auth) == 0)
+    std::copy_n(nonce_.begin(), std::min(nonce_.size(), input.nonce.size()), input.nonce.begin());
+  my::ChangeUser& wanted = change_->wanted;
+  if (wanted.collation == 0) wanted.collation = change_->collation;
+  wanted.collation = login_collation(wanted.collation);
+  login_ = std::make_unique<my::ClientLogin>(std::move(input), wanted, change_->agreed, change_->packet);
+  change_.reset();
+  state_ = State::conversing;
+  on_login_step(login_->start());
 }
 
 void Greeting::welcome_known() {
@@ -225,6 +264,7 @@ void Greeting::welcome() {
   start.number = number_;
   start.capabilities = agreed_;
   start.status = ok.status;
+  if ((agreed_ & my::capability::plugin_auth) == 0) start.nonce = std::move(nonce_);
   state_ = State::ended;
   shard_.numbers.logins.add();
   shard_.add_session(std::make_unique<Session>(shard_, *account_, std::move(start)));

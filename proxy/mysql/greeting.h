@@ -1,5 +1,6 @@
 // A MySQL client before it is a session: the greeting, TLS, authentication, the first OK. One absolute deadline for
-// all.
+// all. Or between two sessions: a change of user is a login without a greeting, on the same socket, and nothing of the
+// former session is left but its number.
 //
 // The server speaks first in this protocol, so what clients are offered has to be known before anything is known of
 // them: the first one waits until a server has been seen, by a login of the deployment's admin.
@@ -14,12 +15,26 @@
 
 #include "protocol/mysql/login.h"
 #include "proxy/arrival.h"
+#include "proxy/mysql/shared.h"
 
 namespace turnout::proxy::mysql {
+
+// What the session that asked for another user leaves behind.
+struct ChangeOfUser {
+  Transport transport;
+  std::string address;
+  std::uint32_t number = 0;
+  protocol::mysql::Capabilities agreed = 0;
+  std::string nonce;           // of the greeting, for clients that cannot be sent another one
+  std::uint8_t collation = 0;  // of the former user, for clients that do not name one
+  std::uint8_t packet = 0;     // the number of the command
+  protocol::mysql::ChangeUser wanted;
+};
 
 class Greeting final : public Arrival {
  public:
   Greeting(Shard& shard, int fd, std::string address);
+  Greeting(Shard& shard, ChangeOfUser change);
   ~Greeting() override;
 
   void begin() override;
@@ -39,6 +54,8 @@ class Greeting final : public Arrival {
   };
 
   [[nodiscard]] bool greet();  // false: it is not known yet what to offer
+  void begin_change();
+  [[nodiscard]] protocol::mysql::ClientLogin::Input login_input(const Shared::Offer& offer);
   void on_readable();
   void on_login_step(const protocol::mysql::LoginStep& step);
   void begin_tls();
@@ -52,6 +69,8 @@ class Greeting final : public Arrival {
   std::unique_ptr<protocol::mysql::ClientLogin> login_;
   protocol::mysql::Capabilities agreed_ = 0;
   std::uint8_t next_number_ = 0;
+  std::string nonce_;  // of the greeting, when the client has to use it again
+  std::unique_ptr<ChangeOfUser> change_;
 };
 
 }  // namespace turnout::proxy::mysql

@@ -46,15 +46,9 @@ ServerConnection::ServerConnection(Pool& pool, std::uint64_t id) : Connection(po
 
 ServerConnection::~ServerConnection() = default;
 
-// ---- opening -------------------------------------------------------------------------------------------------------
-
-void ServerConnection::on_connected() {
-  if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
-    connect_next("cannot connect to " + address_.text() + ": " + std::strerror(error));
-    return;
-  }
-  const Shard& shard = pool_->shard();
-  const SharedAccount& shared = pool_->account().shared;
+my::ServerLogin::Input login_input(const Pool& pool, const conf::Address& address) {
+  const Shard& shard = pool.shard();
+  const SharedAccount& shared = pool.account().shared;
   const Settings& settings = *shard.settings;
   my::ServerLogin::Input input;
   input.user = shared.user;
@@ -63,9 +57,19 @@ void ServerConnection::on_connected() {
   input.dialect = capabilities_of(shared.dialect);
   if (const std::uint8_t collation = collation_of(shared.dialect); collation != 0) input.collation = collation;
   input.attributes = {{"program_name", "turnout"}};
-  input.is_local = address_.is_unix();
+  input.is_local = address.is_unix();
   input.tls = tls_of(settings, input.is_local);
-  login_ = std::make_unique<my::ServerLogin>(std::move(input));
+  return input;
+}
+
+// ---- opening -------------------------------------------------------------------------------------------------------
+
+void ServerConnection::on_connected() {
+  if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
+    connect_next("cannot connect to " + address_.text() + ": " + std::strerror(error));
+    return;
+  }
+  login_ = std::make_unique<my::ServerLogin>(login_input(*pool_, address_));
   state_ = State::logging_in;
   listen_to(EPOLLIN);  // the server speaks first
 }
@@ -199,6 +203,7 @@ void ServerConnection::prove() {
 
 void ServerConnection::clean() {
   state_ = State::cleaning;
+  is_left_behind_ = false;
   std::string message;
   put_reset(message);
   send(message);
@@ -268,16 +273,59 @@ void ServerConnection::on_events(std::uint32_t events) {
 void ServerConnection::on_readable(bool is_ending) {
   auto* const session = static_cast<Session*>(session_);
   const bool goes_on = read_all(is_ending, [this, session](my::Bytes data) {
-    return session != nullptr ? session->on_server_bytes(*this, data) : on_own_bytes(data);
+    if (session == nullptr) return on_own_bytes(data);
+    const std::size_t used = session->on_server_bytes(*this, data);
+    if (is_left_behind_) go_on_alone(data.subspan(used));
+    return used;
   });
   // Last: the lease may end here, and the connection may already be at work on another worker's thread.
   if (goes_on && session != nullptr) session->after_server_bytes(*this);
+}
+
+// What was read with the session's last bytes, and what TLS has read ahead, is of the answer that nobody waits for.
+void ServerConnection::go_on_alone(my::Bytes rest) {
+  if (state_ == State::closed) return;
+  const std::size_t used = on_own_bytes(rest);
+  if (state_ == State::closed) return;
+  input_.assign(my::text(rest.subspan(used)));
+  if (!transport_.has_pending()) return;
+  worker().loop.post([pool = pool_, id = id_] {
+    if (Connection* const found = pool->find(id)) found->on_events(EPOLLIN);
+  });
+}
+
+std::size_t ServerConnection::skip_abandoned(my::Bytes rest) {
+  if (body_left != 0) {
+    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(body_left, rest.size()));
+    body_left -= part;
+    return part;
+  }
+  if (const std::size_t rows = exchange.take_rows(rest); rows != 0) return rows;
+  my::Header header;
+  if (!my::read_header(rest, header)) return 0;
+  const std::size_t available = std::min(rest.size(), header.total());
+  if (available == my::header_bytes && header.payload != 0) return 0;
+  const std::uint8_t first = header.payload != 0 ? rest[my::header_bytes] : std::uint8_t{0};
+  const bool is_cut = available < header.total() && exchange.wants_whole(header, first);
+  if (is_cut && header.payload <= my::login_bytes_max / 2) return 0;
+  const auto received = exchange.received(header, rest.subspan(my::header_bytes, available - my::header_bytes));
+  if (is_cut || received.action == my::Exchange::Action::protocol_error) {
+    lost("the server broke the protocol");
+    return rest.size();
+  }
+  body_left = header.total() - available;
+  return available;
 }
 
 // Of the login, and of answers to what only we have asked: whole packets.
 std::size_t ServerConnection::on_own_bytes(my::Bytes data) {
   std::size_t at = 0;
   my::Header header;
+  while (state_ != State::closed && is_abandoned()) {
+    const std::size_t used = skip_abandoned(data.subspan(at));
+    if (used == 0) return at;
+    at += used;
+  }
   while (state_ != State::closed && my::read_header(data.subspan(at), header)) {
     if (header.payload > my::login_bytes_max) {
       lost("the server sent a packet that is too long for an answer to Turnout");

@@ -61,6 +61,10 @@ class ServerConnection final : public Connection {
   void put_tracking(std::string& out);  // behind a COM_RESET_CONNECTION of the client's
   void forget_state();                  // of what was reset
 
+  // Its session has ended in the midst of an answer, which nobody is interested in any more.
+  void leave_behind() { is_left_behind_ = true; }
+  [[nodiscard]] bool is_abandoned() const { return is_left_behind_ && !exchange.is_idle(); }
+
   // Which texts are prepared on it, by what they were prepared under (Session::key_of).
   struct Known {
     std::uint32_t number = 0;  // the server's
@@ -79,6 +83,8 @@ class ServerConnection final : public Connection {
   void on_readable(bool is_ending);
   void continue_handshake();
   std::size_t on_own_bytes(protocol::mysql::Bytes data);
+  std::size_t skip_abandoned(protocol::mysql::Bytes rest);  // 0: a packet is not all here
+  void go_on_alone(protocol::mysql::Bytes rest);
   void on_login_packet(std::uint8_t number, protocol::mysql::Bytes payload);
   void on_login_step(const protocol::mysql::LoginStep& step);
   void logged_in();
@@ -89,9 +95,13 @@ class ServerConnection final : public Connection {
   std::unique_ptr<protocol::mysql::ServerLogin> login_;
   Variables start_;
   bool proof_says_writable_ = false;
+  bool is_left_behind_ = false;  // until it is cleaned
   std::unordered_map<std::string, Known, TextHash, std::equal_to<>> statements_;
   std::uint64_t statement_clock_ = 0;
 };
+
+// How that pool logs in to its side at this address.
+[[nodiscard]] protocol::mysql::ServerLogin::Input login_input(const Pool& pool, const conf::Address& address);
 
 // Of a pool of a MySQL deployment.
 [[nodiscard]] inline ServerConnection& of_mysql(Connection& connection) {

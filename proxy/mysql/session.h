@@ -20,9 +20,11 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "protocol/mysql/kill.h"
 #include "protocol/mysql/state_words.h"
 #include "protocol/mysql/translation.h"
 #include "proxy/client_path.h"
+#include "proxy/mysql/kill_ticket.h"
 #include "proxy/mysql/server_connection.h"
 #include "proxy/mysql/variables.h"
 
@@ -35,6 +37,7 @@ struct SessionStart {
   std::uint32_t number = 0;
   protocol::mysql::Capabilities capabilities = 0;  // agreed on
   std::uint16_t status = 0;                        // as the client was told
+  std::string nonce;                               // of the greeting, for clients that cannot be sent another one
 };
 
 class Session final : public Client {
@@ -55,6 +58,10 @@ class Session final : public Client {
   void after_server_bytes(ServerConnection& connection);
   void server_took_everything() override;
   void server_lost(Connection& connection, const std::string& why) override;
+
+  // ---- from another session, and back to the one that asked
+  void killed(const std::string& user, bool is_query_only, std::shared_ptr<KillTicket> ticket);
+  void kill_answered(KillOutcome outcome, std::uint64_t connection);
 
   // ---- from the shard
   void table_changed() override;
@@ -110,6 +117,18 @@ class Session final : public Client {
   std::size_t refuse(const Header& header, Bytes rest, std::string_view sqlstate, std::string_view message,
                      std::string_view raw_error = {});
   void settle_refused();  // gives back a lease on which nothing was sent
+
+  // KILL and COM_PROCESS_KILL: session_kill.cpp
+  [[nodiscard]] std::size_t take_kill(const Header& header, const protocol::mysql::Kill& kill);
+  std::size_t kill_self(const Header& header, const protocol::mysql::Kill& kill);
+  void interrupt(std::shared_ptr<KillTicket> ticket);
+  void refuse_unit(const LoginFailure& failure);  // what it waits or is held with: an error instead
+  void kill_statement(const CancelTicket& ticket);
+
+  // COM_CHANGE_USER: session_user.cpp
+  void begin_change_of_user(const Header& header, Bytes rest);
+  void change_user(const Header& header, Bytes payload);
+  void cleaned_for_change();
   void send_to_server();
   void protocol_violation(const std::string& what);
 
@@ -155,6 +174,9 @@ class Session final : public Client {
   std::uint64_t last_connection_ = 0;  // the one that ran the last statement
   std::uint64_t last_insert_id_ = 0;
   std::uint32_t next_statement_ = 0;
+  bool awaits_kill_ = false;       // it has asked for one, of which another worker will tell
+  bool is_changing_user_ = false;  // its connection is being cleaned, then the login of the other user begins
+  const std::string nonce_;        // of its greeting, if that has to be used again
   std::string database_;
   Variables variables_;
   std::unordered_map<std::uint32_t, Prepared> prepared_;  // by the client's number

@@ -40,7 +40,7 @@ void Session::run_input() {
 }
 
 bool Session::must_wait() const {
-  return server_ != nullptr && (!server_->exchange.is_idle() || awaits_number_);
+  return awaits_kill_ || (server_ != nullptr && (!server_->exchange.is_idle() || awaits_number_));
 }
 
 std::size_t Session::process(Bytes data) {
@@ -81,6 +81,10 @@ std::size_t Session::process(Bytes data) {
       at += refuse(header, rest, {}, {},
                    error_payload(my::unknown_command_number, my::unknown_command_sqlstate, "Unknown command"));
       continue;
+    }
+    if (*command == Command::change_user) {
+      begin_change_of_user(header, rest);
+      break;  // it is not all here, or its connection is being cleaned, or there is no session any more
     }
     if (const std::size_t used = take_without_server(header, rest, *command); used != 0) {
       at += used;
@@ -151,14 +155,22 @@ std::size_t Session::take_without_server(const Header& header, Bytes rest, Comma
       if (number) take_close(*number);
       return header.total();
     }
-    case Command::change_user:
-      return refuse(header, rest, "0A000", "COM_CHANGE_USER is not supported yet: connect anew");
-    case Command::process_kill:
-      return refuse(header, rest, "0A000", "COM_PROCESS_KILL is not supported yet");
+    case Command::process_kill: {
+      if (!is_whole) return 0;
+      const auto number = my::parse_process_kill(rest.subspan(my::header_bytes, header.payload));
+      if (!number) return refuse(header, rest, "08P01", "malformed COM_PROCESS_KILL");
+      return take_kill(header, {*number, false});
+    }
+    case Command::query: {
+      if (!is_whole || header.payload > my::kill_bytes_max) return 0;
+      const auto query = my::parse_query(rest.subspan(my::header_bytes, header.payload), capabilities_);
+      const auto kill = query ? my::parse_kill(query->sql) : std::nullopt;
+      return kill ? take_kill(header, *kill) : 0;
+    }
     case Command::shutdown:
       return refuse(header, rest, "0A000", "a server is not shut down through Turnout");
+    case Command::change_user:
     case Command::init_db:
-    case Command::query:
     case Command::field_list:
     case Command::refresh:
     case Command::statistics:
@@ -262,7 +274,8 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
 std::string_view Session::heed(const my::StateWords& words) {
   is_plain_set_ = words.plain_set && !words.unsure;
   if (words.is_quiet()) return {};
-  if (words.kills) return "KILL is not supported yet: the numbers that it takes are the server's";
+  if (words.kills)
+    return "KILL takes the number of a connection to Turnout, written out, and nothing else stands in its text";
   if (words.diagnostics && is_stale_)
     return "what the statement before left behind (warnings, ROW_COUNT(), FOUND_ROWS()) is on another server "
            "connection: ask in the same transaction, or use pool.mode: session";

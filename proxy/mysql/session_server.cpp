@@ -4,6 +4,7 @@
 #include "protocol/mysql/reply.h"
 #include "protocol/mysql/result.h"
 #include "protocol/mysql/session_changes.h"
+#include "proxy/mysql/killer.h"
 #include "proxy/mysql/refusal.h"
 #include "proxy/mysql/session.h"
 #include "proxy/worker.h"
@@ -26,6 +27,7 @@ Session::Session(Shard& shard, Account& account, SessionStart start)
     : Client(shard, account, std::move(start.transport), std::move(start.address), start.number),
       capabilities_(start.capabilities),
       status_(start.status),
+      nonce_(std::move(start.nonce)),
       database_(account.shared.database) {}
 
 Session::~Session() = default;
@@ -77,6 +79,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
     const Received received = exchange.received(header, payload);
     if (received.action == my::Exchange::Action::protocol_error || is_cut) {
       shard_.numbers.protocol_errors.add();
+      connection.is_retired = true;
       end("protocol violation by the server", "08P01", "the server broke the protocol");
       return data.size();
     }
@@ -132,7 +135,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
   }
   if (state_ == State::ended) {
     out.clear();
-    return data.size();
+    return at;
   }
   if (!out.empty()) send_to_client(out.view());
   out.clear();
@@ -246,6 +249,10 @@ void Session::command_done(ServerConnection& connection, const Received& receive
 void Session::after_server_bytes(ServerConnection& connection) {
   if (state_ == State::ended || server_ == nullptr) return;
   my::Exchange& exchange = server_->exchange;
+  if (server_->cancel_waiting && !exchange.is_ours_now()) {
+    const CancelTicket ticket = std::move(server_->cancel_waiting);
+    if (!exchange.is_idle()) kill_statement(ticket);
+  }
   if (!exchange.is_idle()) {
     if (!output_.empty()) server_->pause_reading(true);
     return;
@@ -255,6 +262,10 @@ void Session::after_server_bytes(ServerConnection& connection) {
     std::string message;
     server_->put_own(message, Command::ping, {}, static_cast<std::uint32_t>(Own::ask_status));
     server_->send(message);
+    return;
+  }
+  if (is_changing_user_) {
+    cleaned_for_change();
     return;
   }
   if (can_rewind()) {
@@ -313,12 +324,20 @@ void Session::leave_server() {
   if (server_ == nullptr) return;
   ServerConnection& connection = *server_;
   const bool is_clean = is_at_safe_point() && !connection.is_backed_up();
+  // There is no way back from a database to none but a new connection.
+  if (account_.shared.database.empty() && !connection.database.empty()) connection.is_retired = true;
+  // The server waits for the rest of a command, or there is no relying on what it says: nobody can use it again.
+  const bool is_command_cut = !discard_body_ && (body_left_ != 0 || track_.is_inside());
+  const bool is_lost =
+      is_command_cut || connection.is_backed_up() || !worker().to_server.empty() || connection.is_retired;
   server_ = nullptr;
   shard_.lease_ended(connection.pool());
-  if (conf().pool.mode == conf::PoolMode::session || pins_ != 0 || is_table_locked_ || has_characteristics_)
-    connection.suspect = true;
+  const bool is_session_mode = conf().pool.mode == conf::PoolMode::session;
+  if (!is_clean || is_session_mode || pins_ != 0 || is_table_locked_ || has_characteristics_) connection.suspect = true;
   connection.last_session = 0;
-  if (is_clean)
+  if (is_clean || (!is_lost && connection.exchange.is_idle()))
+    connection.pool().give_back(connection);
+  else if (!is_lost && abandon(shard_, connection))
     connection.pool().give_back(connection);
   else
     connection.pool().remove(connection);
@@ -326,6 +345,7 @@ void Session::leave_server() {
 
 ClientInfo Session::info() const {
   ClientInfo info = basic_info(server_);
+  info.id = shown_number(number_);
   for (std::size_t i = 0; i < pin_count; ++i)
     if ((pins_ >> i & 1) != 0) info.pinned_by += (info.pinned_by.empty() ? "" : ",") + std::string(pin_names[i]);
   if (is_table_locked_ && (pins_ & pin_table_lock) == 0)

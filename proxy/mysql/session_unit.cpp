@@ -102,8 +102,8 @@ void Session::table_changed() {
 bool Session::can_rewind() const {
   return begin_only_ && server_ != nullptr && shard_.table().hold != router::Hold::nothing && pins_ == 0 &&
          !is_table_locked_ && server_->exchange.is_idle() && server_->exchange.is_status_known() &&
-         !server_->exchange.has_statement_state() && server_->body_left == 0 && body_left_ == 0 &&
-         !track_.is_inside() && !awaits_number_ && prepared_key_.empty();
+         !server_->exchange.has_statement_state() && server_->cancels_in_flight == 0 && server_->body_left == 0 &&
+         body_left_ == 0 && !track_.is_inside() && !awaits_number_ && prepared_key_.empty();
 }
 
 void Session::rewind() {
@@ -150,8 +150,12 @@ void Session::forget_everything() {
 // ---- failing a unit that was never sent ----------------------------------------------------------------------------
 
 void Session::wait_failed(const LoginFailure& failure) {
-  set_state(State::idle);
   shard_.numbers.client_errors.add();
+  refuse_unit(failure);
+}
+
+void Session::refuse_unit(const LoginFailure& failure) {
+  set_state(State::idle);
   held_us_ = 0;
   my::Header header;
   if (my::read_header(my::bytes_of(input_), header)) {

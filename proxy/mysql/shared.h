@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,9 +22,20 @@ namespace turnout::proxy::mysql {
 
 using Users = std::map<std::string, protocol::mysql::Secret, std::less<>>;
 
+// What clients know their connection by. Not the session's number itself: that may be a number of the server's own as
+// well, which SELECT CONNECTION_ID() tells, and KILL must not take the one for the other.
+[[nodiscard]] inline std::uint32_t shown_number(std::uint32_t session_number) {
+  return session_number ^ 0x8000'0000U;
+}
+[[nodiscard]] inline std::uint32_t session_number(std::uint32_t shown) {
+  return shown ^ 0x8000'0000U;
+}
+
 class Shared {
  public:
   Shared();
+
+  std::atomic<bool> is_over{false};  // the workers have ended
 
   // As a server's greeting has it.
   struct Face {

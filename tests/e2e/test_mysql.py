@@ -10,7 +10,7 @@ import pytest
 
 from harness.mariadb import DATABASE, PASSWORD, MariaDb, run_client
 from harness.mysql_turnout import connect, make_turnout, one
-from harness.turnout import Turnout
+from harness.turnout import INVALID, Turnout
 
 
 @pytest.fixture(scope="module")
@@ -284,3 +284,19 @@ def test_malformed_packets_end_one_session(pooled: Turnout) -> None:
         with pytest.raises(pymysql.err.MySQLError):
             one(broken, "SELECT 1")
         assert one(other, "SELECT 1") == 1
+
+
+def test_a_reload_does_not_change_the_protocol(pooled: Turnout) -> None:
+    deployment = pooled.config["deployments"]["app"]
+    with connect(pooled) as client:
+        deployment["protocol"] = "postgres"
+        pooled.write_config()
+        try:
+            refused = pooled.cli("reload", "--yes")
+        finally:
+            deployment["protocol"] = "mysql"
+            pooled.write_config()
+        assert refused.code == INVALID, refused
+        assert "deployments.app.protocol: cannot be changed from mysql to postgres by a reload" in " ".join(str(refused).split()), refused
+        assert pooled.cli("reload", "--yes").code == 0
+        assert one(client, "SELECT 1") == 1

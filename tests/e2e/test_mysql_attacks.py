@@ -35,7 +35,7 @@ def others_go_on(turnout: Turnout, mariadb: MariaDb) -> Iterator[None]:
     deadline = time.monotonic() + 20
     while mariadb.value("SELECT COUNT(*) FROM information_schema.innodb_trx") != 0:
         assert time.monotonic() < deadline, "a transaction is left behind"
-        time.sleep(0.05)
+        time.sleep(0.15)
 
 
 def raw(client: Any, packet: bytes) -> None:

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <stdexcept>
+#include <utility>
 
 #include "protocol/mysql/command.h"
 #include "protocol/mysql/login.h"
@@ -77,6 +78,7 @@ class Answers {
     if (sql.starts_with("SELECT @@character_set_client"))
       return rows({"utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"});
     if (sql.starts_with("SELECT @@global.read_only")) return rows({is_read_only_ ? "1" : "0"});
+    if (sql.starts_with("SELECT SLEEP")) return error(1317, "70100", "Query execution was interrupted");
     if (sql.starts_with("SELECT nonsense")) return error(1054, "42S22", "Unknown column 'nonsense'");
     if (sql.starts_with("SELECT @@time_zone")) return rows({zone_});
     if (sql.starts_with("SELECT")) return rows({name_});
@@ -159,6 +161,8 @@ FakeMysql::~FakeMysql() {
   acceptor_.join();
   {
     const std::lock_guard lock(mutex_);
+    is_over_ = true;
+    kills_.notify_all();
     for (const int fd : fds_) ::shutdown(fd, SHUT_RDWR);
   }
   for (std::thread& thread : threads_) thread.join();
@@ -180,6 +184,12 @@ void FakeMysql::accept_loop() {
     fds_.push_back(fd);
     threads_.emplace_back([this, fd, number] { serve(fd, number); });
   }
+}
+
+void FakeMysql::sleep_until_killed(std::uint32_t number) {
+  std::unique_lock lock(mutex_);
+  killed_.erase(number);  // one that comes before the statement does nothing
+  kills_.wait(lock, [&] { return is_over_ || killed_.contains(number); });
 }
 
 void FakeMysql::serve(int fd, std::uint32_t connection) {
@@ -226,7 +236,12 @@ void FakeMysql::serve(int fd, std::uint32_t connection) {
       {
         const std::lock_guard lock(mutex_);
         texts_.emplace_back(query->sql);
+        if (query->sql.starts_with("KILL QUERY ")) {
+          killed_.insert(static_cast<std::uint32_t>(std::stoul(std::string(query->sql.substr(11)))));
+          kills_.notify_all();
+        }
       }
+      if (query->sql.starts_with("SELECT SLEEP")) sleep_until_killed(connection);
       goes_on = write_all(fd, answers.to_query(query->sql, is_read_only));
       continue;
     }
@@ -258,6 +273,7 @@ FakeMysqlClient::FakeMysqlClient(std::uint16_t port, const std::string& user, co
     if (step.status != my::LoginStep::Status::more) break;
   }
   capabilities_ = login.capabilities();
+  number_ = login.connection_id();
 }
 
 FakeMysqlClient::~FakeMysqlClient() {
@@ -284,11 +300,33 @@ FakeMysqlClient::Reply FakeMysqlClient::ping() {
   return read_reply();
 }
 
+FakeMysqlClient::Reply FakeMysqlClient::change_user(const std::string& user, const std::string& password) {
+  my::ChangeUser change;
+  change.user = user;
+  change.plugin = my::native_plugin;
+  std::string payload, message;
+  my::put_change_user(payload, change, capabilities_);
+  my::put_message(message, 0, payload);
+  send(message);
+  std::uint8_t number = 0;
+  Reply closed;
+  closed.closed = true;
+  if (!read_packet(fd_, number, payload)) return closed;
+  const auto wanted = my::parse_auth_switch(my::bytes_of(payload));
+  if (!wanted) return closed;
+  message.clear();
+  const my::Sha1 answer = my::native_scramble(my::sha1(password), wanted->data.substr(0, my::nonce_bytes));
+  my::put_message(message, static_cast<std::uint8_t>(number + 1), my::view_of(answer));
+  send(message);
+  expected_ = static_cast<std::uint8_t>(number + 2);
+  return read_reply();
+}
+
 // One OK, an error, or one result of rows. Numbers must grow by one: what does not is taken for a lost connection.
 FakeMysqlClient::Reply FakeMysqlClient::read_reply() {
   Reply reply;
   std::string payload;
-  std::uint8_t number = 0, expected = 1;
+  std::uint8_t number = 0, expected = std::exchange(expected_, std::uint8_t{1});
   std::uint64_t columns = 0;
   bool has_columns = false;
   while (read_packet(fd_, number, payload) && !payload.empty() && number == expected++) {

@@ -2,12 +2,15 @@
 //
 // It lets in who knows the password below, answers every SELECT with one row holding the server's name (or what the
 // proof and the login ask for), keeps transactions by the first word, and tells of time_zone like a session tracker.
+// SELECT SLEEP lasts until a KILL QUERY names its connection.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,6 +38,7 @@ class FakeMysql {
  private:
   void accept_loop();
   void serve(int fd, std::uint32_t number);
+  void sleep_until_killed(std::uint32_t number);
 
   const std::string name_;
   int listener_ = -1;
@@ -42,6 +46,9 @@ class FakeMysql {
   std::atomic<std::uint64_t> connections_{0}, open_{0}, most_at_once_{0};
   mutable std::mutex mutex_;
   std::vector<std::string> texts_;
+  std::set<std::uint32_t> killed_;
+  std::condition_variable kills_;
+  bool is_over_ = false;
   std::list<std::thread> threads_;
   std::vector<int> fds_;
   std::thread acceptor_;
@@ -63,6 +70,9 @@ class FakeMysqlClient {
   };
   Reply query(const std::string& sql);
   Reply ping();
+  // COM_CHANGE_USER, with the change of plugin that it is answered by.
+  Reply change_user(const std::string& user, const std::string& password = fake_mysql_password);
+  [[nodiscard]] std::uint32_t number() const { return number_; }  // of its connection, as the greeting has it
   void send(const std::string& bytes);
   Reply read_reply();
   [[nodiscard]] bool is_logged_in() const { return logged_in_; }
@@ -72,6 +82,8 @@ class FakeMysqlClient {
   int fd_ = -1;
   bool logged_in_ = false;
   std::uint16_t login_error_ = 0;
+  std::uint32_t number_ = 0;
+  std::uint8_t expected_ = 1;  // the number of the next packet
   protocol::mysql::Capabilities capabilities_ = 0;
 };
 

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "protocol/mysql/command.h"
 #include "protocol/mysql/reply.h"
 #include "proxy/proxy.h"
 #include "tests/proxy/fake_mysql.h"
@@ -30,7 +31,8 @@ class MysqlRelay : public ::testing::Test {
   void begin(std::uint32_t pool_size, conf::PoolMode mode = conf::PoolMode::transaction, std::uint32_t workers = 2) {
     port_ = FakeMysql("port").port();
     users_file_ = testing::TempDir() + "mysql-users-" + std::to_string(::getpid()) + "-" + std::to_string(port_);
-    std::ofstream(users_file_) << "\"app\" \"" << fake_mysql_password << "\"\n";
+    std::ofstream(users_file_) << "\"app\" \"" << fake_mysql_password << "\"\n"
+                               << "\"reader\" \"" << fake_mysql_password << "\"\n";
     conf::Deployment deployment;
     deployment.name = "app";
     deployment.protocol = conf::Protocol::mysql;
@@ -197,6 +199,87 @@ TEST_F(MysqlRelay, AWriterThatSaysReadOnlyGetsNoWorkUntilItSaysOtherwise) {
   EXPECT_EQ(waiting.wait_for(milliseconds(50)), std::future_status::timeout);
   green_.is_read_only = false;
   EXPECT_EQ(waiting.get().row, "green");
+}
+
+TEST_F(MysqlRelay, AChangeOfUserIsAnotherSessionOnTheSameSocket) {
+  begin(2);
+  FakeMysqlClient client(port_, "app");
+  client.query("SET time_zone = '+03:00'");
+  client.query("SET @a = 1");
+  client.query("BEGIN");
+  const auto changed = client.change_user("reader");
+  EXPECT_FALSE(changed.closed);
+  EXPECT_FALSE(is_open(changed.status)) << "its transaction is over";
+  EXPECT_EQ(client.query("SELECT @@time_zone").row, "SYSTEM");
+  const auto clients = proxy_->clients(0);
+  ASSERT_EQ(clients.size(), 1u);
+  EXPECT_EQ(clients[0].user, "reader");
+  EXPECT_EQ(clients[0].id, client.number());
+  EXPECT_EQ(clients[0].pinned_by, "");
+  EXPECT_EQ(proxy_->levels(0).side[0].writes_in_flight, 0u);
+  EXPECT_EQ(client.change_user("app").error, 0);
+  EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  EXPECT_EQ(client.change_user("app", "wrong").error, 1045);
+  EXPECT_TRUE(client.query("SELECT 1").closed);
+  EXPECT_TRUE(eventually([this] { return proxy_->clients(0).empty(); }));
+}
+
+TEST_F(MysqlRelay, AKillFindsItsSessionOnWhateverWorker) {
+  begin(4);
+  std::vector<std::unique_ptr<FakeMysqlClient>> clients;
+  for (int i = 0; i < 4; ++i) clients.push_back(std::make_unique<FakeMysqlClient>(port_, "app"));
+  FakeMysqlClient foreign(port_, "reader");
+  for (std::size_t killer = 0; killer < 4; ++killer) {
+    const std::size_t victim = (killer + 1) % 4;
+    auto running = std::async(std::launch::async, [&] { return clients[victim]->query("SELECT SLEEP(60)"); });
+    const std::size_t sleeps = killer + 1;
+    ASSERT_TRUE(eventually([&] {
+      const std::vector<std::string> texts = blue_.texts();
+      return static_cast<std::size_t>(std::count(texts.begin(), texts.end(), "SELECT SLEEP(60)")) == sleeps;
+    }));
+    const std::string number = std::to_string(clients[victim]->number());
+    EXPECT_EQ(foreign.query("KILL QUERY " + number).error, 1095);
+    EXPECT_EQ(clients[killer]->query("KILL QUERY " + number).error, 0);
+    EXPECT_EQ(running.get().error, 1317);
+    EXPECT_EQ(clients[victim]->query("SELECT 1").row, "blue");
+  }
+  EXPECT_EQ(clients[0]->query("KILL 1").error, 1094) << "the servers' own numbers are nobody's here";
+  EXPECT_EQ(clients[0]->query("KILL " + std::to_string(clients[1]->number())).error, 0);
+  EXPECT_TRUE(clients[1]->query("SELECT 1").closed);
+  EXPECT_EQ(clients[0]->query("KILL " + std::to_string(clients[0]->number())).error, 1927);
+  EXPECT_TRUE(clients[0]->query("SELECT 1").closed);
+}
+
+TEST_F(MysqlRelay, WhatIsHeldIsKilledWithoutAServer) {
+  begin(2);
+  FakeMysqlClient killer(port_, "app"), victim(port_, "app");
+  EXPECT_EQ(victim.query("SELECT 1").row, "blue");
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  auto held = std::async(std::launch::async, [&] { return victim.query("SELECT 2"); });
+  ASSERT_TRUE(eventually([this] { return proxy_->levels(0).held_sessions == 1; }));
+  EXPECT_EQ(killer.query("KILL QUERY " + std::to_string(victim.number())).error, 0);
+  EXPECT_EQ(held.get().error, 1317);
+  EXPECT_EQ(proxy_->levels(0).held_sessions, 0u);
+  EXPECT_EQ(proxy_->levels(0).client_errors, 0u) << "it was its own wish";
+}
+
+TEST_F(MysqlRelay, WhatAClientLeftRunningIsKilledAndItsConnectionUsedAgain) {
+  begin(1);
+  EXPECT_EQ(FakeMysqlClient(port_, "app").query("SELECT 1").row, "blue");
+  const std::uint64_t before = blue_.connections();
+  {
+    FakeMysqlClient gone(port_, "app");
+    std::string payload, message;
+    my::put_query(payload, "SELECT SLEEP(60)", my::always);
+    my::put_message(message, 0, payload);
+    gone.send(message);
+    ASSERT_TRUE(eventually([this] { return blue_.texts().back() == "SELECT SLEEP(60)"; }));
+  }
+  FakeMysqlClient next(port_, "app");
+  EXPECT_EQ(next.query("SELECT 1").row, "blue");
+  EXPECT_EQ(blue_.connections(), before + 1) << "the one that brought the KILL";
 }
 
 TEST_F(MysqlRelay, BrokenPacketsEndOneSession) {

@@ -1,6 +1,7 @@
 """A Turnout before one MySQL or MariaDB server, and its clients."""
 from __future__ import annotations
 
+import struct
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,18 +11,19 @@ from .mariadb import DATABASE, PASSWORD, MariaDb, users_file
 from .turnout import Turnout
 
 
-def make_turnout(server: MariaDb, mode: str, size: int) -> Turnout:
+def make_turnout(server: MariaDb, mode: str, size: int, name: str = "", changes: dict[str, Any] | None = None) -> Turnout:
     workspace = server.workspace
-    home = workspace.directory(f"turnout-{mode}")
+    name = name or f"turnout-{mode}"
+    home = workspace.directory(name)
     (home / "admin.pass").write_text(PASSWORD)
     # The harness knows of pairs; here is one server.
     alone = SimpleNamespace(blue=SimpleNamespace(port=server.port), green=SimpleNamespace(port=0), sides={})
-    turnout = Turnout(workspace, alone, f"turnout-{mode}", {
+    turnout = Turnout(workspace, alone, name, {
         "protocol": "mysql", "green": None, "databases": None, "auth": None, "cutover": None,
         "users": str(users_file(home / "users.txt")),
         "admin": {"user": "turnout", "password_file": str(home / "admin.pass")},
         "pool": {"mode": mode, "size": size},
-    })
+    } | (changes or {}))
     turnout.start()
     return turnout
 
@@ -29,6 +31,21 @@ def make_turnout(server: MariaDb, mode: str, size: int) -> Turnout:
 def connect(turnout: Turnout, **options: Any) -> Any:
     options = {"user": "app", "password": PASSWORD, "database": DATABASE, "autocommit": True} | options
     return pymysql.connect(host="127.0.0.1", port=turnout.port, connect_timeout=10, **options)
+
+
+def change_user(connection: Any, user: str, password: str = PASSWORD, database: str = DATABASE, collation: int = 45,
+                auth: bytes = b"") -> None:
+    """COM_CHANGE_USER, which PyMySQL does not have; raises what the server says."""
+    plugin = b"mysql_native_password"
+    attributes = b"\x00"  # none
+    connection._execute_command(0x11, user.encode() + b"\x00" + bytes([len(auth)]) + auth + database.encode() + b"\x00"
+                                + struct.pack("<H", collation) + plugin + b"\x00" + attributes)
+    connection.user, connection.password = user.encode(), password.encode()
+    packet = connection._read_packet()
+    if packet.is_auth_switch_request():
+        packet.read_uint8()
+        packet = connection._process_auth(packet.read_string(), packet)
+    assert packet.is_ok_packet(), packet._data
 
 
 def one(connection: Any, sql: str) -> Any:

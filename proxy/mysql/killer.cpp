@@ -1,0 +1,214 @@
+#include "proxy/mysql/killer.h"
+
+#include <utility>
+
+#include "protocol/mysql/command.h"
+#include "proxy/mysql/server_connection.h"
+#include "proxy/worker.h"
+
+namespace turnout::proxy::mysql {
+
+namespace my = protocol::mysql;
+
+namespace {
+
+constexpr std::uint64_t again_ms = 200;
+
+}  // namespace
+
+Killer::Killer(Shard& shard, const ServerConnection& victim, CancelTicket ticket)
+    : Canceller(shard, victim, std::move(ticket)), victim_(victim.backend_pid()) {}
+
+Killer::~Killer() = default;
+
+bool Killer::has_abandoned_victim() const {
+  const Connection* const victim = pool_->find(connection_id_);
+  return victim != nullptr && static_cast<const ServerConnection*>(victim)->is_abandoned();
+}
+
+void Killer::on_events(std::uint32_t) {
+  switch (state_) {
+    case State::connecting: {
+      if (Transport::socket_error(transport_.fd()) != 0) {
+        retry_or_finish();
+        return;
+      }
+      my::ServerLogin::Input input = login_input(*pool_, address_);
+      input.database.clear();
+      login_ = std::make_unique<my::ServerLogin>(std::move(input));
+      state_ = State::logging_in;
+      shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
+      return;
+    }
+    case State::handshaking:
+      continue_handshake();
+      return;
+    case State::logging_in:
+    case State::killing:
+    case State::resting:
+      on_readable();
+      return;
+    case State::away:
+      return;
+  }
+}
+
+void Killer::on_readable() {
+  do {
+    const std::span<std::uint8_t> buffer = shard_.worker.buffer();
+    const IoResult got = transport_.read(buffer);
+    if (got.status == IoStatus::would_block) return;
+    if (got.status != IoStatus::ok) {
+      // Gone without an answer: whether the server has still read it is not known.
+      state_ == State::killing ? finish(false) : retry_or_finish();
+      return;
+    }
+    input_.append(my::text(buffer.first(got.bytes)));
+    my::Header header;
+    while (my::read_header(my::bytes_of(input_), header)) {
+      if (header.payload > my::login_bytes_max) {
+        finish(state_ != State::killing);
+        return;
+      }
+      if (input_.size() < header.total()) break;
+      const std::string packet = input_.substr(0, header.total());
+      input_.erase(0, header.total());
+      on_packet(header.number, my::bytes_of(packet).subspan(my::header_bytes));
+      if (is_buried()) return;
+      if (state_ == State::handshaking || state_ == State::away) return;
+    }
+  } while (transport_.has_pending());
+}
+
+void Killer::on_packet(std::uint8_t number, my::Bytes payload) {
+  if (state_ == State::logging_in) {
+    on_login_step(login_->on_message(number, payload));
+    return;
+  }
+  if (state_ != State::killing) return;
+  // Also an error is an answer: there is no such connection any more, or it is not ours to kill.
+  const bool is_done = payload.empty() || payload[0] == my::error_byte;
+  state_ = State::resting;
+  again_ms_ = shard_.worker.loop.now_ms() + again_ms;
+  if (is_done || !has_abandoned_victim()) take_leave();
+}
+
+// The server does not count one that says goodbye among the aborted.
+void Killer::take_leave() {
+  std::string payload, message;
+  my::put_command(payload, my::Command::quit);
+  my::put_message(message, 0, payload);
+  if (state_ == State::resting) [[maybe_unused]]
+    const IoResult best_effort = transport_.write(message);
+  finish(true);
+}
+
+void Killer::on_login_step(const my::LoginStep& step) {
+  using Status = my::LoginStep::Status;
+  if (!step.send.empty()) send(step.send);
+  if (is_buried() || state_ == State::away) return;
+  switch (step.status) {
+    case Status::more:
+      return;
+    case Status::start_tls: {
+      const Settings& settings = *shard_.settings;
+      if (!settings.server_tls || !input_.empty()) {
+        finish(true);
+        return;
+      }
+      const conf::Address& named = pool_->side() == router::Side::blue ? settings.conf.blue : *settings.conf.green;
+      const bool checks_name = settings.conf.server_tls.mode == conf::TlsMode::verify_full;
+      transport_.start_tls(*settings.server_tls, false, named.host, checks_name);
+      state_ = State::handshaking;
+      continue_handshake();
+      return;
+    }
+    case Status::done:
+      capabilities_ = login_->capabilities();
+      login_.reset();
+      kill();
+      return;
+    case Status::failed:
+    case Status::user:
+      retry_or_finish();
+      return;
+  }
+}
+
+void Killer::continue_handshake() {
+  switch (transport_.handshake()) {
+    case IoStatus::ok:
+      state_ = State::logging_in;
+      shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
+      on_login_step(login_->tls_started());
+      return;
+    case IoStatus::would_block:
+      shard_.worker.loop.change(transport_.fd(), transport_.wants_write() ? EPOLLOUT : EPOLLIN, *this);
+      return;
+    case IoStatus::closed:
+    case IoStatus::failed:
+      retry_or_finish();
+      return;
+  }
+}
+
+// What it has to say fits any socket buffer.
+void Killer::send(std::string_view bytes) {
+  if (transport_.write(bytes).bytes != bytes.size()) finish(state_ != State::killing);
+}
+
+void Killer::kill() {
+  std::string payload, message;
+  my::put_query(payload, "KILL QUERY " + std::to_string(victim_), capabilities_);
+  my::put_message(message, 0, payload);
+  state_ = State::killing;
+  send(message);
+}
+
+void Killer::retry_or_finish() {
+  if (!has_abandoned_victim()) {
+    finish(true);
+    return;
+  }
+  transport_.close();
+  login_.reset();
+  input_.clear();
+  state_ = State::away;
+  again_ms_ = shard_.worker.loop.now_ms() + again_ms;
+}
+
+void Killer::tick(std::uint64_t now_ms) {
+  if (state_ != State::resting && state_ != State::away) return;
+  if (!has_abandoned_victim()) {
+    take_leave();
+    return;
+  }
+  if (now_ms < again_ms_) return;
+  if (state_ == State::resting) {
+    kill();
+    return;
+  }
+  state_ = State::connecting;
+  if (!open()) retry_or_finish();
+}
+
+// What cannot be ended is not waited for any longer: its connection is nobody's.
+void Killer::time_out() {
+  finish(state_ != State::killing && !has_abandoned_victim());
+}
+
+// ---- asking --------------------------------------------------------------------------------------------------------
+
+bool send_kill(Shard& shard, ServerConnection& victim, CancelTicket ticket) {
+  return begin_cancel(shard, victim, std::move(ticket),
+                      [&](CancelTicket its) { return std::make_unique<Killer>(shard, victim, std::move(its)); });
+}
+
+bool abandon(Shard& shard, ServerConnection& victim) {
+  victim.leave_behind();
+  static_cast<void>(send_kill(shard, victim, {}));
+  shard.worker.loop.tick_soon();
+  return victim.cancels_in_flight != 0;
+}
+
+}  // namespace turnout::proxy::mysql

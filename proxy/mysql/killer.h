@@ -1,0 +1,63 @@
+// KILL QUERY on its way to a server: a connection of its own, logged in as the user whose statement it is, which needs
+// no privilege. What is always true of cancels (proxy/canceller.h) is true of it: the connection that it is for goes to
+// nobody before the server has answered.
+//
+// For a client that asks, it is said once. For a client that is gone it is said again until the statement is over,
+// because a KILL that comes before the server has begun the statement does nothing; then the connection is cleaned and
+// used again. After pool.connect_timeout the connection is given up, and the statement with it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "protocol/mysql/login.h"
+#include "proxy/canceller.h"
+
+namespace turnout::proxy::mysql {
+
+class ServerConnection;
+
+class Killer final : public Canceller {
+ public:
+  Killer(Shard& shard, const ServerConnection& victim, CancelTicket ticket);
+  ~Killer() override;
+
+  void on_events(std::uint32_t events) override;
+  void tick(std::uint64_t now_ms) override;
+  void time_out() override;
+
+ private:
+  enum class State {
+    connecting,
+    handshaking,
+    logging_in,
+    killing,  // sent, not answered
+    resting,  // answered; the statement is not over
+    away,     // the server did not let it in; tries again
+  };
+
+  void on_readable();
+  void on_packet(std::uint8_t number, protocol::mysql::Bytes payload);
+  void on_login_step(const protocol::mysql::LoginStep& step);
+  void continue_handshake();
+  void send(std::string_view bytes);
+  void kill();
+  void take_leave();
+  void retry_or_finish();  // nothing is under way
+  [[nodiscard]] bool has_abandoned_victim() const;
+
+  State state_ = State::connecting;
+  const std::uint32_t victim_;  // the server's number of it
+  std::unique_ptr<protocol::mysql::ServerLogin> login_;
+  protocol::mysql::Capabilities capabilities_ = 0;
+  std::string input_;
+  std::uint64_t again_ms_ = 0;
+};
+
+// For a client that asks. False: limits.cancels are on their way already.
+bool send_kill(Shard& shard, ServerConnection& victim, CancelTicket ticket);
+// For a client that is gone. False: nothing can be sent, and the connection is of no more use.
+[[nodiscard]] bool abandon(Shard& shard, ServerConnection& victim);
+
+}  // namespace turnout::proxy::mysql
