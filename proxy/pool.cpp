@@ -387,7 +387,7 @@ void Pool::warm() {
   // Reads alone need fewer than reads and writes did.
   const auto needed = access_ == router::Access::write ? writers : (writers + 1) / 2;
   warm_target_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(needed, 1, fair_share));
-  while (connections_.size() < warm_target_ && !is_backing_off()) {
+  while (connections_.size() < warm_target_ && !is_backing_off() && may_warm_one_more()) {
     if (!take_unit(size_max())) {
       // The other workers have them all, and lend them: no more will come.
       warm_target_ = static_cast<std::uint32_t>(connections_.size());
@@ -395,6 +395,14 @@ void Pool::warm() {
     }
     start_one();
   }
+}
+
+// A backend that starts takes its server some milliseconds of CPU; all of them at once would be felt by those who work.
+// Before a hold there is time. In one there is none.
+bool Pool::may_warm_one_more() const {
+  constexpr std::uint32_t rounds = 16;
+  const bool has_time = is_warming() && shard().table().hold == router::Hold::nothing;
+  return !has_time || opening() < std::max(1U, warm_target_ / rounds);
 }
 
 void Pool::prove_idle() {

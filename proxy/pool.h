@@ -118,6 +118,7 @@ class Pool {
   void seal_idle();
   void unseal();
   void warm();
+  [[nodiscard]] bool may_warm_one_more() const;
   void prove_idle();
   void migrate(Connection& connection, std::size_t worker);
   std::unique_ptr<Connection> release(Connection& connection);

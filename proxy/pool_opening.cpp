@@ -141,6 +141,7 @@ void Pool::logged_in(Connection& connection) {
   std::vector<Arrival*> greetings;
   greetings.swap(account_.greetings);
   make_idle_later(connection);
+  if (is_warming()) warm();
   for (Arrival* greeting : greetings) greeting->welcome_known();
 }
 
