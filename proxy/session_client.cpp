@@ -358,7 +358,8 @@ Session::Take Session::take_parse(pg::Bytes message) {
   prepared_.emplace(*name, Prepared{statement});
   unit_parses_.emplace_back(statement->number, *name);
   if (server_->has_statement(statement->number)) {
-    if (!statement->is_found_at_parse) {
+    const bool is_refused = client_status_ == 'E';  // by the server, whatever it has: and the client then has no such name
+    if (!statement->is_found_at_parse && !is_refused) {
       exchange.fabricate(pg::Request::parse, statement->number);
       return Take::done;
     }
