@@ -6,6 +6,7 @@
 
 #include "proxy/client.h"
 #include "proxy/pool.h"
+#include "proxy/server_tls.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -54,6 +55,47 @@ void Connection::hurry(std::uint64_t now_ms, std::uint32_t ms_max) {
   const std::uint64_t share_ms = ms_max / std::max<std::size_t>(1, to_try_->size());
   if (tried_ < to_try_->size() && now_ms - tries_since_ms_ > share_ms)
     connect_next("no answer from " + address_.text());
+}
+
+void Connection::go_on_opening() {
+  if (state_ == State::handshaking) {
+    continue_handshake();
+  } else if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
+    connect_next("cannot connect to " + address_.text() + ": " + std::strerror(error));
+  } else {
+    begin();
+  }
+}
+
+void Connection::begin_tls() {
+  if (std::string trouble = begin_server_tls(transport_, *pool_->shard().settings, pool_->side()); !trouble.empty()) {
+    fail("08001", std::move(trouble));
+    return;
+  }
+  state_ = State::handshaking;
+  continue_handshake();
+}
+
+void Connection::continue_handshake() {
+  switch (transport_.handshake()) {
+    case IoStatus::ok:
+      tls_is_up();
+      return;
+    case IoStatus::would_block:
+      listen_to(transport_.wants_write() ? EPOLLOUT : EPOLLIN);
+      return;
+    case IoStatus::closed:
+    case IoStatus::failed:
+      fail("08001", "TLS with the server failed: " + transport_.error());
+      return;
+  }
+}
+
+void Connection::opened() {
+  to_try_.reset();
+  state_ = State::idle;
+  worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);  // from now on
+  idle_since_ms_ = worker().loop.now_ms();
 }
 
 // ---- lease ---------------------------------------------------------------------------------------------------------

@@ -91,12 +91,16 @@ class Connection : public Handler {
   void attach_to_pool(Pool& pool);
 
  protected:
-  virtual void on_connected() = 0;                   // the socket is connected: TLS, login
+  virtual void begin() = 0;                          // the socket is connected: TLS, login
+  virtual void tls_is_up() = 0;                      // the handshake is done: login
   virtual void forget_login() = 0;                   // the next address begins anew
   virtual void failed(const LoginFailure& failure);  // while opening, or a keeper's: the pool hears it
   virtual void put_goodbye(std::string& out) const = 0;
 
   void connect_next(std::string why);
+  void go_on_opening();  // of the events before the login, but for those of State::asking_tls
+  void begin_tls();      // the server has agreed to it
+  void opened();         // logged in, and idle from now on
   // Of the events of a logged-in one: sends on what waits, `read`s, or notices the end.
   template <typename Read>
   void take_events(std::uint32_t events, Read read);
@@ -108,6 +112,7 @@ class Connection : public Handler {
   void lost(const std::string& why, std::string raw_error = {});
   void flush();
   void listen_to(std::uint32_t events);
+  void continue_handshake();
   [[nodiscard]] bool is_opening() const { return state_ < State::proving; }
   [[nodiscard]] bool is_logged_in() const { return !is_opening() && state_ != State::closed; }
   [[nodiscard]] Worker& worker() const;

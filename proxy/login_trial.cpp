@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "proxy/server_tls.h"
+
 namespace turnout::proxy {
 
 namespace pg = protocol::pg;
@@ -54,8 +56,7 @@ class Trial {
     const conf::TlsMode mode = settings_.conf.server_tls.mode;
     if (answer != 'S')
       return mode == conf::TlsMode::prefer || mode == conf::TlsMode::allow ? "" : "the server does not offer TLS";
-    const conf::Address& named = side_ == router::Side::blue ? settings_.conf.blue : *settings_.conf.green;
-    transport_.start_tls(*settings_.server_tls, false, named.host, mode == conf::TlsMode::verify_full);
+    if (std::string trouble = begin_server_tls(transport_, settings_, side_); !trouble.empty()) return trouble;
     while (true) {
       const IoStatus status = transport_.handshake();
       if (status == IoStatus::ok) return {};

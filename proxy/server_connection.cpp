@@ -39,13 +39,8 @@ void ServerConnection::forget_login() {
   login_.reset();
 }
 
-void ServerConnection::on_connected() {
-  const Settings& settings = *pool_->shard().settings;
-  if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
-    connect_next("cannot connect to " + address_.text() + ": " + std::strerror(error));
-    return;
-  }
-  if (settings.server_tls && !address_.is_unix()) {
+void ServerConnection::begin() {
+  if (pool_->shard().settings->server_tls && !address_.is_unix()) {
     std::string request;
     pg::Writer(request).u32(8).u32(pg::ssl_request_code);
     state_ = State::asking_tls;
@@ -60,17 +55,11 @@ void ServerConnection::on_tls_answer() {
   std::uint8_t answer = 0;
   const IoResult got = transport_.read({&answer, 1});  // one byte: nothing may be buffered before TLS begins
   if (got.status == IoStatus::would_block) return;
-  const Settings& settings = *pool_->shard().settings;
-  const conf::TlsMode mode = settings.conf.server_tls.mode;
+  const conf::TlsMode mode = pool_->shard().settings->conf.server_tls.mode;
   if (got.status != IoStatus::ok) {
     fail("08006", "the server ended the connection when asked for TLS");
-  } else if (answer == 'S' && !settings.server_tls) {
-    fail("08001", "server_tls is not configured any more");  // a reload came between
   } else if (answer == 'S') {
-    const conf::Address& named = pool_->side() == router::Side::blue ? settings.conf.blue : *settings.conf.green;
-    transport_.start_tls(*settings.server_tls, false, named.host, mode == conf::TlsMode::verify_full);
-    state_ = State::handshaking;
-    continue_handshake();
+    begin_tls();
   } else if (answer == 'N' && (mode == conf::TlsMode::prefer || mode == conf::TlsMode::allow)) {
     begin_login();
   } else {
@@ -78,19 +67,8 @@ void ServerConnection::on_tls_answer() {
   }
 }
 
-void ServerConnection::continue_handshake() {
-  switch (transport_.handshake()) {
-    case IoStatus::ok:
-      begin_login();
-      return;
-    case IoStatus::would_block:
-      listen_to(transport_.wants_write() ? EPOLLOUT : EPOLLIN);
-      return;
-    case IoStatus::closed:
-    case IoStatus::failed:
-      fail("08001", "TLS with the server failed: " + transport_.error());
-      return;
-  }
+void ServerConnection::tls_is_up() {
+  begin_login();
 }
 
 void ServerConnection::begin_login() {
@@ -158,7 +136,6 @@ void ServerConnection::on_login_message(char type, pg::Bytes body) {
   cancel_key_ = login_->cancel_key();
   for (const auto& [name, value] : login_->parameters()) parameter_reported(name, value);
   login_.reset();
-  to_try_.reset();
   if (keeper_ == nullptr && pool_->is_warming())
     warm_up();
   else
@@ -174,9 +151,7 @@ void ServerConnection::warm_up() {
 }
 
 void ServerConnection::ready_for_work() {
-  state_ = State::idle;
-  worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);  // from now on
-  idle_since_ms_ = worker().loop.now_ms();
+  opened();
   if (keeper_ != nullptr) {
     state_ = State::listening;
     keeper_->line_opened(*this);
@@ -261,28 +236,12 @@ void ServerConnection::parameter_reported(std::string_view name, std::string_vie
 // ---- events --------------------------------------------------------------------------------------------------------
 
 void ServerConnection::on_events(std::uint32_t events) {
-  switch (state_) {
-    case State::connecting:
-      on_connected();
-      return;
-    case State::asking_tls:
-      on_tls_answer();
-      return;
-    case State::handshaking:
-      continue_handshake();
-      return;
-    case State::closed:
-      return;
-    case State::logging_in:
-    case State::warming:
-    case State::proving:
-    case State::cleaning:
-    case State::listening:
-    case State::idle:
-    case State::leased:
-      break;
-  }
-  take_events(events, [this](bool is_ending) { on_readable(is_ending); });
+  if (state_ == State::asking_tls)
+    on_tls_answer();
+  else if (state_ < State::logging_in)
+    go_on_opening();
+  else if (state_ != State::closed)
+    take_events(events, [this](bool is_ending) { on_readable(is_ending); });
 }
 
 void ServerConnection::on_readable(bool is_ending) {

@@ -78,7 +78,8 @@ class ServerConnection final : public Connection {
   void parameter_reported(std::string_view name, std::string_view value);
 
  private:
-  void on_connected() override;
+  void begin() override;
+  void tls_is_up() override;
   void forget_login() override;
   void failed(const LoginFailure& failure) override;
   void put_goodbye(std::string& out) const override;
@@ -87,7 +88,6 @@ class ServerConnection final : public Connection {
   [[nodiscard]] std::atomic<bool>& is_classic() const;
   void on_tls_answer();
   void on_readable(bool is_ending);
-  void continue_handshake();
   std::size_t on_login_bytes(protocol::pg::Bytes data);
   std::size_t on_idle_bytes(protocol::pg::Bytes data);
   void on_login_message(char type, protocol::pg::Bytes body);

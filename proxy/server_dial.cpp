@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "proxy/server_tls.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -88,11 +89,11 @@ void ServerDial::on_tls_answer() {
   const conf::TlsMode mode = settings.conf.server_tls.mode;
   if (got.status != IoStatus::ok) {
     fail("08006", "the server ended the connection when asked for TLS");
-  } else if (answer == 'S' && !settings.server_tls) {
-    fail("08001", "server_tls is not configured any more");  // a reload came between
   } else if (answer == 'S') {
-    const conf::Address& named = side_ == router::Side::blue ? settings.conf.blue : *settings.conf.green;
-    transport_.start_tls(*settings.server_tls, false, named.host, mode == conf::TlsMode::verify_full);
+    if (std::string trouble = begin_server_tls(transport_, settings, side_); !trouble.empty()) {
+      fail("08001", std::move(trouble));
+      return;
+    }
     state_ = State::handshaking;
     continue_handshake();
   } else if (answer == 'N' && (mode == conf::TlsMode::prefer || mode == conf::TlsMode::allow)) {

@@ -4,6 +4,7 @@
 
 #include "protocol/mysql/command.h"
 #include "proxy/mysql/server_connection.h"
+#include "proxy/server_tls.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy::mysql {
@@ -110,19 +111,14 @@ void Killer::on_login_step(const my::LoginStep& step) {
   switch (step.status) {
     case Status::more:
       return;
-    case Status::start_tls: {
-      const Settings& settings = *shard_.settings;
-      if (!settings.server_tls || !input_.empty()) {
+    case Status::start_tls:
+      if (!input_.empty() || !begin_server_tls(transport_, *shard_.settings, pool_->side()).empty()) {
         finish(true);
         return;
       }
-      const conf::Address& named = pool_->side() == router::Side::blue ? settings.conf.blue : *settings.conf.green;
-      const bool checks_name = settings.conf.server_tls.mode == conf::TlsMode::verify_full;
-      transport_.start_tls(*settings.server_tls, false, named.host, checks_name);
       state_ = State::handshaking;
       continue_handshake();
       return;
-    }
     case Status::done:
       capabilities_ = login_->capabilities();
       login_.reset();

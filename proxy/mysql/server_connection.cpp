@@ -64,31 +64,16 @@ my::ServerLogin::Input login_input(const Pool& pool, const conf::Address& addres
 
 // ---- opening -------------------------------------------------------------------------------------------------------
 
-void ServerConnection::on_connected() {
-  if (const int error = Transport::socket_error(transport_.fd()); error != 0) {
-    connect_next("cannot connect to " + address_.text() + ": " + std::strerror(error));
-    return;
-  }
+void ServerConnection::begin() {
   login_ = std::make_unique<my::ServerLogin>(login_input(*pool_, address_));
   state_ = State::logging_in;
   listen_to(EPOLLIN);  // the server speaks first
 }
 
-void ServerConnection::continue_handshake() {
-  switch (transport_.handshake()) {
-    case IoStatus::ok:
-      state_ = State::logging_in;
-      listen_to(EPOLLIN);
-      on_login_step(login_->tls_started());
-      return;
-    case IoStatus::would_block:
-      listen_to(transport_.wants_write() ? EPOLLOUT : EPOLLIN);
-      return;
-    case IoStatus::closed:
-    case IoStatus::failed:
-      fail("08001", "TLS with the server failed: " + transport_.error());
-      return;
-  }
+void ServerConnection::tls_is_up() {
+  state_ = State::logging_in;
+  listen_to(EPOLLIN);
+  on_login_step(login_->tls_started());
 }
 
 void ServerConnection::on_login_packet(std::uint8_t number, my::Bytes payload) {
@@ -115,19 +100,9 @@ void ServerConnection::on_login_step(const my::LoginStep& step) {
   switch (step.status) {
     case Status::more:
       return;
-    case Status::start_tls: {
-      const Settings& settings = *pool_->shard().settings;
-      const conf::Address& named = pool_->side() == router::Side::blue ? settings.conf.blue : *settings.conf.green;
-      if (!settings.server_tls) {
-        fail("08001", "server_tls is not configured any more");
-        return;
-      }
-      const bool checks_name = settings.conf.server_tls.mode == conf::TlsMode::verify_full;
-      transport_.start_tls(*settings.server_tls, false, named.host, checks_name);
-      state_ = State::handshaking;
-      continue_handshake();
+    case Status::start_tls:
+      begin_tls();
       return;
-    }
     case Status::done:
       logged_in();
       return;
@@ -248,26 +223,10 @@ void ServerConnection::make_room(std::string& out, std::uint32_t keep_max) {
 // ---- events --------------------------------------------------------------------------------------------------------
 
 void ServerConnection::on_events(std::uint32_t events) {
-  switch (state_) {
-    case State::connecting:
-      on_connected();
-      return;
-    case State::handshaking:
-      continue_handshake();
-      return;
-    case State::closed:
-      return;
-    case State::asking_tls:
-    case State::logging_in:
-    case State::warming:
-    case State::proving:
-    case State::cleaning:
-    case State::listening:
-    case State::idle:
-    case State::leased:
-      break;
-  }
-  take_events(events, [this](bool is_ending) { on_readable(is_ending); });
+  if (state_ < State::logging_in)
+    go_on_opening();
+  else if (state_ != State::closed)
+    take_events(events, [this](bool is_ending) { on_readable(is_ending); });
 }
 
 void ServerConnection::on_readable(bool is_ending) {
@@ -384,10 +343,7 @@ void ServerConnection::answered() {
       pool_->cleaned(*this);
       return;
     case State::logging_in:
-      to_try_.reset();
-      state_ = State::idle;
-      worker().loop.change(transport_.fd(), transport_.wanted(events_), *this);  // from now on
-      idle_since_ms_ = worker().loop.now_ms();
+      opened();
       pool_->logged_in(*this);
       return;
     case State::connecting:

@@ -77,11 +77,11 @@ class ServerConnection final : public Connection {
   void make_room(std::string& out, std::uint32_t keep_max);
 
  private:
-  void on_connected() override;
+  void begin() override;
+  void tls_is_up() override;
   void forget_login() override { login_.reset(); }
   void put_goodbye(std::string& out) const override;
   void on_readable(bool is_ending);
-  void continue_handshake();
   std::size_t on_own_bytes(protocol::mysql::Bytes data);
   std::size_t skip_abandoned(protocol::mysql::Bytes rest);  // 0: a packet is not all here
   void go_on_alone(protocol::mysql::Bytes rest);
