@@ -247,7 +247,9 @@ void DeploymentControl::readiness_changed(const Readiness::Report& now) {
 
 bool DeploymentControl::ready() const {
   const std::lock_guard guard(mutex_);
-  return routes_.is_published() && doubt_.empty() && executor_.state().phase != drain::Phase::unknown;
+  const auto now = executor_.state();
+  return routes_.is_published() && doubt_.empty() && now.phase != drain::Phase::unknown &&
+         !shared_.proxy.addresses(index_, now.writer).empty();
 }
 
 std::shared_ptr<Attempt> DeploymentControl::attempt(std::uint64_t epoch) {

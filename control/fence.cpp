@@ -71,7 +71,7 @@ Ours find_ours(StepContext& context, router::Side side) {
     ours.sealed.insert(static_cast<std::int32_t>(pid));
   for (const auto pid : context.proxy.listening_pids(context.index, side))
     ours.leased.insert(static_cast<std::int32_t>(pid));
-  ours.sockets = OwnSockets::look();
+  ours.sockets = OwnSockets::look(context.proxy.addresses_so_far(context.index, side));
   return ours;
 }
 
@@ -364,10 +364,9 @@ StepAnswer verify_fence(StepContext& context, Attempt& attempt, router::Side fro
   const bool by_database = is_by_database(context.store.records(context.deployment), from);
   auto probe = take_probe(context, attempt, from, databases.front(), cancelled);
   if (!probe) return failed(probe.error());
-  if (by_database) {
-    auto started = await_started(*probe, list, cancelled);
-    if (!started.ok) return started;
-  }
+  // CONNECT is revoked, but not for who had already asked for it and is not listed yet: a READ WRITE of theirs passes
+  // any default.
+  if (auto started = await_started(*probe, list, cancelled); !started.ok) return started;
   const auto moment = probe->query("SELECT clock_timestamp()", window_ms_max);  // the server's clock, never ours
   if (!moment) return failed(moment.error());
   if (auto alone = await_alone(context, attempt, from, *probe, moment->text(0, 0), by_database, cancelled); !alone.ok)
@@ -490,7 +489,7 @@ StepAnswer end_former(StepContext& context, Attempt& attempt, router::Side side,
     if (!backends) return failed(backends.error());
     // Asked for after the list: whoever of ours is on it is known by now.
     const auto known = context.shelf.pids(side);
-    const auto sockets = OwnSockets::look();
+    const auto sockets = OwnSockets::look(context.proxy.addresses_so_far(context.index, side));
     bool none_left = true;
     for (int row = 0; row < backends->size(); ++row) {
       const auto pid = static_cast<std::int32_t>(backends->integer(row, 0));

@@ -93,7 +93,7 @@ bool is_expected(Look& look, const std::string& slot, const std::string& applica
 
 // Everybody on that side who does not come through Turnout.
 std::optional<Strangers> strangers(Look& look, const char* name, router::Side side) {
-  const auto sockets = OwnSockets::look();
+  const auto sockets = OwnSockets::look(look.context.proxy.addresses_so_far(look.context.index, side));
   std::set<std::int64_t> ours;
   for (const auto pid : look.context.shelf.pids(side)) ours.insert(pid);
   for (const auto pid : look.context.proxy.write_pids(look.context.index, side)) ours.insert(pid);

@@ -22,7 +22,7 @@ void Connection::open() {
   const std::size_t side = router::index(pool_->side());
   to_try_ = pool_->shard().addresses[side];
   first_ = pool_->shard().first_address[side];
-  connect_next("no address is known for " + std::string(router::name(pool_->side())) + ": its name was not found");
+  connect_next("no address is known for " + std::string(router::name(pool_->side())) + " yet: its name has not been found");
 }
 
 // The next address of those that the side has; behind the last one, what was wrong there is the failure.

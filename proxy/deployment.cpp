@@ -138,7 +138,19 @@ AddressesPtr Deployment::addresses(router::Side side) const {
 
 void Deployment::set_addresses(router::Side side, AddressesPtr addresses) {
   const std::lock_guard lock(mutex_);
+  auto& so_far = addresses_so_far_[router::index(side)];
+  for (const conf::Address& address : *addresses) {
+    std::erase(so_far, address);
+    so_far.push_back(address);
+  }
+  if (so_far.size() > former_addresses_max)
+    so_far.erase(so_far.begin(), so_far.end() - static_cast<std::ptrdiff_t>(former_addresses_max));
   addresses_[router::index(side)] = std::move(addresses);
+}
+
+std::vector<conf::Address> Deployment::addresses_so_far(router::Side side) const {
+  const std::lock_guard lock(mutex_);
+  return addresses_so_far_[router::index(side)];
 }
 
 SettingsPtr Deployment::settings() const {

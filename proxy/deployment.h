@@ -112,6 +112,7 @@ using SettingsPtr = std::shared_ptr<const Settings>;
 [[nodiscard]] SettingsPtr make_settings(const conf::Deployment& conf);
 
 // Where a side is: numbers, or one socket, in the order to try. Never null; empty: not known yet.
+inline constexpr std::size_t former_addresses_max = 256;
 using AddressesPtr = std::shared_ptr<const std::vector<conf::Address>>;
 
 class Deployment {
@@ -132,6 +133,8 @@ class Deployment {
   void set_settings(SettingsPtr settings);
   [[nodiscard]] AddressesPtr addresses(router::Side side) const;
   void set_addresses(router::Side side, AddressesPtr addresses);
+  // All that it has been at, the newest `former_addresses_max`: connections outlive an address.
+  [[nodiscard]] std::vector<conf::Address> addresses_so_far(router::Side side) const;
   [[nodiscard]] router::RoutingTablePtr table() const;
   void set_table(router::RoutingTablePtr table);
   [[nodiscard]] router::CatalogPtr catalog() const;
@@ -167,6 +170,7 @@ class Deployment {
   mutable std::mutex mutex_;
   SettingsPtr settings_;
   std::array<AddressesPtr, 2> addresses_;
+  std::array<std::vector<conf::Address>, 2> addresses_so_far_;
   router::RoutingTablePtr table_;
   router::CatalogPtr catalog_;
   TypeMapsPtr types_ = std::make_shared<const TypeMaps>();

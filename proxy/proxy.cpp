@@ -205,6 +205,10 @@ std::vector<conf::Address> Proxy::addresses(DeploymentIndex index, router::Side 
   return *impl_->deployments[index]->addresses(side);
 }
 
+std::vector<conf::Address> Proxy::addresses_so_far(DeploymentIndex index, router::Side side) const {
+  return impl_->deployments[index]->addresses_so_far(side);
+}
+
 std::vector<NameInfo> Proxy::names() const {
   return impl_->resolver ? impl_->resolver->infos() : std::vector<NameInfo>{};
 }

@@ -152,6 +152,8 @@ class Proxy {
   void reload(const conf::Config& config);  // same deployments; users, limits, pool sizes, certificates
   // Where a side is now, as numbers or the socket; empty while its name has not been found. Never waits for DNS.
   [[nodiscard]] std::vector<conf::Address> addresses(DeploymentIndex, router::Side) const;
+  // And where it has been: connections of ours may still lead there.
+  [[nodiscard]] std::vector<conf::Address> addresses_so_far(DeploymentIndex, router::Side) const;
   [[nodiscard]] std::vector<NameInfo> names() const;
 
   void publish(DeploymentIndex, router::RoutingTablePtr);

@@ -31,7 +31,7 @@ void ServerDial::begin(pg::ServerLogin::Input input) {
   // One attempt, at the address that worked last time: the pools find out which one that is.
   const auto known = shard_.addresses[router::index(side_)];
   if (known->empty()) {
-    fail("08001", "no address is known for " + std::string(router::name(side_)) + ": its name was not found");
+    fail("08001", "no address is known for " + std::string(router::name(side_)) + " yet: its name has not been found");
     return;
   }
   address_ = (*known)[shard_.first_address[router::index(side_)] % known->size()];

@@ -1,12 +1,17 @@
 """An ordinary role that goes past Turnout, to both servers at once, never finds both of them writable."""
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
+
+import psycopg
 
 from conftest import Fresh
 from harness.checks import assert_books, assert_no_errors
+from harness.dns import Forwarder
 from harness.ledger import Ledger
 from harness.load import Hammer
+from harness.workspace import free_port
 
 CHANGES: dict[str, Any] = {"waive": ["bypassing_clients"]}  # it is there on purpose
 SETTINGS = {"track_commit_timestamp": "on"}  # the servers' own clock says which commit came first
@@ -43,3 +48,27 @@ def test_rollback_under_the_hammer(fresh: Fresh) -> None:
     fresh.turnout.ask("cutover", "app")
     fresh.turnout.wait_settled()
     hammered(fresh, "rollback", "green", "blue")
+
+
+def test_a_strangers_connection_with_a_port_of_ours(fresh: Fresh) -> None:
+    """A system gives the local port of our connection to green to somebody else's connection to blue."""
+    fresh.turnout.ask("prepare", "app")
+    blue, green = fresh.pair.blue, fresh.pair.green
+    ports = [row[0] for row in green.sql("SELECT client_port FROM pg_stat_activity WHERE application_name = 'turnout' AND client_port > 0")]
+    taken = {row[0] for row in blue.sql("SELECT client_port FROM pg_stat_activity")}
+    assert set(ports) - taken, "Turnout has no connection to green: this proves nothing"
+    with ExitStack() as stack:
+        strangers: list[psycopg.Connection[Any]] = []
+        for port in set(ports) - taken:
+            entry = free_port()
+            stack.enter_context(Forwarder("127.0.0.1", entry, blue.port, port))
+            strangers.append(psycopg.connect(f"host=127.0.0.1 port={entry} user=hammer dbname=app", autocommit=True))
+            strangers[-1].execute("BEGIN READ WRITE; INSERT INTO hammer (side, how) VALUES ('blue', 'read_write'); COMMIT")
+        fresh.turnout.ask("cutover", "app")
+        for stranger in strangers:
+            try:
+                stranger.execute("BEGIN READ WRITE; INSERT INTO hammer (side, how) VALUES ('blue', 'late'); COMMIT")
+            except psycopg.OperationalError:
+                pass  # ended
+            stranger.close()
+    assert blue.value("SELECT count(*) FROM hammer WHERE how = 'late'") == 0, "a write on blue after the fence"

@@ -156,9 +156,11 @@ def test_a_start_without_a_name_server(fresh: Fresh) -> None:
         thread = threading.Thread(target=client, daemon=True)
         thread.start()
         eventually(lambda: "no address is known yet" in fresh.turnout.log_file.read_text(), 20, "what is missing, in the log")
+        assert fresh.turnout.rest("/readyz")[0] == 503
         names.rise()
         thread.join(60)
         assert results == [FIRST]
+        assert fresh.turnout.rest("/readyz")[0] == 200
 
 
 def _answers(fresh: Fresh) -> bool:

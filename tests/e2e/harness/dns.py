@@ -18,7 +18,7 @@ class NameServer:
         self.asked = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
-        self._is_dead = False
+        self._is_dead = self._is_closing = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -36,16 +36,18 @@ class NameServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A socket that is closed under a recvfrom lives on until that returns, so it is told.
+        self._is_closing = True
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self._socket.getsockname())
+        self._thread.join(5)
         self._socket.close()
 
     def _serve(self) -> None:
         while True:
-            try:
-                question, client = self._socket.recvfrom(4096)
-            except OSError:
+            question, client = self._socket.recvfrom(4096)
+            if self._is_closing:
                 return
-            if len(question) < 17:  # no header and no question: what a socket says that is being closed
-                continue
             self.asked += 1
             if not self._is_dead:
                 self._socket.sendto(self._answer(question), client)
@@ -64,12 +66,24 @@ class NameServer:
         return header + question[12:end + 5] + answers
 
 
-class Forwarder:
-    """What connects to (host, port) talks to 127.0.0.1:`target`."""
+_IP_LOCAL_PORT_RANGE = 51  # linux/in.h, since 6.3
 
-    def __init__(self, host: str, port: int, target: int) -> None:
+
+def connect_from(local_port: int | None, port: int) -> socket.socket:
+    """To 127.0.0.1:`port`; from a port that other connections to other places may have as well."""
+    made = socket.socket()
+    if local_port is not None:
+        made.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, struct.pack("I", local_port | local_port << 16))
+    made.connect(("127.0.0.1", port))
+    return made
+
+
+class Forwarder:
+    """What connects to (host, port) talks to 127.0.0.1:`target`, which sees it come from `local_port`."""
+
+    def __init__(self, host: str, port: int, target: int, local_port: int | None = None) -> None:
         self._listener = socket.create_server((host, port))
-        self._target = target
+        self._target, self._local_port = target, local_port
         self.accepted = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -86,7 +100,7 @@ class Forwarder:
             except OSError:
                 return
             self.accepted += 1
-            server = socket.create_connection(("127.0.0.1", self._target))
+            server = connect_from(self._local_port, self._target)
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
