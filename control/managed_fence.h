@@ -2,10 +2,11 @@
 // not move shall stay writable: each database's own default, REVOKE CONNECT, and the end of foreign sessions.
 //
 // The difference to ALTER SYSTEM: living sessions keep the default that they began with. So none of others may be left,
-// and ours are sealed on the old writer and replaced on the new one (SideOrders::keeps_default). What is proven, here and
-// for the other fence, is that no session began before CONNECT was revoked and is still there: one that is being started
-// holds a lock on its database until it is listed (InitPostgres: LockSharedObject … RowExclusiveLock, pgstat_bestart,
-// then the commit that lets go), so whoever held it when we looked first has to be gone before the sessions are listed.
+// and ours are sealed on the old writer and replaced on the new one (SideOrders::keeps_default). What is proven, here
+// and for the other fence, is that no session began before CONNECT was revoked and is still there: one that is being
+// started holds a lock on its database until it is listed (InitPostgres: LockSharedObject … RowExclusiveLock,
+// pgstat_bestart, then the commit that lets go), so whoever held it when we looked first has to be gone before the
+// sessions are listed.
 #pragma once
 
 #include <atomic>

@@ -3,8 +3,8 @@
 // "not ours".
 //
 // Always true: a connection of ours to another server is none of them. A system gives one local port to several
-// connections as long as they lead to different places, so a stranger on this machine can have the address and port that
-// we have towards somebody else.
+// connections as long as they lead to different places, so a stranger on this machine can have the address and port
+// that we have towards somebody else.
 #pragma once
 
 #include <set>

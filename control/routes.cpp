@@ -82,9 +82,10 @@ Answer report(Backend& backend, const Call& call) {
 
 Answer readiness(Backend& backend, const Call&) {
   if (backend.ready()) return {200, 0, boost::json::object{{"ready", true}}};
-  Answer answer = problem(503, "not_ready", "Not ready",
-                          "Starting, stopping, a deployment holds because its writer is not decided, or no address of its writer "
-                          "is known yet: see status.");
+  Answer answer =
+      problem(503, "not_ready", "Not ready",
+              "Starting, stopping, a deployment holds because its writer is not decided, or no address of its writer "
+              "is known yet: see status.");
   answer.body.as_object()["ready"] = false;
   return answer;
 }
