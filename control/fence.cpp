@@ -206,24 +206,25 @@ PgOutcome<PgClient> take_probe(StepContext& context, Attempt& attempt, router::S
 
 // Until nobody is left on the databases but we, our read connections, and the streams. `by_database`: a default that
 // has changed is nothing to those who are there, so a stranger's stream ends too.
-StepAnswer await_alone(StepContext& context, Attempt& attempt, router::Side from, PgClient& probe,
-                       const std::string& since, bool by_database, const std::atomic<bool>& cancelled) {
+StepAnswer await_alone(StepContext& context, Attempt& attempt, router::Side from, PgClient& client,
+                       std::int32_t probe_pid, const std::string& since, bool by_database,
+                       const std::atomic<bool>& cancelled) {
   const auto list = json_list(databases_of(context, attempt));
   const auto streams = own_streams(context, attempt);
   const bool leaves_superusers = answers_for_superusers(context, attempt);
   auto ours = find_ours(context, from);
   bool looked_at_leases = false;
   while (!cancelled) {
-    const auto sessions = list_sessions(probe, list, since, streams);
+    const auto sessions = list_sessions(client, list, since, streams);
     if (!sessions) return failed(sessions.error());
     bool clear = true;
     for (const auto& session : *sessions) {
-      if (ours.control.contains(session.pid) || session.pid == probe.pid()) continue;
+      if (ours.control.contains(session.pid) || session.pid == probe_pid) continue;
       if (ours.reads(session) || (ours.sealed.contains(session.pid) && !session.writes)) continue;
       if (session.streams && !by_database) continue;
       const bool is_ours = ours.writing.contains(session.pid);
       // The data path is asked once before anybody is ended.
-      const auto error = is_ours || !looked_at_leases ? "" : end_session(attempt, probe, session);
+      const auto error = is_ours || !looked_at_leases ? "" : end_session(attempt, client, session);
       if (!error.empty() && !leaves_superusers) {
         return StepAnswer::failed("the session of " + session.user + " (pid " + std::to_string(session.pid) + ") on " +
                                   router::name(from) + " cannot be ended: " + error);
@@ -358,20 +359,32 @@ StepAnswer raise_fence(StepContext& context, Attempt& attempt, router::Side from
   return closing_error.empty() ? StepAnswer::done() : StepAnswer::failed(closing_error);
 }
 
+std::string warm_fence_questions(PgClient& client, const std::string& databases) {
+  const std::atomic<bool> given_up{true};  // who is being started now is of no interest
+  static_cast<void>(await_started(client, databases, given_up));
+  if (const auto sessions = list_sessions(client, databases, "infinity", {"[]", "[]"}); !sessions)
+    return sessions.error().message();
+  const auto prepared = client.query(prepared_sql, {databases}, quiet_ms_max);
+  return prepared ? "" : prepared.error().message();
+}
+
 StepAnswer verify_fence(StepContext& context, Attempt& attempt, router::Side from, const std::atomic<bool>& cancelled) {
   const auto databases = databases_of(context, attempt);
   const auto list = json_list(databases);
   const bool by_database = is_by_database(context.store.records(context.deployment), from);
-  auto probe = take_probe(context, attempt, from, databases.front(), cancelled);
+  const auto probe = take_probe(context, attempt, from, databases.front(), cancelled);
   if (!probe) return failed(probe.error());
+  auto asked = context.shelf.take(from, databases.front(), connect_ms_max);
+  if (!asked) return failed(asked.error());
+  auto& client = **asked;
   // CONNECT is revoked, but not for who had already asked for it and is not listed yet: a READ WRITE of theirs passes
   // any default.
-  if (auto started = await_started(*probe, list, cancelled); !started.ok) return started;
-  const auto moment = probe->query("SELECT clock_timestamp()", window_ms_max);  // the server's clock, never ours
+  if (auto started = await_started(client, list, cancelled); !started.ok) return started;
+  const auto moment = client.query("SELECT clock_timestamp()", window_ms_max);  // the server's clock, never ours
   if (!moment) return failed(moment.error());
-  if (auto alone = await_alone(context, attempt, from, *probe, moment->text(0, 0), by_database, cancelled); !alone.ok)
-    return alone;
-  const auto prepared = probe->query(prepared_sql, {list}, window_ms_max);
+  auto alone = await_alone(context, attempt, from, client, probe->pid(), moment->text(0, 0), by_database, cancelled);
+  if (!alone.ok) return alone;
+  const auto prepared = client.query(prepared_sql, {list}, window_ms_max);
   if (!prepared) return failed(prepared.error());
   if (!prepared->empty()) {
     return StepAnswer::failed("prepared transaction '" + prepared->text(0, 0) +

@@ -15,6 +15,9 @@ namespace turnout::control {
 [[nodiscard]] StepAnswer record_undo(StepContext& context, Attempt& attempt, router::Side from);
 [[nodiscard]] StepAnswer raise_fence(StepContext& context, Attempt& attempt, router::Side from,
                                      const std::atomic<bool>& cancelled);
+// What verify_fence will ask, asked once: a backend that answers a catalog's question for the first time needs
+// milliseconds of a window for it. "" or why not.
+[[nodiscard]] std::string warm_fence_questions(PgClient& client, const std::string& databases);
 [[nodiscard]] StepAnswer verify_fence(StepContext& context, Attempt& attempt, router::Side from,
                                       const std::atomic<bool>& cancelled);
 [[nodiscard]] StepAnswer lower_fence(StepContext& context, Attempt& attempt, router::Side from);

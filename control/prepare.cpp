@@ -329,6 +329,7 @@ std::string prepare_pair(StepContext& context, Attempt& attempt, router::Side fr
 
 std::string warm_connections(StepContext& context, Attempt& attempt, router::Side from) {
   if (const auto near = bring_sequences_near(context, attempt, from); !near.ok) return near.reason;
+  const auto list = json_list(databases_of(context, attempt));
   for (const auto side : {from, router::other(from)}) {
     for (const auto& database : databases_of(context, attempt)) {
       if (auto error = context.shelf.warm(side, database, warm_connections_per_side, quiet_ms_max); !error.empty())
@@ -341,11 +342,10 @@ std::string warm_connections(StepContext& context, Attempt& attempt, router::Sid
         if (auto error = warm_sequence_reads(**loan, attempt, side, database); !error.empty()) return error;
         if (const auto print = schema_fingerprint(**loan); !print) return print.error().message();
         const auto looked = (*loan)->query(
-            "SELECT count(*) FROM turnout.marker WHERE epoch = 0; SELECT count(*) FROM pg_stat_activity WHERE "
-            "backend_xid IS NOT NULL; "
-            "SELECT count(*) FROM pg_prepared_xacts; SELECT count(*) FROM pg_replication_slots",
+            "SELECT count(*) FROM turnout.marker WHERE epoch = 0; SELECT count(*) FROM pg_replication_slots",
             quiet_ms_max);
         if (!looked) return looked.error().message();
+        if (auto error = warm_fence_questions(**loan, list); !error.empty()) return error;
         // Not everybody may look there; then it is not asked in the window either.
         const auto file = (*loan)->query(
             "SELECT count(*) FROM pg_file_settings WHERE name = 'default_transaction_read_only'", quiet_ms_max);
