@@ -2,13 +2,50 @@
 
 #include <algorithm>
 #include <string_view>
+#include <vector>
 
 namespace turnout::conf {
 namespace {
 
-std::string_view name_of(Protocol protocol) {
+std::string text_of(Protocol protocol) {
   return protocol == Protocol::mysql ? "mysql" : "postgres";
 }
+
+std::string text_of(const std::string& text) {
+  return text;
+}
+
+std::string text_of(std::uint32_t number) {
+  return std::to_string(number);
+}
+
+std::string text_of(const Address& address) {
+  return address.text();
+}
+
+std::string text_of(const std::vector<Address>& addresses) {
+  std::string text;
+  for (const auto& address : addresses) text += (text.empty() ? "" : ", ") + address.text();
+  return "[" + text + "]";
+}
+
+class Refusals {
+ public:
+  explicit Refusals(const std::string& file) : file_(file) {}
+
+  template <typename Value>
+  void compare(const std::string& key, const Value& before, const Value& after) {
+    if (before == after) return;
+    text_ += (text_.empty() ? "" : "\n") + file_ + ": " + key + ": cannot be changed from " + text_of(before) + " to " +
+             text_of(after) + " by a reload; restart for that";
+  }
+
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  const std::string& file_;
+  std::string text_;
+};
 
 }  // namespace
 
@@ -18,15 +55,16 @@ std::string refused_by_reload(const Config& running, const Config& fresh) {
   if (!std::equal(before.begin(), before.end(), after.begin(), after.end(),
                   [](const Deployment& a, const Deployment& b) { return a.name == b.name; }))
     return fresh.file + ": deployments cannot be added, removed or reordered by a reload; restart for that";
-  std::string mistakes;
+  Refusals refusals(fresh.file);
   for (std::size_t i = 0; i < before.size(); ++i) {
-    if (before[i].protocol == after[i].protocol) continue;
-    // Its clients and its server connections speak the other one.
-    mistakes += (mistakes.empty() ? "" : "\n") + fresh.file + ": deployments." + after[i].name +
-                ".protocol: cannot be changed from " + std::string(name_of(before[i].protocol)) + " to " +
-                std::string(name_of(after[i].protocol)) + " by a reload; restart for that";
+    const std::string name = "deployments." + after[i].name;
+    refusals.compare(name + ".protocol", before[i].protocol, after[i].protocol);
+    refusals.compare(name + ".listen", before[i].listen, after[i].listen);
   }
-  return mistakes;
+  refusals.compare("control.listen", running.control.listen, fresh.control.listen);
+  refusals.compare("control.state_dir", running.control.state_dir, fresh.control.state_dir);
+  refusals.compare("workers", running.workers, fresh.workers);
+  return refusals.text();
 }
 
 }  // namespace turnout::conf

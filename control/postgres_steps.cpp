@@ -151,7 +151,7 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
     case open_to:
       return control::open_side(context, attempt, to);
     case disable_forward:
-      return control::disable_forward(context, attempt, from);
+      return control::disable_forward(context, attempt, from, cancelled);
     case await_forward_gone:
       return control::await_forward_gone(context, attempt, from, cancelled);
     case start_reverse:

@@ -10,6 +10,14 @@ namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
 constexpr std::uint32_t settle_ms_max = 10'000;  // of one statement, off the critical path
+// What was held comes back at once, to a server that has just begun: the rest of the move, which starts workers and
+// decodes what both sides have done, leaves the processors to it.
+constexpr std::chrono::milliseconds give_way_for{150};
+
+void give_way(const std::atomic<bool>& cancelled) {
+  const auto until = std::chrono::steady_clock::now() + give_way_for;
+  while (!cancelled && std::chrono::steady_clock::now() < until) long_pause();
+}
 constexpr int guard_rows_max = 100;
 
 // Before 16 the launcher starts nothing for wal_retrieve_retry_interval (5 s) after its last start, whatever that was
@@ -230,7 +238,9 @@ StepAnswer advance_slots(StepContext& context, Attempt& attempt, router::Side fr
   });
 }
 
-StepAnswer disable_forward(StepContext& context, Attempt& attempt, router::Side from) {
+StepAnswer disable_forward(StepContext& context, Attempt& attempt, router::Side from,
+                           const std::atomic<bool>& cancelled) {
+  give_way(cancelled);
   return for_each_stream(context, attempt, router::other(from), [](PgClient& client, const Stream& stream) {
     const auto there = exists(client, subscription_here(stream.subscription));
     if (!there) return failed(there.error());

@@ -12,7 +12,9 @@ namespace turnout::control {
 // Before the hold: the slots for the way back go as far as they can, so that the window has little left to decode.
 [[nodiscard]] StepAnswer bring_slots_near(StepContext& context, Attempt& attempt, router::Side from);
 [[nodiscard]] StepAnswer advance_slots(StepContext& context, Attempt& attempt, router::Side from);
-[[nodiscard]] StepAnswer disable_forward(StepContext& context, Attempt& attempt, router::Side from);
+// First of what nobody waits for: it gives way to the clients that come back.
+[[nodiscard]] StepAnswer disable_forward(StepContext& context, Attempt& attempt, router::Side from,
+                                         const std::atomic<bool>& cancelled);
 [[nodiscard]] StepAnswer await_forward_gone(StepContext& context, Attempt& attempt, router::Side from,
                                             const std::atomic<bool>& cancelled);
 [[nodiscard]] StepAnswer start_reverse(StepContext& context, Attempt& attempt, router::Side from,

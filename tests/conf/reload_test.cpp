@@ -42,5 +42,26 @@ TEST(Reload, WhatAProcessIsBuiltAroundStays) {
             "for that");
 }
 
+TEST(Reload, NoSocketMovesAndNoThreadIsAdded) {
+  const Config running = config_of({{"app", Protocol::postgres}});
+  Config fresh = running;
+  fresh.deployments[0].listen = {{"0.0.0.0", 6432, {}}, {"", 0, "/run/turnout.sock"}};
+  EXPECT_EQ(refused_by_reload(running, fresh),
+            "turnout.yaml: deployments.app.listen: cannot be changed from [] to [0.0.0.0:6432, " +
+                fresh.deployments[0].listen[1].text() + "] by a reload; restart for that");
+  fresh = running;
+  fresh.workers = 7;
+  EXPECT_EQ(refused_by_reload(running, fresh),
+            "turnout.yaml: workers: cannot be changed from 0 to 7 by a reload; restart for that");
+  fresh = running;
+  fresh.control.listen = {"127.0.0.1", 6481, {}};
+  fresh.control.state_dir = "/elsewhere";
+  EXPECT_EQ(refused_by_reload(running, fresh),
+            "turnout.yaml: control.listen: cannot be changed from " + running.control.listen.text() +
+                " to 127.0.0.1:6481 by a reload; restart for that\n"
+                "turnout.yaml: control.state_dir: cannot be changed from /var/lib/turnout to /elsewhere by a reload; "
+                "restart for that");
+}
+
 }  // namespace
 }  // namespace turnout::conf
