@@ -214,6 +214,7 @@ StepAnswer await_alone(StepContext& context, Attempt& attempt, router::Side from
   const bool leaves_superusers = answers_for_superusers(context, attempt);
   auto ours = find_ours(context, from);
   bool looked_at_leases = false;
+  std::string still_there;
   while (!cancelled) {
     const auto sessions = list_sessions(client, list, since, streams);
     if (!sessions) return failed(sessions.error());
@@ -229,7 +230,10 @@ StepAnswer await_alone(StepContext& context, Attempt& attempt, router::Side from
         return StepAnswer::failed("the session of " + session.user + " (pid " + std::to_string(session.pid) + ") on " +
                                   router::name(from) + " cannot be ended: " + error);
       }
-      if (error.empty() || session.writes) clear = false;
+      if (error.empty() || session.writes) {
+        clear = false;
+        still_there = session.user + " (pid " + std::to_string(session.pid) + ", " + session.application + ")";
+      }
       if (!looked_at_leases) break;
     }
     if (clear) return StepAnswer::done();
@@ -240,7 +244,7 @@ StepAnswer await_alone(StepContext& context, Attempt& attempt, router::Side from
     add_leased(context, from, ours);
     looked_at_leases = true;
   }
-  return StepAnswer::failed("given up");
+  return StepAnswer::failed("not alone on " + std::string(router::name(from)) + ": " + still_there);
 }
 
 // Of a side whose CONNECT nobody takes away: then there is nothing to give back.

@@ -61,7 +61,7 @@ StepAnswer await_started(PgClient& client, const std::string& databases, const s
   auto before = starting(client, databases);
   if (!before) return StepAnswer::failed(before.error().message());
   while (!before->empty()) {
-    if (cancelled) return StepAnswer::failed("given up");
+    if (cancelled) return StepAnswer::failed("a session that was being started is neither up nor gone");
     medium_pause();
     const auto now = starting(client, databases);
     if (!now) return StepAnswer::failed(now.error().message());

@@ -54,7 +54,10 @@ PgOutcome<std::string> await_one(StepContext& context, Attempt& attempt, router:
     const auto seen = (*loan)->query(look, window_ms_max);
     if (!seen) return seen.error();
     if (!seen->empty()) break;
-    if (cancelled) return PgError{to, (*loan)->target().text(), "", "given up", false, 0};
+    if (cancelled) {
+      const auto text = "the marker has not come through " + stream.subscription;
+      return PgError{to, (*loan)->target().text(), "", text, false, 0};
+    }
     short_pause();
   }
   const auto flushed = flush(**loan, stream, look);

@@ -42,6 +42,18 @@ boost::json::array steps_of(const std::vector<StepTime>& steps) {
   return out;
 }
 
+// What the steps lacked that a deadline ended: "" when none did.
+std::string waited_for(const ReportInput& input) {
+  if (!input.state.reason.ends_with("_deadline")) return "";
+  std::string text;
+  for (const auto& step : input.steps) {
+    if (step.step == drain::Step::decide_abort) break;
+    if (!step.reason.empty())
+      text += (text.empty() ? ": " : "; ") + std::string(drain::name(step.step)) + ": " + step.reason;
+  }
+  return text;
+}
+
 boost::json::object sequences_of(const Attempt& attempt) {
   boost::json::object out;
   for (const auto& [database, states] : attempt.sequences) {
@@ -102,7 +114,7 @@ boost::json::object build_report(const ReportInput& input, Attempt& attempt) {
   for (const auto& [database, position] : attempt.slot_target) first_positions[database] = position;
   const std::string outcome = outcome_text(state);
   const bool committed = outcome == "committed";
-  std::string reason = state.reason;
+  std::string reason = state.reason + waited_for(input);
   if (state.outcome == drain::Outcome::aborted) reason = "aborted by an operator";
   boost::json::object report{
       {"deployment", input.deployment},

@@ -161,7 +161,7 @@ StepAnswer await_reverse(StepContext& context, Attempt& attempt, router::Side fr
       auto answer = enable(follower, own_subscription(to));
       if (!answer.ok) return answer;
     }
-    return StepAnswer::failed("given up");
+    return StepAnswer::failed("the way back of " + database + " does not stream yet");
   });
 }
 

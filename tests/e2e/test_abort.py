@@ -1,6 +1,7 @@
 """A cutover that cannot be done in its time is undone: nothing changed, and clients saw only latency."""
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from typing import Any, Callable
@@ -38,6 +39,8 @@ def test_stuck_transaction(fresh: Fresh) -> None:
             report = turnout.ask("cutover", "app", expect=REVERTED)
             end = time.monotonic()
             assert_reverted(fresh, before, report)
+            assert re.match(r"drain_deadline: await_drained: transactions that may still write on blue: 1 "
+                            r"\(client \d+ app@127\.0\.0\.1:\d+, in a transaction for [1-9].* s\)$", report["reason"]), report["reason"]
             stuck.execute("UPDATE counter SET value = 6 WHERE session = 200; COMMIT")
         ledger.wait_commits(20)
         assert 300 < ledger.longest_ms(start, end) < 4_000, "clients waited for the deadline and no longer"

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import pytest
 
 from harness.load import Pgbench
 from harness.pair import Pair
 from harness.turnout import ABORTED, CONFLICT, DONE, REFUSED, Turnout, UNKNOWN
+from harness.waiting import eventually
 
 CHANGES: dict[str, Any] = {"compare": {"rows_per_second": 0, "lag_size": "512kB"}}
 
@@ -93,13 +94,6 @@ def wait_for(turnout: Turnout, is_so: Any, timeout_s: float = 60, stop: bool = F
             stop = False
         assert time.monotonic() < deadline, f"{now}\n{turnout.log_tail()}"
         time.sleep(0.05)
-
-
-def wait_until(is_so: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def compare(turnout: Turnout, *words: str, expect: int = DONE) -> dict[str, Any]:
@@ -255,7 +249,7 @@ def test_lag_is_waited_for_and_a_lock_is_no_difference(turnout: Turnout, pair: P
             lock.execute("LOCK TABLE hammer, cmp_bag")  # apply stands still at its next row for the hammer
             pair.blue.sql("INSERT INTO hammer (side, how) VALUES ('blue', 'compare')")
             pair.blue.sql("UPDATE cmp_wide SET n = n + 1 WHERE id BETWEEN 40000 AND 50000")
-            wait_until(lambda: turnout.status().get("lag_bytes", 0) > 600_000)
+            eventually(lambda: turnout.status().get("lag_bytes", 0) > 600_000, "green is behind")
             assert turnout.cli("compare", "app", "--anew", "--detach", "--table", "cmp_wide").code == DONE
             waiting = wait_for(turnout, lambda r: "bytes behind" in r["waiting_for"])
             assert waiting["phase"] == "running" and waiting["waiting_for"].startswith("green is ")

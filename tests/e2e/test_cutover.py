@@ -13,9 +13,9 @@ import pytest
 from conftest import Fresh
 from harness.checks import (assert_books, assert_no_errors, assert_report, assert_sequences_moved_on, assert_writer, other)
 from harness.ledger import Ledger
-from harness.listening import wait_until
 from harness.load import Pgbench, TypeReaders
 from harness.turnout import CONFLICT, DONE
+from harness.waiting import eventually
 
 CHANGES: dict[str, Any] = {}
 LONG_DRAIN: dict[str, Any] = {"cutover": {"drain": "20s", "window": "30s", "transaction_age": "60s"}}
@@ -81,9 +81,9 @@ def test_a_cancel_in_the_window_is_no_error_of_turnout(fresh: Fresh) -> None:
     with turnout.connect() as writer, turnout.connect() as asker, ThreadPoolExecutor() as threads:
         writer.execute("BEGIN; UPDATE counter SET value = 5 WHERE session = 200")  # the drain waits for it
         report = threads.submit(turnout.ask, "cutover", "app")
-        wait_until(lambda: turnout.status()["phase"] == "drain", "the drain")
+        eventually(lambda: turnout.status()["phase"] == "drain", "the drain")
         statement = threads.submit(asker.execute, "UPDATE counter SET value = 6 WHERE session = 201")
-        wait_until(lambda: any(client["state"] == "held" for client in turnout.ask("clients")["clients"]), "a held statement")
+        eventually(lambda: any(client["state"] == "held" for client in turnout.ask("clients")["clients"]), "a held statement")
         asker.cancel()
         with pytest.raises(psycopg.errors.QueryCanceled):
             statement.result(20)

@@ -1,6 +1,7 @@
 """Several databases of one server in one window, and several subscriptions of one database: all of it moves, or nothing."""
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from conftest import Fresh
 from harness.checks import assert_books, assert_no_errors, assert_report, assert_sequences_moved_on, assert_writer, other
+from harness.faults import StopPoints
 from harness.ledger import Ledger
 from harness.pair import PUBLISHED, Pair
 from harness.turnout import REFUSED, REVERTED
@@ -58,13 +60,21 @@ def test_they_move_together(fresh: Fresh) -> None:
 def test_one_that_does_not_follow_keeps_all(fresh: Fresh) -> None:
     """The apply worker of one database stands still: the window closes, and every database is written on blue again."""
     pair, turnout = with_all(fresh).pair, fresh.turnout
+    turnout.stop()
+    stops = StopPoints(turnout.home / "stops")
+    turnout.environment = stops.environment
+    turnout.start()
     turnout.ask("prepare", "app")
     with ExitStack() as stack:
         running = ledgers(fresh, stack)
+        stops.set("before-write_marker")  # it has come as far as the window
+        moving = stack.enter_context(ThreadPoolExecutor()).submit(turnout.ask, "cutover", "app", expect=REVERTED, timeout_s=120)
+        stops.wait("before-write_marker")
         with pair.green.connect(database="third", options="-c default_transaction_read_only=off") as lock:
             lock.execute("BEGIN; LOCK TABLE turnout.marker IN EXCLUSIVE MODE")
-            report = turnout.ask("cutover", "app", expect=REVERTED, timeout_s=120)
-            assert "third" in report["reason"], report["reason"]
+            stops.clear()
+            report = moving.result(120)
+            assert "marker" in report["reason"] and "third" in report["reason"], report["reason"]
             lock.execute("ROLLBACK")
         for ledger in running.values():
             ledger.wait_commits(10)

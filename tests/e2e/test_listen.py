@@ -9,9 +9,10 @@ import asyncpg
 import psycopg
 import pytest
 
-from harness.listening import Ear, Listeners, Senders, wait_until
+from harness.listening import Ear, Listeners, Senders
 from harness.pair import Pair
 from harness.turnout import Turnout
+from harness.waiting import eventually
 
 POOL = 3
 CHANGES = {"pool": {"mode": "transaction", "size": POOL}}
@@ -38,7 +39,7 @@ def test_more_listeners_than_connections(turnout: Turnout) -> None:
             sender.execute(f"NOTIFY crowd, '{number}'")
         for ear in ears:
             ear.wait(*(str(number) for number in range(20)))
-        wait_until(lambda: leased(turnout) == 0, "all connections are free")
+        eventually(lambda: leased(turnout) == 0, "all connections are free")
         assert pinned(turnout) == []
     for ear in ears:
         ear.close()
@@ -54,7 +55,7 @@ def test_what_was_committed_after_the_answer_is_heard(turnout: Turnout) -> None:
                 # Committed after the answer to LISTEN, hence behind everything that may or may not be heard.
                 for number in range(3):
                     witness.execute(f"NOTIFY stream, '9:{number}'")
-                wait_until(lambda: (ear.look(0.05), "9:2" in ear.payloads)[1], "the last one is heard")
+                eventually(lambda: (ear.look(0.05), "9:2" in ear.payloads)[1], "the last one is heard")
                 for sender in range(2):
                     numbers = [int(payload[2:]) for payload in ear.payloads if payload.startswith(f"{sender}:")]
                     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True, numbers
@@ -67,7 +68,7 @@ def test_what_was_committed_after_the_answer_is_heard(turnout: Turnout) -> None:
 def test_every_notification_once_and_in_order(turnout: Turnout) -> None:
     listeners = Listeners(turnout.conninfo(), "load", POOL * 2)
     senders = Senders(turnout.conninfo(), "load", 4)
-    wait_until(lambda: sum(senders.sent) > 400 or bool(senders.errors), "400 notifications are sent")
+    eventually(lambda: sum(senders.sent) > 400 or bool(senders.errors), "400 notifications are sent")
     sent = senders.stop()
     assert not senders.errors
     listeners.assert_heard_all(sent)
@@ -94,7 +95,7 @@ def test_transactions_decide(turnout: Turnout) -> None:
         ear.run("UNLISTEN kept")
         ear.run("ROLLBACK")
         ear.run("BEGIN; LISTEN committed; SAVEPOINT s; LISTEN undone; UNLISTEN kept; ROLLBACK TO s; COMMIT")
-        wait_until(lambda: leased(turnout) == 0, "the channels are the hub's")
+        eventually(lambda: leased(turnout) == 0, "the channels are the hub's")
         sender.execute("NOTIFY rolled_back, 'no'; NOTIFY undone, 'no'; NOTIFY kept, 'kept'; NOTIFY committed, 'committed'")
         ear.wait("kept", "committed")
         with pytest.raises(psycopg.errors.DivisionByZero):
@@ -102,7 +103,7 @@ def test_transactions_decide(turnout: Turnout) -> None:
         ear.run("BEGIN; UNLISTEN kept; COMMIT")
         sender.execute("NOTIFY failed, 'no'; NOTIFY kept, 'no'; NOTIFY committed, 'yes'")
         ear.wait("yes")
-        wait_until(lambda: leased(turnout) == 0, "all connections are free")
+        eventually(lambda: leased(turnout) == 0, "all connections are free")
 
 
 def test_nothing_arrives_inside_a_transaction(turnout: Turnout) -> None:
@@ -122,7 +123,7 @@ def test_unlisten_all_and_discard_all(turnout: Turnout) -> None:
         for goodbye in ("UNLISTEN *", "DISCARD ALL"):
             with Ear(turnout.conninfo(), "one", "two") as ear:
                 # Between two channels the order is the server's once both have been taken over (README, "not guaranteed").
-                wait_until(lambda: leased(turnout) == 0, "both are the hub's")
+                eventually(lambda: leased(turnout) == 0, "both are the hub's")
                 sender.execute("NOTIFY one, '1'; NOTIFY two, '2'")
                 ear.wait("1", "2")
                 ear.run(goodbye)
@@ -130,7 +131,7 @@ def test_unlisten_all_and_discard_all(turnout: Turnout) -> None:
                 ear.run("LISTEN two")
                 sender.execute("NOTIFY one, 'no'; NOTIFY two, 'yes'")
                 ear.wait("yes")
-    wait_until(lambda: leased(turnout) == 0, "all connections are free")
+    eventually(lambda: leased(turnout) == 0, "all connections are free")
 
 
 def test_listening_again_brings_nothing_twice(turnout: Turnout) -> None:
@@ -160,7 +161,7 @@ def test_unlisten_while_the_channel_is_being_taken_over(turnout: Turnout) -> Non
             connection.execute(f"NOTIFY {channel}, '{moment}'")
         connection.execute("SELECT pg_sleep(0.2)")
         assert connection.pgconn.notifies() is None
-    wait_until(lambda: not pinned(turnout), "nothing is left of it")
+    eventually(lambda: not pinned(turnout), "nothing is left of it")
 
 
 def test_own_notifications_carry_the_own_pid(turnout: Turnout) -> None:
@@ -168,12 +169,12 @@ def test_own_notifications_carry_the_own_pid(turnout: Turnout) -> None:
     with Ear(turnout.conninfo(), "mine") as first, Ear(turnout.conninfo(), "mine") as second, turnout.connect() as stranger:
         for round_ in range(10):
             if round_ == 5:
-                wait_until(lambda: leased(turnout) == 0, "the channel is the hub's")
+                eventually(lambda: leased(turnout) == 0, "the channel is the hub's")
             first.run("SELECT pg_notify('mine', 'first')")
             second.run("NOTIFY mine, 'second'")
             stranger.execute("NOTIFY mine, 'stranger'")
             for ear in (first, second):
-                wait_until(lambda: (ear.look(0.05), len(ear.heard) >= 3)[1], f"three are heard in round {round_}")
+                eventually(lambda: (ear.look(0.05), len(ear.heard) >= 3)[1], f"three are heard in round {round_}")
                 pids = {payload: pid for _, payload, pid in ear.heard}
                 for payload, its in (("first", first), ("second", second)):
                     if ear is its or round_ >= 5:
@@ -202,7 +203,7 @@ def test_own_notifications_are_there_with_the_answer(turnout: Turnout) -> None:
                     ear.run("NOTIFY own, 'never'; SELECT 1/0")
                 ear.run("BEGIN; NOTIFY own, 'never'; ROLLBACK")
                 assert ear.heard == []
-            wait_until(lambda: leased(turnout) == 0, "the channel is the hub's")
+            eventually(lambda: leased(turnout) == 0, "the channel is the hub's")
         with ear.connection.pipeline():
             for number in range(20):
                 ear.connection.execute("SELECT pg_notify('own', %s)", (str(number),))
@@ -246,7 +247,7 @@ def test_asyncpg(turnout: Turnout) -> None:
 def test_a_lost_listening_connection_ends_its_sessions(turnout: Turnout, pair: Pair) -> None:
     """As with one's own server connection: what was missed cannot be known, so the session is told; a new one hears."""
     with Ear(turnout.conninfo(), "fragile") as ear, turnout.connect() as bystander:
-        wait_until(lambda: leased(turnout) == 0, "the channel is the hub's")
+        eventually(lambda: leased(turnout) == 0, "the channel is the hub's")
         ended = pair.blue.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'app' "
                                 "AND query LIKE 'LISTEN %%'")
         assert ended >= 1
@@ -263,7 +264,7 @@ def test_a_lost_listening_connection_ends_its_sessions(turnout: Turnout, pair: P
                 return True
             return False
 
-        wait_until(lost, "the session is told")
+        eventually(lost, "the session is told")
         assert bystander.execute("SELECT 1").fetchone() == (1,)
         with Ear(turnout.conninfo(), "fragile") as again:
             bystander.execute("NOTIFY fragile, 'heard'")
@@ -273,7 +274,7 @@ def test_a_lost_listening_connection_ends_its_sessions(turnout: Turnout, pair: P
 def test_a_client_that_does_not_take_them_is_ended(other_turnout: Callable[..., Turnout]) -> None:
     turnout = other_turnout({"limits": {"notification_queue": "64KiB"}})
     with Ear(turnout.conninfo(), "flood") as ear, turnout.connect() as sender:
-        wait_until(lambda: leased(turnout) == 0, "the channel is the hub's")
+        eventually(lambda: leased(turnout) == 0, "the channel is the hub's")
         ear.run("BEGIN")
         for _ in range(20):
             sender.execute("SELECT pg_notify('flood', repeat('x', 7000))")
@@ -286,18 +287,18 @@ def test_a_client_that_does_not_take_them_is_ended(other_turnout: Callable[..., 
                 return True
             return False
 
-        wait_until(ended, "the session is ended")
+        eventually(ended, "the session is ended")
 
 
 def test_beyond_its_limits_a_session_keeps_its_connection(other_turnout: Callable[..., Turnout]) -> None:
     turnout = other_turnout({"limits": {"session_channels": 1}})
     with Ear(turnout.conninfo(), "one", "two") as ear, turnout.connect() as sender:
-        wait_until(lambda: pinned(turnout) == ["listen"], "the session is pinned")
+        eventually(lambda: pinned(turnout) == ["listen"], "the session is pinned")
         sender.execute("NOTIFY one, '1'")
         ear.wait("1")
         sender.execute("NOTIFY two, '2'")
         ear.wait("2")
         ear.run("UNLISTEN one")
-        wait_until(lambda: pinned(turnout) == [], "the session is free again")
+        eventually(lambda: pinned(turnout) == [], "the session is free again")
         sender.execute("NOTIFY two, '2'")
         ear.wait("2")

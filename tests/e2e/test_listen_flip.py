@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.listening import Ear, Listeners, Senders, wait_until
+from harness.listening import Ear, Listeners, Senders
 from harness.turnout import Turnout
+from harness.waiting import eventually
 
 
 def move_under_load(turnout: Turnout, times: int) -> None:
@@ -15,7 +16,7 @@ def move_under_load(turnout: Turnout, times: int) -> None:
             before = sum(senders.sent)
             report = turnout.ask(verb, "app")
             assert report["outcome"] == "committed" and report["client_errors"] == 0, report
-            wait_until(lambda: sum(senders.sent) > before + 50 or bool(senders.errors), "notifications after the flip")
+            eventually(lambda: sum(senders.sent) > before + 50 or bool(senders.errors), "notifications after the flip")
     sent = senders.stop()
     assert not senders.errors, senders.errors
     listeners.assert_heard_all(sent)
@@ -46,7 +47,7 @@ def test_idle_listeners_are_no_blockers(fresh) -> None:  # type: ignore[no-untyp
         turnout.ask("cutover", "app")
         ear.run("UNLISTEN goes")
         ear.run("LISTEN comes")
-        wait_until(lambda: not any(client["side"] for client in turnout.ask("clients")["clients"]), "it is the hub's")
+        eventually(lambda: not any(client["side"] for client in turnout.ask("clients")["clients"]), "it is the hub's")
         sender.execute("NOTIFY stays, '1'; NOTIFY goes, 'no'; NOTIFY comes, '2'")
         ear.wait("1", "2")
         turnout.ask("rollback", "app")
@@ -60,7 +61,7 @@ def test_an_aborted_cutover_changes_nothing(fresh) -> None:  # type: ignore[no-u
     senders = Senders(turnout.conninfo(), "flow", 3)
     report = turnout.ask("cutover", "app", "--rehearse")
     assert report["outcome"] == "rehearsed", report
-    wait_until(lambda: sum(senders.sent) > 100 or bool(senders.errors), "notifications")
+    eventually(lambda: sum(senders.sent) > 100 or bool(senders.errors), "notifications")
     sent = senders.stop()
     assert not senders.errors, senders.errors
     listeners.assert_heard_all(sent)

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from conftest import Fresh
-from harness.listening import wait_until
 from harness.turnout import REFUSED, REVERTED
+from harness.waiting import eventually
 
 CHANGES: dict[str, Any] = {"cutover": {"drain": "3s", "window": "6s"}}
 WAIVED = ("--waive", "green.connections", "--waive", "superuser_sessions")
@@ -69,7 +69,7 @@ class Poll:
 
 
 def wait_held(fresh: Fresh, writer: str, other: str) -> None:
-    wait_until(lambda: (held_on(fresh, writer), held_on(fresh, other)) == (HELD, set()), f"held on {writer} only")
+    eventually(lambda: (held_on(fresh, writer), held_on(fresh, other)) == (HELD, set()), f"held on {writer} only")
 
 
 @pytest.mark.smoke
@@ -100,8 +100,8 @@ def test_locks_follow_the_writer_and_back(fresh: Fresh) -> None:
         for again in (True, True, False):
             assert holder.execute("SELECT pg_advisory_unlock_shared(43)").fetchone() == (again,)
         holder.execute("SELECT pg_advisory_unlock_all()")
-        wait_until(lambda: held_on(fresh, "blue") == set(), "all are let go")
-        wait_until(lambda: not any(client["pinned_by"] for client in turnout.ask("clients")["clients"]), "nobody is pinned")
+        eventually(lambda: held_on(fresh, "blue") == set(), "all are let go")
+        eventually(lambda: not any(client["pinned_by"] for client in turnout.ask("clients")["clients"]), "nobody is pinned")
 
 
 def test_preflight_does_not_mind(fresh: Fresh) -> None:
@@ -183,7 +183,7 @@ def test_a_stranger_on_green_has_it(fresh: Fresh) -> None:
         poll.stop()
         assert any("42 cannot be had on green" in reason for reason in reasons), reasons
         assert report["client_errors"] == 0, report
-        wait_until(lambda: held_on(fresh, "blue") == HELD, "it has them all")
+        eventually(lambda: held_on(fresh, "blue") == HELD, "it has them all")
         assert held_on(fresh, "green") == {("ExclusiveLock", 0, 42, 1)}
         stranger.execute("SELECT pg_advisory_unlock_all()")
         turnout.ask("cutover", "app", *WAIVED)
@@ -220,11 +220,11 @@ def test_mutual_exclusion_under_load(fresh: Fresh, lock: str) -> None:
     try:
         for verb in ("cutover", "rollback", "cutover"):
             goal = sum(done) + 30
-            wait_until(lambda: sum(done) > goal or bool(errors), "steps")
+            eventually(lambda: sum(done) > goal or bool(errors), "steps")
             report = turnout.ask(verb, "app")
             assert report["outcome"] == "committed" and report["client_errors"] == 0, report
         goal = sum(done) + 30
-        wait_until(lambda: sum(done) > goal or bool(errors), "steps")
+        eventually(lambda: sum(done) > goal or bool(errors), "steps")
     finally:
         over.set()
         for thread in threads:
@@ -299,7 +299,7 @@ def test_who_waits_goes_on_waiting(fresh: Fresh, request: pytest.FixtureRequest)
             fresh.pair.sides[writer].wait_for(waiting, len(standbys))
             assert [(one.got, one.error) for one in standbys] == [(False, None)] * 4
         stuck.close()
-        wait_until(lambda: ("ExclusiveLock", 0, 50, 1) in held_on(fresh, moves[-1][1]), "a standby's own lock")
+        eventually(lambda: ("ExclusiveLock", 0, 50, 1) in held_on(fresh, moves[-1][1]), "a standby's own lock")
         standbys[1].connection.cancel()
         standbys[1].join()
         assert isinstance(standbys[1].error, psycopg.errors.QueryCanceled)
@@ -307,7 +307,7 @@ def test_who_waits_goes_on_waiting(fresh: Fresh, request: pytest.FixtureRequest)
         assert leader.execute("SELECT pg_advisory_unlock(42)").fetchone() == (True,)
         left = {standbys[0], standbys[2], standbys[3]}
         while left:
-            wait_until(lambda: any(one.got for one in left), "the next leader")
+            eventually(lambda: any(one.got for one in left), "the next leader")
             (leads,) = [one for one in left if one.got]
             leads.join()
             leads.connection.execute("UPDATE counter SET value = value + 1 WHERE session = 200")
@@ -316,7 +316,7 @@ def test_who_waits_goes_on_waiting(fresh: Fresh, request: pytest.FixtureRequest)
         for one in standbys:
             one.connection.close()
     assert fresh.pair.sides[moves[-1][1]].value("SELECT value FROM counter WHERE session = 200", database="app") == 12
-    wait_until(lambda: held_on(fresh, moves[-1][1]) == set(), "nothing is left")
+    eventually(lambda: held_on(fresh, moves[-1][1]) == set(), "nothing is left")
 
 
 def test_the_session_ends_while_its_locks_are_on_both_sides(fresh: Fresh) -> None:
@@ -326,10 +326,10 @@ def test_the_session_ends_while_its_locks_are_on_both_sides(fresh: Fresh) -> Non
     with turnout.connect() as stuck:
         stuck.execute("BEGIN; UPDATE counter SET value = 5 WHERE session = 200")
         process = turnout.cli_start("cutover", "app", "--yes")
-        wait_until(lambda: held_on(fresh, "green") == HELD, "held on both sides")
+        eventually(lambda: held_on(fresh, "green") == HELD, "held on both sides")
         assert held_on(fresh, "blue") == HELD
         holder.close()
-        wait_until(lambda: held_on(fresh, "green") == held_on(fresh, "blue") == set(), "let go on both")
+        eventually(lambda: held_on(fresh, "green") == held_on(fresh, "blue") == set(), "let go on both")
         stuck.execute("ROLLBACK")
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stdout + stderr
@@ -344,12 +344,12 @@ def test_a_connection_is_lost_while_parked(fresh: Fresh, side: str) -> None:
         take_all(holder)
         stuck.execute("BEGIN; UPDATE counter SET value = 5 WHERE session = 200")
         process = turnout.cli_start("cutover", "app", "--yes")
-        wait_until(lambda: held_on(fresh, "green") == HELD, "held on both sides")
+        eventually(lambda: held_on(fresh, "green") == HELD, "held on both sides")
         fresh.pair.sides[side].value("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted LIMIT 1", database="app")
         if side == "green":
-            wait_until(lambda: held_on(fresh, "green") == HELD, "taken again")
+            eventually(lambda: held_on(fresh, "green") == HELD, "taken again")
         else:
-            wait_until(lambda: held_on(fresh, "green") == held_on(fresh, "blue") == set(), "nothing is left")
+            eventually(lambda: held_on(fresh, "green") == held_on(fresh, "blue") == set(), "nothing is left")
         stuck.execute("ROLLBACK")
         stdout, stderr = process.communicate(timeout=60)
         if side == "green":

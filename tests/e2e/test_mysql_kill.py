@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from typing import Any, Callable
+from typing import Any
 
 import pymysql
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from harness.mariadb import MariaDb
 from harness.mysql_turnout import change_user, connect, make_turnout, one
 from harness.turnout import Turnout
+from harness.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,11 @@ def runs(mariadb: MariaDb, text: str) -> int:
     return int(mariadb.value(f"SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '{text}%'"))
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.15)  # who asks InnoDB for its transactions more often than ten times a second is told the same again
+INNODB_PAUSE_S = 0.15  # who asks InnoDB for its transactions more often than ten times a second is told the same again
+
+
+def open_transactions(mariadb: MariaDb) -> int:
+    return int(mariadb.value("SELECT COUNT(*) FROM information_schema.innodb_trx"))
 
 
 def error_of(connection: Any, sql: str) -> tuple[int, str]:
@@ -65,7 +66,7 @@ def test_a_statement_is_killed_by_the_number_that_its_client_knows(turnout: Turn
     with connect(turnout) as victim, connect(turnout) as killer:
         for _ in range(3):
             running = Running(victim, "SELECT SLEEP(20)")
-            wait_for(lambda: runs(mariadb, "SELECT SLEEP") == 1, "it does not run")
+            eventually(lambda: runs(mariadb, "SELECT SLEEP") == 1, "it runs")
             assert one(killer, f"KILL QUERY {victim.thread_id()}") is None
             assert running.join() == 1317 and running.seconds < 10
             assert one(victim, "SELECT 5") == 5, "the session goes on"
@@ -76,7 +77,7 @@ def test_in_a_transaction_only_the_statement_ends(turnout: Turnout, mariadb: Mar
         victim.begin()
         one(victim, "INSERT INTO item VALUES (8300, 'kept')")
         running = Running(victim, "SELECT SLEEP(20)")
-        wait_for(lambda: runs(mariadb, "SELECT SLEEP") == 1, "it does not run")
+        eventually(lambda: runs(mariadb, "SELECT SLEEP") == 1, "it runs")
         killer.begin()
         one(killer, f"KILL QUERY {victim.thread_id()}")
         assert running.join() == 1317
@@ -102,11 +103,11 @@ def test_a_connection_is_killed(turnout: Turnout, mariadb: MariaDb, by_command: 
         busy.begin()
         one(busy, "INSERT INTO item VALUES (8301, 'never')")
         running = Running(busy, "SELECT SLEEP(20)")
-        wait_for(lambda: runs(mariadb, "SELECT SLEEP") == 1, "it does not run")
+        eventually(lambda: runs(mariadb, "SELECT SLEEP") == 1, "it runs")
         kill(killer, busy.thread_id())
         assert running.join() == 2013 and running.seconds < 10
-        wait_for(lambda: runs(mariadb, "SELECT SLEEP") == 0, "its statement runs on")
-        wait_for(lambda: mariadb.value("SELECT COUNT(*) FROM information_schema.innodb_trx") == 0, "its transaction is open")
+        eventually(lambda: runs(mariadb, "SELECT SLEEP") == 0, "its statement has ended")
+        eventually(lambda: open_transactions(mariadb) == 0, "its transaction has ended", pause_s=INNODB_PAUSE_S)
         assert one(killer, "SELECT COUNT(*) FROM item WHERE id = 8301") == 0
 
 
@@ -152,7 +153,7 @@ def test_work_that_waits_here_is_answered_at_once(turnout: Turnout) -> None:
         assert turnout.cli("pause", "app").code == 0
         try:
             running = Running(victim, "SELECT 1")
-            wait_for(lambda: any(client["state"] == "held" for client in turnout.cli("clients", "-o", "json").json["clients"]),
+            eventually(lambda: any(client["state"] == "held" for client in turnout.cli("clients", "-o", "json").json["clients"]),
                      "it is not held")
             one(killer, f"KILL QUERY {victim.thread_id()}")
             assert running.join() == 1317
@@ -230,17 +231,17 @@ def test_what_a_client_left_running_is_ended_and_its_connection_used_again(
             one(client, sql)
         sql = b"\x03SELECT SLEEP(30), CONNECTION_ID()"
         client._sock.sendall(struct.pack("<I", len(sql))[:3] + b"\x00" + sql)
-        wait_for(lambda: runs(mariadb, "SELECT SLEEP(30)") == 1, "it does not run")
+        eventually(lambda: runs(mariadb, "SELECT SLEEP(30)") == 1, "it runs")
         used = mariadb.value("SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(30)%'")
         vanish(client, reset)
-        wait_for(lambda: runs(mariadb, "SELECT SLEEP(30)") == 0, "it runs on", 5)
+        eventually(lambda: runs(mariadb, "SELECT SLEEP(30)") == 0, "it has ended")
         with connect(turnout) as other:
             assert one(other, "SELECT GET_LOCK('left', 2)") == 1
             assert one(other, "SELECT COUNT(*) FROM item WHERE id = 8302") == 0
             one(other, "DO RELEASE_ALL_LOCKS()")
         known = mariadb.value(f"SELECT COUNT(*) FROM information_schema.processlist WHERE id = {used}")
         assert known == 1, "the connection is there still"
-    wait_for(lambda: mariadb.value("SELECT COUNT(*) FROM information_schema.innodb_trx") == 0, "a transaction is open")
+    eventually(lambda: open_transactions(mariadb) == 0, "no transaction is open", pause_s=INNODB_PAUSE_S)
 
 
 def test_rows_that_nobody_reads_any_more(turnout: Turnout, mariadb: MariaDb) -> None:
@@ -252,7 +253,7 @@ def test_rows_that_nobody_reads_any_more(turnout: Turnout, mariadb: MariaDb) -> 
         while left > 0:
             left -= len(client._sock.recv(min(left, 65536)))
         vanish(client, True)
-    wait_for(lambda: runs(mariadb, "SELECT seq") == 0, "they run on", 10)
+    eventually(lambda: runs(mariadb, "SELECT seq") == 0, "they have ended")
     clients = [connect(turnout) for _ in range(4)]
     for client in clients:
         assert one(client, "SELECT 6 * 7") == 42
@@ -265,13 +266,13 @@ def test_a_whole_pool_of_them(turnout: Turnout, mariadb: MariaDb) -> None:
     sql = b"\x03SELECT SLEEP(30)"
     for client in gone:
         client._sock.sendall(struct.pack("<I", len(sql))[:3] + b"\x00" + sql)
-    wait_for(lambda: runs(mariadb, "SELECT SLEEP(30)") == 3, "they do not run")
+    eventually(lambda: runs(mariadb, "SELECT SLEEP(30)") == 3, "they run")
     waiting = [connect(turnout) for _ in range(6)]
     running = [Running(client, f"SELECT {100 + i}") for i, client in enumerate(waiting)]
     for client in gone:
         vanish(client, False)
     assert [one_.join() for one_ in running] == [100, 101, 102, 103, 104, 105]
-    assert runs(mariadb, "SELECT SLEEP(30)") == 0
+    eventually(lambda: runs(mariadb, "SELECT SLEEP(30)") == 0, "they have ended")
     for client in waiting:
         client.close()
 
@@ -288,9 +289,9 @@ def test_what_cannot_be_killed_is_given_up(mariadb: MariaDb) -> None:
         gone = connect(turnout, user="reader")
         sql = b"\x03SELECT SLEEP(8)"
         gone._sock.sendall(struct.pack("<I", len(sql))[:3] + b"\x00" + sql)
-        wait_for(lambda: runs(mariadb, "SELECT SLEEP(8)") == 1, "it does not run")
+        eventually(lambda: runs(mariadb, "SELECT SLEEP(8)") == 1, "it runs")
         vanish(gone, False)
-        wait_for(lambda: not any(pool["user"] == "reader" and pool["servers_active"] + pool["servers_idle"] + pool["servers_opening"]
+        eventually(lambda: not any(pool["user"] == "reader" and pool["servers_active"] + pool["servers_idle"] + pool["servers_opening"]
                                  for pool in turnout.cli("pools", "-o", "json").json["pools"]), "it is not given up", 7)
         assert runs(mariadb, "SELECT SLEEP(8)") == 1, "nothing could end it"
         with connect(turnout, user="reader") as next_one:
@@ -309,10 +310,10 @@ def test_without_autocommit_a_hold_is_waited_for(turnout: Turnout, mariadb: Mari
     one(clients[2], "SET @@session.wait_timeout = 1000")
     assert turnout.cli("pause", "app").code == 0
     try:
-        wait_for(lambda: not any(client["side"] for client in turnout.cli("clients", "-o", "json").json["clients"]),
+        eventually(lambda: not any(client["side"] for client in turnout.cli("clients", "-o", "json").json["clients"]),
                  "one of them keeps its connection without a transaction")
         running = [Running(client, f"INSERT INTO item VALUES ({8310 + i}, 'later')") for i, client in enumerate(clients)]
-        wait_for(lambda: sum(client["state"] == "held" for client in turnout.cli("clients", "-o", "json").json["clients"]) == 3,
+        eventually(lambda: sum(client["state"] == "held" for client in turnout.cli("clients", "-o", "json").json["clients"]) == 3,
                  "they are not held")
     finally:
         assert turnout.cli("resume", "app").code == 0
@@ -334,7 +335,7 @@ def test_without_autocommit_an_empty_transaction_is_begun_anew(turnout: Turnout,
     one(clients[1], "ROLLBACK AND CHAIN")
     assert turnout.cli("pause", "app").code == 0
     try:
-        wait_for(lambda: not any(client["side"] for client in turnout.cli("clients", "-o", "json").json["clients"]),
+        eventually(lambda: not any(client["side"] for client in turnout.cli("clients", "-o", "json").json["clients"]),
                  "an empty transaction keeps its connection")
         running = [Running(client, f"INSERT INTO item VALUES ({8321 + i}, 'later')") for i, client in enumerate(clients)]
         time.sleep(0.2)

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import psycopg
 import pytest
@@ -14,6 +14,7 @@ from conftest import Fresh
 from harness.checks import assert_books, assert_no_errors, assert_report, assert_writer
 from harness.dns import Forwarder, NameServer
 from harness.ledger import Ledger
+from harness.waiting import eventually
 
 FIRST, SECOND, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 SETTINGS = {"listen_addresses": f"{FIRST},{SECOND}"}
@@ -57,26 +58,18 @@ def addresses_in_use(fresh: Fresh) -> set[str]:
     return found
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float, what: str) -> float:
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < timeout_s, f"not within {timeout_s} s: {what}"
-        time.sleep(0.05)
-    return time.monotonic() - start
-
-
 @pytest.mark.smoke
 def test_an_address_changes_under_load_and_the_name_server_dies(fresh: Fresh) -> None:
     with named(fresh) as names, Ledger(fresh.turnout.conninfo()) as ledger:
-        eventually(lambda: addresses_in_use(fresh) == {FIRST}, 20, "connections to the first address")
+        eventually(lambda: addresses_in_use(fresh) == {FIRST}, "connections to the first address")
         names.records["blue.test"] = [SECOND]
-        followed_s = eventually(lambda: addresses_in_use(fresh) == {SECOND}, 20, "every connection at the second address")
+        followed_s = eventually(lambda: addresses_in_use(fresh) == {SECOND}, "every connection at the second address")
         assert followed_s < TTL_S + 5, "and the margin is for a machine under load"
         assert server_address(fresh) == SECOND
         names.records["green.test"] = [SECOND]
         names.die()
         asked = names.asked
-        eventually(lambda: names.asked > asked + 4, 30, "it was asked in vain")
+        eventually(lambda: names.asked > asked + 4, "it was asked in vain")
         start = time.monotonic()
         report = fresh.turnout.ask("cutover", "app")
         assert_report(report, "cutover")
@@ -100,9 +93,9 @@ def test_several_addresses_are_tried_in_turn(fresh: Fresh) -> None:
         assert server_address(fresh) == FIRST
         for dead, alive in (("127.0.0.9", SECOND), (FIRST, SECOND), (SECOND, FIRST)):
             names.records["blue.test"] = [dead, alive]
-            eventually(lambda: names.asked > 0 and server_address(fresh) in (FIRST, SECOND), 20, "an answer")
+            eventually(lambda: names.asked > 0 and server_address(fresh) in (FIRST, SECOND), "an answer")
         names.records["blue.test"] = ["127.0.0.9", SECOND]
-        eventually(lambda: server_address(fresh) == SECOND, 20, "the address that answers")
+        eventually(lambda: server_address(fresh) == SECOND, "the address that answers")
         for _ in range(20):
             assert server_address(fresh) == SECOND
 
@@ -113,7 +106,7 @@ def test_a_name_that_leads_to_another_server_is_not_followed(fresh: Fresh) -> No
         with fresh.turnout.connect() as connection:
             connection.execute("INSERT INTO notes (body) VALUES ('before')")
             names.records["blue.test"] = [THIRD]
-            eventually(lambda: "is not used" in fresh.turnout.log_file.read_text(), 20, "the refusal in the log")
+            eventually(lambda: "is not used" in fresh.turnout.log_file.read_text(), "the refusal in the log")
             before = fresh.pair.green.value("SELECT count(*) FROM notes WHERE body = 'astray'")
             for _ in range(10):
                 with fresh.turnout.connect() as other:
@@ -125,7 +118,7 @@ def test_a_name_that_leads_to_another_server_is_not_followed(fresh: Fresh) -> No
         metrics = fresh.turnout.metrics()
         assert metrics['turnout_name_addresses{deployment="app",side="blue",state="refused"}'] == 1
         names.records["blue.test"] = [SECOND]
-        eventually(lambda: addresses_in_use(fresh) <= {SECOND} and server_address(fresh) == SECOND, 20, "the right server's new address")
+        eventually(lambda: addresses_in_use(fresh) <= {SECOND} and server_address(fresh) == SECOND, "the right server's new address")
 
 
 def test_a_transaction_outlives_the_change(fresh: Fresh) -> None:
@@ -133,11 +126,11 @@ def test_a_transaction_outlives_the_change(fresh: Fresh) -> None:
         with fresh.turnout.connect(autocommit=False) as connection:
             connection.execute("INSERT INTO notes (body) VALUES ('across')")
             names.records["blue.test"] = [SECOND]
-            eventually(lambda: server_address(fresh) == SECOND, 20, "new work at the new address")
+            eventually(lambda: server_address(fresh) == SECOND, "new work at the new address")
             row = connection.execute("SELECT host(inet_server_addr())").fetchone()
             assert row == (FIRST,), "the transaction is where it began"
             connection.commit()
-        eventually(lambda: addresses_in_use(fresh) <= {SECOND}, 20, "the old connection is closed at the end of its lease")
+        eventually(lambda: addresses_in_use(fresh) <= {SECOND}, "the old connection is closed at the end of its lease")
         assert fresh.pair.blue.value("SELECT count(*) FROM notes WHERE body = 'across'") == 1
 
 
@@ -150,12 +143,12 @@ def test_a_start_without_a_name_server(fresh: Fresh) -> None:
         results: list[object] = []
 
         def client() -> None:
-            eventually(lambda: _answers(fresh), 60, "a login that succeeds")
+            eventually(lambda: _answers(fresh), "a login that succeeds")
             results.append(server_address(fresh))
 
         thread = threading.Thread(target=client, daemon=True)
         thread.start()
-        eventually(lambda: "no address is known yet" in fresh.turnout.log_file.read_text(), 20, "what is missing, in the log")
+        eventually(lambda: "no address is known yet" in fresh.turnout.log_file.read_text(), "what is missing, in the log")
         assert fresh.turnout.rest("/readyz")[0] == 503
         names.rise()
         thread.join(60)

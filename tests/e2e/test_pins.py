@@ -3,14 +3,13 @@ from __future__ import annotations
 
 from typing import Callable
 
-import psycopg
 import pytest
 
-from harness.listening import wait_until
 from harness.pair import Pair
 from harness.raw import Raw
 from harness.slow import SlowRoad
 from harness.turnout import Turnout
+from harness.waiting import eventually
 
 CHANGES = {"pool": {"mode": "transaction", "size": 3}}
 
@@ -40,7 +39,7 @@ def test_a_pin_ends_with_its_cause(turnout: Turnout, reason: str, make: list[str
         before = turnout.metrics()[f'turnout_pins_total{{deployment="app",reason="{reason}"}}']
         for statement in make:
             connection.execute(statement)
-        wait_until(lambda: reasons(turnout) == [reason], f"pinned by {reason}")
+        eventually(lambda: reasons(turnout) == [reason], f"pinned by {reason}")
         metrics = turnout.metrics()
         assert metrics[f'turnout_pinned_clients{{deployment="app",reason="{reason}"}}'] == 1
         assert metrics[f'turnout_pins_total{{deployment="app",reason="{reason}"}}'] > before
@@ -48,7 +47,7 @@ def test_a_pin_ends_with_its_cause(turnout: Turnout, reason: str, make: list[str
             connection.execute(statement)
         assert reasons(turnout) == [reason], "one of two is left"
         connection.execute(end[-1])
-        wait_until(lambda: reasons(turnout) == [], "free")
+        eventually(lambda: reasons(turnout) == [], "free")
         assert turnout.metrics()[f'turnout_pinned_clients{{deployment="app",reason="{reason}"}}'] == 0
 
 
@@ -61,17 +60,17 @@ def test_a_pin_ends_with_its_cause(turnout: Turnout, reason: str, make: list[str
 def test_what_did_not_last_does_not_pin(turnout: Turnout, text: str) -> None:
     with turnout.connect() as connection:
         connection.execute(text)
-        wait_until(lambda: reasons(turnout) == [], "free")
+        eventually(lambda: reasons(turnout) == [], "free")
         for statement in text.split("; "):  # and one by one
             connection.execute(statement)
-        wait_until(lambda: reasons(turnout) == [], "free")
+        eventually(lambda: reasons(turnout) == [], "free")
 
 
 def test_a_lock_that_was_not_had_does_not_pin(turnout: Turnout) -> None:
     with turnout.connect() as holder, turnout.connect() as other:
         holder.execute("SELECT pg_advisory_lock(9)")
         assert other.execute("SELECT pg_try_advisory_lock(9)").fetchone() == (False,)
-        wait_until(lambda: reasons(turnout) == ["advisory_lock"], "only the holder is pinned")
+        eventually(lambda: reasons(turnout) == ["advisory_lock"], "only the holder is pinned")
         # A lock taken twice is let go twice.
         holder.execute("SELECT pg_advisory_lock(9)")
         holder.execute("SELECT pg_advisory_unlock(9)")
@@ -79,7 +78,7 @@ def test_a_lock_that_was_not_had_does_not_pin(turnout: Turnout) -> None:
         holder.execute("SELECT pg_advisory_unlock(9)")
         assert other.execute("SELECT pg_try_advisory_lock(9)").fetchone() == (True,)
         other.execute("SELECT pg_advisory_unlock(9)")
-        wait_until(lambda: reasons(turnout) == [], "free")
+        eventually(lambda: reasons(turnout) == [], "free")
 
 
 def test_pipelined_work_goes_on_behind_the_question(turnout: Turnout) -> None:
@@ -90,7 +89,7 @@ def test_pipelined_work_goes_on_behind_the_question(turnout: Turnout) -> None:
             connection.execute("CREATE TEMP TABLE piped_again (n int)")
             rows = [connection.execute("SELECT %s::int", (n,)) for n in range(50)]
             assert [row.fetchone()[0] for row in rows] == list(range(50))  # type: ignore[index]
-        wait_until(lambda: reasons(turnout) == ["temp_object"], "pinned by the second")
+        eventually(lambda: reasons(turnout) == ["temp_object"], "pinned by the second")
         assert connection.execute("SELECT count(*) FROM piped_again").fetchone() == (0,)
 
 

@@ -15,17 +15,10 @@ from harness.pair import Pair
 from harness.raw import Message, Raw, framed, query
 from harness.slow import SlowRoad
 from harness.turnout import Turnout
+from harness.waiting import eventually
 
 CHANGES: dict[str, Any] = {}
 Make = Callable[..., Turnout]
-
-
-def eventually(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> float:
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < timeout_s, f"not within {timeout_s} s: {what}"
-        time.sleep(0.05)
-    return time.monotonic() - start
 
 
 class Census:

@@ -5,7 +5,6 @@ import signal
 import struct
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Callable
 
@@ -15,13 +14,7 @@ from harness.pair import DATABASE, Pair
 from harness.postgres import DEBIAN_BIN
 from harness.raw import PROTOCOL_3_2, Raw, error_of, framed, query
 from harness.turnout import Turnout
-
-
-def eventually(works: Callable[[], object], what: str, timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not works():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+from harness.waiting import eventually
 
 
 def psql(port: int, conninfo: str, sql: str) -> list[str]:
@@ -67,14 +60,14 @@ def test_receivewal(turnout: Turnout, tmp_path: Path) -> None:
         blue.sql("CREATE TABLE walk AS SELECT n, repeat('x', 500) AS text FROM generate_series(1, 20000) AS n")
         name = str(blue.value("SELECT pg_walfile_name(pg_switch_wal())"))
         blue.sql("INSERT INTO walk VALUES (0, 'the next segment')")
-        eventually(lambda: (tmp_path / name).exists(), f"{name} did not arrive: {[file.name for file in tmp_path.iterdir()]}")
+        eventually(lambda: (tmp_path / name).exists(), f"{name} has arrived")
         assert (tmp_path / name).read_bytes() == (blue.data / "pg_wal" / name).read_bytes()
     finally:
         receiver.send_signal(signal.SIGINT)
         output, _ = receiver.communicate(timeout=30)
     assert receiver.returncode == 0, output
-    eventually(lambda: not [client for client in turnout.ask("clients")["clients"] if client["user"] == "repl"], "it is still shown")
-    eventually(lambda: not blue.value("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal'"), "its walsender lives on")
+    eventually(lambda: not [client for client in turnout.ask("clients")["clients"] if client["user"] == "repl"], "it is not shown any more")
+    eventually(lambda: not blue.value("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal'"), "its walsender is gone")
 
 
 @pytest.mark.smoke
@@ -137,7 +130,7 @@ def test_their_number_has_a_limit(other_turnout: Callable[..., Turnout]) -> None
             assert one.login_with(wish) == {} and two.login_with(wish) == {}
             error = three.login_with(wish)
             assert error["C"] == "53300" and "limits.replication_clients" in error["M"]
-        eventually(lambda: not [row for row in server.ask("clients")["clients"] if row["user"] == "repl"], "they are still there")
+        eventually(lambda: not [row for row in server.ask("clients")["clients"] if row["user"] == "repl"], "they are gone")
 
 
 def test_more_than_the_sockets_take(turnout: Turnout) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 import select
 import threading
 import time
-from typing import Any, Callable
+from typing import Any
 
 import psycopg
+
+from .waiting import eventually
 
 Heard = tuple[str, str, int]  # channel, payload, pid
 
@@ -65,13 +67,6 @@ class Ear:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {timeout_s} s: {what}"
-        time.sleep(0.02)
 
 
 class Senders:
@@ -138,7 +133,7 @@ class Listeners:
         """Each exactly once and in the order of its sender."""
         wanted = {number: list(range(1, count + 1)) for number, count in enumerate(sent) if count}
         try:
-            wait_until(lambda: bool(self.errors) or all(len(ear.heard) >= sum(sent) for ear in self.ears), "all is heard")
+            eventually(lambda: bool(self.errors) or all(len(ear.heard) >= sum(sent) for ear in self.ears), "all is heard")
         finally:
             self._stop.set()
             for thread in self._threads:
