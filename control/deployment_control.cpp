@@ -99,7 +99,8 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                                                   name_, harmless(text_of(event, "text")));
                                       event["deployment"] = name_;
                                       shared_.events.add("shadow", std::move(event));
-                                    }}),
+                                    },
+                                    [this](router::StepBack back) { ramp_.heed(std::move(back)); }}),
       sampler_(Sampler::Context{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_, types_,
                                 [this](std::string text) {
                                   spdlog::warn("{}: {}", name_, text);

@@ -12,6 +12,7 @@
 #include "control/audit_log.h"
 #include "control/durable_file.h"
 #include "router/shadow.h"
+#include "router/shadow_alarm.h"
 
 namespace turnout::control {
 
@@ -174,6 +175,7 @@ void ShadowKeeper::look(const router::RoutingTable& table, std::int64_t now_ms) 
   if (table.shadow.percent == 0 || now_ms - gathered_at_ms_ < gather_ms) return;
   gathered_at_ms_ = now_ms;
   const auto looks = context_.proxy.shadow_looks(context_.index);
+  std::optional<router::StepBack> alarm;
   {
     const std::lock_guard guard(mutex_);
     if (router::shadow_side(table) != side_) {
@@ -183,9 +185,19 @@ void ShadowKeeper::look(const router::RoutingTable& table, std::int64_t now_ms) 
     for (const auto& look : looks) {
       if (!look.shapes.empty()) last_run_ms_ = now_ms;
       book_.add(look);
+      if (table.ramp.percent != 0 && !alarm) alarm = alarm_of(look);
     }
   }
   tell_news(table);
+  if (alarm) context_.on_alarm(std::move(*alarm));
+}
+
+std::optional<router::StepBack> ShadowKeeper::alarm_of(const router::ShadowBook::Look& look) {
+  for (const auto& news : look.shapes) {
+    const auto* known = book_.find(news.shape);
+    if (auto found = router::find_step_back(news, known == nullptr ? news : *known)) return found;
+  }
+  return std::nullopt;
 }
 
 // Once for each shape: that it differs; and for one that got slower, its plans are asked for.

@@ -34,6 +34,7 @@ class ShadowKeeper {
     RouteBook& routes;
     std::function<std::string(int percent)> set_share;  // "" or why not
     std::function<void(boost::json::object)> on_event;  // {text, …}: log and event stream
+    std::function<void(router::StepBack)> on_alarm;     // a difference while reads are on the other side
   };
   explicit ShadowKeeper(Context context);
 
@@ -57,6 +58,7 @@ class ShadowKeeper {
   [[nodiscard]] std::string save(int percent);
   void begin_anew(router::Side side);  // under mutex_
   void restore(const router::RoutingTable& table, std::int64_t now_ms);
+  [[nodiscard]] std::optional<router::StepBack> alarm_of(const router::ShadowBook::Look& look);
   void tell_news(const router::RoutingTable& table);
 
   Context context_;

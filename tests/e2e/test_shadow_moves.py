@@ -48,6 +48,9 @@ def test_cutover_and_rollback_in_the_midst_of_shadow_reads(fresh: Fresh) -> None
             assert reads_of_shadow(fresh)["standing_still"], "a former writer takes no reads before somebody asks for it"
             ledger.wait_commits(20)
             turnout.ask("shadow", "app", "on", "100")
+            assert not reads_of_shadow(fresh)["standing_still"]
+            if former == "blue":
+                continue  # the new writer's types have other numbers than clients know: what it answers is not compared
             found = wait_for_reads(fresh, former, 200)
             assert found["different"] == 0 and found["failed"] == 0, [one for one in found["shapes"] if one["difference"]]
         with ledger.resting():
