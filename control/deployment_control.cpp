@@ -71,28 +71,36 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                          [this](router::Side writer) { return sampler_.load_catalog(writer); },
                          [this] { return shadow_.warmth(monotonic_ms()); }}),
       executor_(limits_of(config, 0), *this),
-      ramp_(RampKeeper::Context{
-          index, name_, shared.state_dir / ("ramp-" + name_ + ".json"), [this] { return this->config(); }, shared.proxy,
-          routes_, [this](int percent) { return sampler_.shift(percent); },
-          [this](boost::json::object event) {
-            const auto level = event.contains("step_back") ? spdlog::level::warn : spdlog::level::info;
-            spdlog::log(level, "{}: {}", name_, text_of(event, "text"));
-            event["deployment"] = name_;
-            shared_.events.add("ramp", std::move(event));
-          },
-          [this](boost::json::object back) {
-            return shared_.audit.add(name_, "step back", "turnout", std::move(back));
-          }}),
+      ramp_(RampKeeper::Context{index, name_, shared.state_dir / ("ramp-" + name_ + ".json"),
+                                [this] { return this->config(); }, shared.proxy, routes_,
+                                [this](int percent) {
+                                  const std::string error = percent == 0 ? "" : let_readers_in();
+                                  return error.empty() ? sampler_.shift(percent) : error;
+                                },
+                                [this](boost::json::object event) {
+                                  const auto level =
+                                      event.contains("step_back") ? spdlog::level::warn : spdlog::level::info;
+                                  spdlog::log(level, "{}: {}", name_, text_of(event, "text"));
+                                  event["deployment"] = name_;
+                                  shared_.events.add("ramp", std::move(event));
+                                },
+                                [this](boost::json::object back) {
+                                  return shared_.audit.add(name_, "step back", "turnout", std::move(back));
+                                }}),
       shadow_(ShadowKeeper::Context{index, name_, shared.state_dir / ("shadow-" + name_ + ".json"),
                                     [this] { return this->config(); }, shared.proxy, routes_,
-                                    [this](int percent) { return sampler_.cast_shadow(percent); },
+                                    [this](int percent) {
+                                      const std::string error = percent == 0 ? "" : let_readers_in();
+                                      return error.empty() ? sampler_.cast_shadow(percent) : error;
+                                    },
                                     [this](boost::json::object event) {
                                       const bool is_difference = event.contains("difference");
                                       spdlog::log(is_difference ? spdlog::level::warn : spdlog::level::info, "{}: {}",
                                                   name_, harmless(text_of(event, "text")));
                                       event["deployment"] = name_;
                                       shared_.events.add("shadow", std::move(event));
-                                    }}),
+                                    },
+                                    [this](router::StepBack back) { ramp_.heed(std::move(back)); }}),
       sampler_(Sampler::Context{index, name_, [this] { return this->config(); }, shelf_, shared.proxy, routes_, types_,
                                 [this](std::string text) {
                                   spdlog::warn("{}: {}", name_, text);

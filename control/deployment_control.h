@@ -97,6 +97,8 @@ class DeploymentControl : private Runner {
                                               boost::json::object detail);
   [[nodiscard]] std::optional<Answer> why_no_ramp() const;
   [[nodiscard]] std::optional<Answer> why_not_alone() const;
+  // Before reads are wanted on the side that follows. "" or why it takes none.
+  [[nodiscard]] std::string let_readers_in();
   [[nodiscard]] std::string prepare_scratch(boost::json::array& done);
   [[nodiscard]] Answer conflict(const std::string& detail) const;
   [[nodiscard]] static drain::Limits limits_of(const conf::Deployment& config, std::uint32_t window_ms_max);
@@ -113,7 +115,8 @@ class DeploymentControl : private Runner {
   std::string doubt_;                 // why everything is held although no cutover runs; "" = it is not
   std::vector<double> pauses_s_;
   bool started_ = false;
-  std::mutex preparing_;  // one `prepare` or preflight at a time
+  std::mutex preparing_;                     // one `prepare` or preflight at a time
+  std::optional<std::uint64_t> readers_in_;  // the epoch since which the follower's doors are known to be open
   const std::atomic<bool> never_{false};
 
   Shelf shelf_;

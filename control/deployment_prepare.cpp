@@ -1,8 +1,11 @@
 // Before a cutover: what `prepare` makes, and with `--replicate` green's copy.
 
+#include <spdlog/spdlog.h>
+
 #include "control/access.h"
 #include "control/deployment_control.h"
 #include "control/exit_code.h"
+#include "control/fence.h"
 #include "control/prepare.h"
 #include "control/take_down.h"
 
@@ -47,6 +50,7 @@ Answer DeploymentControl::prepare(const std::string& who) {
   if (auto failed = audited("prepare", who, {})) return *failed;
   readiness_.give_way();
   const std::lock_guard one(preparing_);
+  if (executor_.state().is_running()) return conflict("a cutover has begun meanwhile and prepares by itself");
   boost::json::array done;
   if (const auto error = prepare_scratch(done); !error.empty()) {
     auto answer = not_prepared(error);
@@ -54,6 +58,42 @@ Answer DeploymentControl::prepare(const std::string& who) {
     return answer;
   }
   return ok({{"deployment", name_}, {"done", done}});
+}
+
+// A side that has been the writer lets no ordinary role in after a move: READ WRITE passes the default that keeps it
+// read-only, and whoever still knows its address would write there. So its doors open when reads are wanted there, as
+// `prepare` opens them: after a new connection was told read-only.
+std::string DeploymentControl::let_readers_in() {
+  const auto state = executor_.state();
+  const auto follower = router::other(state.writer);
+  const auto refusal = [](const drain::State& now) -> std::string {
+    if (now.phase == drain::Phase::finished) return "finished: there is no second side to read from";
+    const bool moves = now.is_running() && now.road != drain::Road::start;
+    return moves ? "a cutover is running: reads stay on the writer until it has settled" : "";
+  };
+  if (auto error = refusal(state); !error.empty()) return error;
+  {
+    const std::lock_guard guard(mutex_);
+    if (readers_in_ == state.epoch) return "";
+  }
+  readiness_.give_way();
+  const std::lock_guard one(preparing_);
+  // An attempt prepares under this lock too: one that has not begun by now meets what is left here.
+  if (auto error = refusal(executor_.state()); !error.empty()) return error;
+  if (executor_.state().epoch != state.epoch) return "a cutover has just ended: try again";
+  if (may_have_closed_doors(shared_.store.records(name_), follower)) {
+    Attempt scratch;
+    scratch.epoch = state.epoch;
+    boost::json::array done;
+    if (auto error = keep_read_only(steps_.context(), scratch, follower, done); !error.empty()) return error;
+    const auto text = std::string(router::name(follower)) + " lets ordinary roles in again, read-only";
+    spdlog::info("{}: {}", name_, text);
+    shared_.events.add("ramp", {{"deployment", name_}, {"text", text}});
+  }
+  if (!routes_.let_read(follower)) return "a cutover holds or has just moved the writer: wait until it has settled";
+  const std::lock_guard guard(mutex_);
+  readers_in_ = state.epoch;
+  return "";
 }
 
 // Answers when the checks are over; the copy goes on by itself.

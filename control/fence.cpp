@@ -454,6 +454,12 @@ std::string keep_read_only(StepContext& context, Attempt& attempt, router::Side 
   return reopened ? "" : reopened.error().message();
 }
 
+bool may_have_closed_doors(const std::vector<Record>& records, router::Side side) {
+  const auto former = unrestored(records, side);
+  return former && std::any_of(former->databases.begin(), former->databases.end(),
+                               [&](const auto& one) { return former->whole_server || !one.grants.empty(); });
+}
+
 StepAnswer await_writable(StepContext& context, Attempt& attempt, router::Side side,
                           const std::atomic<bool>& cancelled) {
   const auto client =

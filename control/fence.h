@@ -30,6 +30,8 @@ namespace turnout::control {
 // "" or why not.
 [[nodiscard]] std::string keep_read_only(StepContext& context, Attempt& attempt, router::Side to,
                                          boost::json::array& done);
+// Does a fence of ours stand on `side` that took CONNECT away? (`prepare` may have given it back since.)
+[[nodiscard]] bool may_have_closed_doors(const std::vector<Record>& records, router::Side side);
 // After the decision: the side's own settings come back, which make it writable.
 [[nodiscard]] StepAnswer open_side(StepContext& context, Attempt& attempt, router::Side side);
 // Ends backends of an earlier process of ours on `side`, and waits until they are gone.

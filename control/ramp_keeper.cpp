@@ -188,13 +188,18 @@ void RampKeeper::look(const router::RoutingTable& table, std::int64_t now_ms) {
   if (!acting.owns_lock()) return;  // an operator is changing it; the next look will see
   if (is_restoring_) return restore(table, now_ms);
   follow_weight(table, now_ms);
+  std::optional<router::StepBack> back;
+  {
+    const std::lock_guard guard(mutex_);
+    back = std::exchange(heeded_, std::nullopt);
+  }
+  if (back && table.ramp.percent != 0) return step_back(table, *back);
   if (table.ramp.percent == 0 || table.hold != router::Hold::nothing) return;
   const auto failures = context_.proxy.green_failures(context_.index);
   if (now_ms - gathered_at_ms_ < gather_ms && failures == failures_) return;
   failures_ = failures;
   gathered_at_ms_ = now_ms;
   const auto looks = context_.proxy.read_looks(context_.index);
-  std::optional<router::StepBack> back;
   {
     const std::lock_guard guard(mutex_);
     for (const auto& one : looks) analysis_.add(one, now_ms);
@@ -205,6 +210,11 @@ void RampKeeper::look(const router::RoutingTable& table, std::int64_t now_ms) {
   } else {
     climb(table, now_ms);
   }
+}
+
+void RampKeeper::heed(router::StepBack back) {
+  const std::lock_guard guard(mutex_);
+  if (!heeded_) heeded_ = std::move(back);
 }
 
 // Whoever set the weight: another one is another step for the analysis.

@@ -38,6 +38,8 @@ class RampKeeper {
 
   // ---- of the sampler's thread, as often as it likes
   void look(const router::RoutingTable& table, std::int64_t now_ms);
+  // What the shadow has found while reads are on green: the next look steps back for it.
+  void heed(router::StepBack back);
 
   // ---- of any thread: an operator's word. "" or why it means nothing now.
   [[nodiscard]] std::string order(router::LadderEvent event);
@@ -68,6 +70,7 @@ class RampKeeper {
   mutable std::mutex mutex_;  // what follows
   router::Ladder ladder_;
   router::Analysis analysis_;
+  std::optional<router::StepBack> heeded_;
   boost::json::object last_back_;
   std::uint64_t step_backs_ = 0;
   std::string waiting_for_;

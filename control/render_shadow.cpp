@@ -104,8 +104,9 @@ std::string render_shadow(const json::value& body) {
   if (const auto counts = counts_of(body); !counts.empty()) out += wrapped(counts, 2);
   if (const auto drops = drops_of(value_at(body, "dropped")); !drops.empty()) out += wrapped("dropped: " + drops, 2);
   if (text_at(body, "standing_still") == "true")
-    out +=
-        wrapped("standing still: a pause or a cutover is on, or the other side was the writer and takes no reads", 2);
+    out += wrapped("standing still: a pause or a cutover is on, or the writer has moved: turnout shadow " +
+                       text_at(body, "deployment") + " on " + text_at(body, "percent") + " goes on",
+                   2);
   std::vector<std::vector<std::string>> rows;
   std::string words;
   const auto& shapes = list_at(body, "shapes");

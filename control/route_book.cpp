@@ -62,6 +62,17 @@ bool RouteBook::set_shadow(const router::ShadowOrders& shadow) {
   return true;
 }
 
+bool RouteBook::let_read(router::Side side) {
+  const std::lock_guard guard(mutex_);
+  if (!released_ || table_.version == 0) return false;
+  if (table_.sides[index(side)].may_read) return true;
+  auto next = table_;
+  ++next.version;
+  next.sides[index(side)].may_read = true;
+  send(next);
+  return true;
+}
+
 bool RouteBook::set_paused(bool paused) {
   const std::lock_guard guard(mutex_);
   if (!released_ || table_.version == 0) return false;

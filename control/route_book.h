@@ -25,6 +25,8 @@ class RouteBook {
   [[nodiscard]] bool set_ramp(const router::RampOrders& ramp, std::uint64_t of_version = 0);
   // The same for the shadow; it stays over a cutover, in which it stands still.
   [[nodiscard]] bool set_shadow(const router::ShadowOrders& shadow);
+  // The side that follows takes reads again; a move closes the one that it leaves. False as for set_ramp.
+  [[nodiscard]] bool let_read(router::Side side);
   // `pause` / `resume`: every new unit of work waits. False: a cutover is holding already.
   [[nodiscard]] bool set_paused(bool paused);
   // Nobody starts anything, because something is not known.

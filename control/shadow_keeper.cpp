@@ -12,6 +12,7 @@
 #include "control/audit_log.h"
 #include "control/durable_file.h"
 #include "router/shadow.h"
+#include "router/shadow_alarm.h"
 
 namespace turnout::control {
 
@@ -131,7 +132,16 @@ void ShadowKeeper::restore(const router::RoutingTable& table, std::int64_t now_m
   if (!context_.set_share(percent).empty()) return;  // a side is not there yet: try again
   const std::lock_guard guard(mutex_);
   restores_.reset();
+  begin_anew(router::shadow_side(context_.routes.table()));
+}
+
+void ShadowKeeper::begin_anew(router::Side side) {
+  book_ = router::ShadowBook(context_.config().shadow.shapes_max);
+  told_.clear();
+  asked_plans_.clear();
   since_ = utc_now();
+  side_ = side;
+  last_run_ms_ = 0;
 }
 
 // ---- orders
@@ -143,12 +153,7 @@ std::string ShadowKeeper::set(int percent) {
   {
     const std::lock_guard guard(mutex_);
     restores_.reset();
-    if (percent != 0 && !was_on) {
-      book_ = router::ShadowBook(context_.config().shadow.shapes_max);
-      told_.clear();
-      asked_plans_.clear();
-      since_ = utc_now();
-    }
+    if (percent != 0 && !was_on) begin_anew(router::shadow_side(context_.routes.table()));
   }
   context_.on_event({{"text", percent == 0 ? std::string("shadow off")
                                            : "shadow on: " + std::to_string(percent) + " % of the writer's reads"},
@@ -170,14 +175,29 @@ void ShadowKeeper::look(const router::RoutingTable& table, std::int64_t now_ms) 
   if (table.shadow.percent == 0 || now_ms - gathered_at_ms_ < gather_ms) return;
   gathered_at_ms_ = now_ms;
   const auto looks = context_.proxy.shadow_looks(context_.index);
+  std::optional<router::StepBack> alarm;
   {
     const std::lock_guard guard(mutex_);
+    if (router::shadow_side(table) != side_) {
+      if (!router::casts_shadow(table)) return;  // after a move: the numbers of before it stay to be looked at
+      return begin_anew(router::shadow_side(table));
+    }
     for (const auto& look : looks) {
       if (!look.shapes.empty()) last_run_ms_ = now_ms;
       book_.add(look);
+      if (table.ramp.percent != 0 && !alarm) alarm = alarm_of(look);
     }
   }
   tell_news(table);
+  if (alarm) context_.on_alarm(std::move(*alarm));
+}
+
+std::optional<router::StepBack> ShadowKeeper::alarm_of(const router::ShadowBook::Look& look) {
+  for (const auto& news : look.shapes) {
+    const auto* known = book_.find(news.shape);
+    if (auto found = router::find_step_back(news, known == nullptr ? news : *known)) return found;
+  }
+  return std::nullopt;
 }
 
 // Once for each shape: that it differs; and for one that got slower, its plans are asked for.
@@ -215,14 +235,14 @@ boost::json::object ShadowKeeper::report() const {
   const auto slower = count_slower(all, bounds);
   boost::json::array shapes;
   for (std::size_t i = 0; i < std::min(all.size(), shapes_shown); ++i)
-    shapes.emplace_back(to_json(*all[i], bounds, table.writer));
+    shapes.emplace_back(to_json(*all[i], bounds, router::other(side_)));
   boost::json::object dropped;
   for (std::size_t i = 0; i < router::shadow_drops; ++i)
     dropped[router::name(static_cast<router::ShadowDrop>(i))] = book_.drops()[i];
   boost::json::object out{{"deployment", context_.deployment},
                           {"percent", table.shadow.percent},
-                          {"writer", router::name(table.writer)},
-                          {"side", router::name(router::shadow_side(table))},
+                          {"writer", router::name(router::other(side_))},
+                          {"side", router::name(side_)},
                           {"standing_still", table.shadow.percent != 0 && !router::casts_shadow(table)},
                           {"since", since_},
                           {"outcome", outcome_of(sums, slower)},
@@ -263,10 +283,9 @@ ShadowKeeper::Numbers ShadowKeeper::numbers() const {
 
 Warmth ShadowKeeper::warmth(std::int64_t now_ms) const {
   const auto bounds = bounds_of(context_.config().ramp);
-  const auto table = context_.routes.table();
   const std::lock_guard guard(mutex_);
   Warmth warmth;
-  warmth.side = router::shadow_side(table);
+  warmth.side = side_;
   const auto all = book_.shapes(bounds, book_.size());
   warmth.slower = count_slower(all, bounds);
   warmth.shapes = all.size();

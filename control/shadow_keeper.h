@@ -34,6 +34,7 @@ class ShadowKeeper {
     RouteBook& routes;
     std::function<std::string(int percent)> set_share;  // "" or why not
     std::function<void(boost::json::object)> on_event;  // {text, …}: log and event stream
+    std::function<void(router::StepBack)> on_alarm;     // a difference while reads are on the other side
   };
   explicit ShadowKeeper(Context context);
 
@@ -41,7 +42,7 @@ class ShadowKeeper {
   void look(const router::RoutingTable& table, std::int64_t now_ms);
 
   // ---- of any thread
-  // 0 = off. "" or why not. On from off: the numbers begin anew.
+  // 0 = off. "" or why not. On from off, and with reads on another side than before, the numbers begin anew.
   [[nodiscard]] std::string set(int percent);
   [[nodiscard]] boost::json::object report() const;   // for GET …/shadow
   [[nodiscard]] boost::json::object summary() const;  // for status; empty when there never was one
@@ -55,17 +56,20 @@ class ShadowKeeper {
  private:
   void load();
   [[nodiscard]] std::string save(int percent);
+  void begin_anew(router::Side side);  // under mutex_
   void restore(const router::RoutingTable& table, std::int64_t now_ms);
+  [[nodiscard]] std::optional<router::StepBack> alarm_of(const router::ShadowBook::Look& look);
   void tell_news(const router::RoutingTable& table);
 
   Context context_;
   std::mutex acting_;         // one change at a time
   mutable std::mutex mutex_;  // what follows
   router::ShadowBook book_;
-  std::string since_;                    // the numbers' beginning, "" = there are none
-  std::set<std::uint64_t> told_;         // shapes whose difference was an event
-  std::set<std::uint64_t> asked_plans_;  // shapes
-  std::optional<int> restores_;          // what the file says is not in force yet
+  router::Side side_ = router::Side::green;  // whose answers those are, beside the writer's
+  std::string since_;                        // the numbers' beginning, "" = there are none
+  std::set<std::uint64_t> told_;             // shapes whose difference was an event
+  std::set<std::uint64_t> asked_plans_;      // shapes
+  std::optional<int> restores_;              // what the file says is not in force yet
   std::int64_t gathered_at_ms_ = 0, retry_at_ms_ = 0;
   std::int64_t last_run_ms_ = 0;  // when the other side was last seen to answer
 };

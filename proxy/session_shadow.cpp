@@ -36,10 +36,10 @@ void Session::begin_shadow(const router::Unit& unit, const router::Route& route,
 // What Turnout itself has sent on this connection is answered first. Where types have other numbers than clients know,
 // more is asked than the client did, and the answer is not the client's.
 void Session::attach_shadow(const ServerConnection& connection) {
-  if (connection.lens || connection.pool().side() != shard_.table().writer)
-    shadow_.reset();
-  else
-    shadow_->answer.skip(connection.exchange.units_owed());
+  const bool is_writers = connection.pool().side() == shard_.table().writer;
+  if (is_writers && !connection.lens) return shadow_->answer.skip(connection.exchange.units_owed());
+  if (is_writers && shard_.shadow) shard_.shadow->dropped(router::ShadowDrop::not_whole);
+  shadow_.reset();
 }
 
 void Session::feed_shadow(pg::Bytes data) {

@@ -22,7 +22,7 @@ constexpr std::uint64_t lane_idle_ms_max = 10'000;
 constexpr std::uint64_t answer_grace_ms = 5'000;  // beyond statement_timeout: then the server is not there
 constexpr std::size_t looked_ahead = 32;          // jobs of the queue, when the first one's account has no lane free
 constexpr std::size_t suspects_max = 20;
-constexpr std::uint32_t proven_max = 10;    // of a shape; more would prove nothing new
+constexpr std::uint32_t proven_max = 10;    // of a shape; more would prove nothing new, but to a ramp begun since
 constexpr std::uint32_t unsettled_max = 5;  // of a shape that was never the same: its answers never are
 constexpr std::size_t plans_wanted_max = 16;
 
@@ -320,6 +320,10 @@ void ShadowRunner::judge(Job job, const ShadowReply& reply) {
 }
 
 void ShadowRunner::suspect(Job job, ShadowMatch match) {
+  const bool is_ramped = shard_.table().ramp.percent != 0;
+  if (is_ramped && !was_ramped_)
+    for (auto& [shape, one] : known_) one.proven = 0;
+  was_ramped_ = is_ramped;
   const Known& shape = known(job.request);
   if (match != ShadowMatch::error && !shape.was_same && shape.unsettled >= unsettled_max) {
     note(job.request, ShadowOutcome::not_compared, "the writer's own answers are never the same");

@@ -161,6 +161,7 @@ class ShadowRunner {
   std::vector<std::unique_ptr<ShadowLane>> lanes_;
   std::vector<std::unique_ptr<ShadowLane>> retired_;  // closed; one of them may be what is calling just now
   std::uint64_t lane_retry_ms_ = 0;
+  bool was_ramped_ = false;  // at the last suspect
   std::uint64_t works_ = 0;
   const std::shared_ptr<std::size_t> memory_ = std::make_shared<std::size_t>(0);  // of all requests, also sessions'
 };

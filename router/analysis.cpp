@@ -32,6 +32,10 @@ const char* name(StepBackKind kind) {
       return "error_rate";
     case StepBackKind::latency:
       return "latency";
+    case StepBackKind::shadow_difference:
+      return "shadow_difference";
+    case StepBackKind::shadow_error:
+      return "shadow_error";
   }
   return "?";
 }

@@ -54,7 +54,13 @@ struct SideNumbers {
   double p50_ms = 0, p95_ms = 0;
 };
 
-enum class StepBackKind : std::uint8_t { error_class, error_rate, latency };
+enum class StepBackKind : std::uint8_t {
+  error_class,
+  error_rate,
+  latency,
+  shadow_difference,  // shadow_alarm.h
+  shadow_error
+};
 [[nodiscard]] const char* name(StepBackKind kind);
 
 struct StepBack {

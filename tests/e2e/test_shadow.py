@@ -159,6 +159,53 @@ def test_errors_of_green_alone(turnout: Turnout, pair: Pair) -> None:
         pair.green.sql("ALTER TABLE sh_rows RENAME COLUMN grp_gone TO grp")
 
 
+def test_a_difference_ends_the_ramp(turnout: Turnout, pair: Pair) -> None:
+    """What is equal, late or being written leaves it on; what the shadow has proven takes all reads back, with the shape and the reason."""
+    on(turnout)
+    sessions = [turnout.connect() for _ in range(6)]
+    number = 0
+
+    def read(sql: str) -> None:
+        nonlocal number
+        number += 1
+        sessions[0].execute("UPDATE sh_rows SET weight = %s WHERE id = 17", [number])
+        for session in sessions:
+            session.execute(sql)
+
+    def ramp() -> dict[str, Any]:
+        return dict(turnout.rest("/v1/deployments/app/ramp")[1])
+
+    try:
+        # Until no more of it is looked for, and none is on trial any more: to the ramp none of that is news.
+        wait_for(turnout, lambda r: shape_of(r, "sh_rate(id)").get("unproven", 0) > 0 and shape_of(r, "sh_rate(id)")["different"] >= 10,
+                 lambda: read("SELECT sh_rate(id) AS rate FROM sh_rows WHERE id = 5"))
+        proven, since = 0, time.monotonic()
+        while time.monotonic() - since < 3:
+            if (now := shape_of(report(turnout), "sh_rate(id)")["different"]) != proven:
+                proven, since = now, time.monotonic()
+            time.sleep(0.1)
+        turnout.ask("shift", "app", "40")
+        seen = report(turnout)["same"]
+        wait_for(turnout, lambda r: r["same"] > seen + 200, lambda: read("SELECT weight, word FROM sh_rows WHERE id = 17"))
+        wait_for(turnout, lambda r: ramp()["green"]["reads"] > 20 or ramp()["samples"] > 20,
+                 lambda: read("SELECT weight, word FROM sh_rows WHERE id = 17"))
+        assert ramp()["percent"] == 40, ramp()
+        wait_for(turnout, lambda r: ramp()["phase"] == "stepped_back",
+                 lambda: read("SELECT sh_rate(id) AS rate FROM sh_rows WHERE id = 5"))
+    finally:
+        for session in sessions:
+            session.close()
+        left = ramp()["percent"]
+        turnout.ask("shift", "app", "0")
+    back = ramp()["last_step_back"]
+    assert left == 0 and (back["kind"], back["percent"]) == ("shadow_difference", 40), back
+    assert "sh_rate(id)" in back["shape"] and "in rate" in back["why"], back
+    assert "in rate" in turnout.status()["ramp_step_back"]
+    audit = json.dumps(turnout.ask("audit"))
+    assert "step back" in audit and "shadow_difference" in audit
+    assert "in rate" in turnout.cli("ramp", "show", "app").stdout
+
+
 def test_lag_is_no_difference(turnout: Turnout, pair: Pair) -> None:
     """Green stands still: nothing is compared, nothing waits, and afterwards nothing was different."""
     on(turnout)
