@@ -169,6 +169,7 @@ class Session final : public Client {
   // Of a unit that was never sent. refuse_unit is an error that Turnout makes, and is counted as one.
   void refuse_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
   void answer_unit(std::string_view sqlstate, std::string_view message, std::string_view raw_error);
+  [[nodiscard]] bool may_rewind() const;
   void rollback_empty_transaction();
   void send_rollback();     // ours: the client hears nothing of it
   void note_begin_later();  // keeps the level of the same name true while a hold is on

@@ -257,6 +257,10 @@ void Session::after_server_bytes(ServerConnection& connection) {
     if (!exchange.is_idle()) cancel_statement(std::move(ticket));
   }
   if (begins_later_) note_begin_later();
+  if (!rolling_back_ && may_rewind()) {
+    rollback_empty_transaction();
+    if (rolling_back_) return;
+  }
   if (rolling_back_) {
     if (!exchange.is_idle()) return;
     rolling_back_ = false;

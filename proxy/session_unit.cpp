@@ -372,8 +372,10 @@ void Session::begin_detour() {
 
 // ---- holding -------------------------------------------------------------------------------------------------------
 
-// What is on its way to the server already cannot be held. A transaction that the server begins only later, behind
-// another one in a pipeline or inside a procedure that commits, would meet the fence: the fence waits for it.
+// What is on its way to the server already cannot be held. A transaction that the server begins only later, because its
+// BEGIN is still on the way, behind another one in a pipeline, or inside a procedure that commits, would meet the fence
+// and could not write: the fence waits for it. A statement by itself may meet it: it has done nothing then, and is sent
+// again (drain::recourse).
 void Session::note_begin_later() {
   bool later = false;
   if (server_ != nullptr && shard_.table().hold != router::Hold::nothing) {
@@ -381,11 +383,11 @@ void Session::note_begin_later() {
       return std::any_of(pending_effects_.begin(), pending_effects_.end(),
                          [kind](const auto& pending) { return pending.effect.kind == kind; });
     };
-    const bool runs_procedure = has_effect(pg::EffectKind::unknown);
+    const bool may_begin = has_effect(pg::EffectKind::unknown) || has_effect(pg::EffectKind::begin);
     // Somebody may wait for what it does before it lets go.
     const bool locks = (pins_ & pin_advisory_lock) != 0 || has_effect(pg::EffectKind::advisory_lock);
     later = server_->pool().access() == router::Access::write &&
-            (locks || server_->exchange.units_owed() > 1 || (runs_procedure && !server_->exchange.is_idle()));
+            (locks || server_->exchange.units_owed() > 1 || (may_begin && !server_->exchange.is_idle()));
   }
   if (later == begins_later_) return;
   begins_later_ = later;
@@ -396,9 +398,8 @@ void Session::note_begin_later() {
 void Session::table_changed() {
   if (server_ == nullptr || state_ != State::active) return;
   note_begin_later();
-  const bool may_write = server_->pool().access() == router::Access::write;
   if ((pins_ & pin_advisory_lock) != 0) note_locks(false);
-  if (begin_only_ && may_write && pins_ == 0 && shard_.table().hold != router::Hold::nothing) {
+  if (may_rewind()) {
     rollback_empty_transaction();
     return;
   }
@@ -406,7 +407,14 @@ void Session::table_changed() {
   if (server_->exchange.is_safe_point() && body_left_ == 0 && !keeps_lease()) detach();
 }
 
+// In a transaction that holds nothing but its BEGIN, on its way or answered, on a writer that is being left.
+bool Session::may_rewind() const {
+  return begin_only_ && pins_ == 0 && server_->pool().access() == router::Access::write &&
+         shard_.table().hold != router::Hold::nothing;
+}
+
 // Nothing has happened in it yet: end it here, begin it anew on whoever is the writer then; the client notices nothing.
+// One whose BEGIN has not been answered yet is asked again when it is.
 void Session::rollback_empty_transaction() {
   if (rolling_back_ || !server_->exchange.is_idle() || client_status_ != 'T') return;
   rolling_back_ = true;

@@ -245,6 +245,36 @@ TEST_F(Relay, ATransactionOfNothingButBeginMovesUnseen) {
   EXPECT_EQ(green_.texts(), expected);
 }
 
+// The server may have yet to read it: a fence now would make it a transaction that cannot write.
+TEST_F(Relay, ABeginThatIsOnItsWayAtTheHoldIsWaitedForAndMovesUnseen) {
+  begin(2);
+  FakeClient client(port_, "app");
+  ASSERT_EQ(client.query("SELECT 1").row, "blue");
+  blue_.delay_ms = 1'000;
+  client.send(
+      std::string("Q\0\0\0\x0a"
+                  "BEGIN\0",
+                  11));
+  ASSERT_TRUE(eventually([&] { return blue_.texts().back() == "BEGIN"; }));
+  blue_.delay_ms = 0;
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 1u);
+  EXPECT_EQ(client.read_reply().status, 'T');
+  ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
+  EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 0u);
+  EXPECT_EQ(blue_.texts().back(), "ROLLBACK");
+  table_.writer = router::Side::green;
+  table_.hold = router::Hold::nothing;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_EQ(client.query("SELECT 1").row, "green");
+  EXPECT_EQ(client.query("COMMIT").status, 'I');
+  const std::vector<std::string> expected{"BEGIN", "SELECT 1", "COMMIT"};
+  EXPECT_EQ(green_.texts(), expected);
+}
+
 TEST_F(Relay, ARunningTransactionIsNotHeld) {
   begin(2);
   FakeClient client(port_, "app");
