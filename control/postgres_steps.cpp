@@ -5,6 +5,7 @@
 #include "control/anchors.h"
 #include "control/fence.h"
 #include "control/journal.h"
+#include "control/level_steps.h"
 #include "control/prepare.h"
 #include "control/proof.h"
 #include "control/sequences.h"
@@ -13,27 +14,6 @@
 namespace turnout::control {
 
 namespace {
-
-// Waits until the data path's levels say so. Levels may be asked again and again: nothing is lost by looking late.
-template <typename Reached>
-StepAnswer await_levels(StepContext& context, Attempt& attempt, const std::atomic<bool>& cancelled, Reached reached) {
-  const auto version = context.routes.table().version;
-  bool told_overflow = false;
-  while (!cancelled) {
-    const auto levels = context.proxy.levels(context.index);
-    if (levels.hold_overflow && !told_overflow) {
-      told_overflow = true;
-      context.on_hold_overflow();
-    }
-    {
-      const std::lock_guard guard(attempt.mutex);
-      attempt.held_sessions = std::max(attempt.held_sessions, levels.held_sessions);
-    }
-    if (levels.version >= version && reached(levels)) return StepAnswer::done();
-    short_pause();
-  }
-  return StepAnswer::failed("given up");
-}
 
 StepAnswer prepare_step(StepContext& context, Attempt& attempt, router::Side from) {
   boost::json::array done;
@@ -46,22 +26,6 @@ StepAnswer prepare_step(StepContext& context, Attempt& attempt, router::Side fro
   const std::lock_guard guard(attempt.mutex);
   for (auto& line : done) attempt.notes.push_back(std::move(line));
   return StepAnswer::done();
-}
-
-StepAnswer decide(StepContext& context, Attempt& attempt, drain::Decision wanted) {
-  boost::json::object detail{{"who", attempt.who}};
-  {
-    const std::lock_guard guard(attempt.mutex);
-    boost::json::object positions;
-    for (const auto& [database, position] : attempt.fence_position) positions[database] = position;
-    detail["fence_positions"] = std::move(positions);
-    boost::json::object first;
-    for (const auto& [database, position] : attempt.slot_target) first[database] = position;
-    detail["first_positions"] = std::move(first);
-  }
-  StepAnswer answer;
-  answer.decision = context.store.decide(context.deployment, attempt.epoch, wanted, std::move(detail));
-  return answer;
 }
 
 // What is left to do when nobody waits any more.
@@ -93,36 +57,13 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
   auto& context = context_;
   const auto from = action.from;
   const auto to = router::other(from);
-  const auto levels = [&](auto reached) { return await_levels(context, attempt, cancelled, reached); };
+  if (auto answer = run_level_step(context, action, attempt, cancelled)) return *answer;
   switch (action.step) {
     case prepare:
       return prepare_step(context, attempt, from);
-    case await_warm:
-      return levels([to](const auto& now) { return now.side[index(to)].warming == 0; });
-    case await_held:
-      // The fence may overlap the drain, but not what the server has yet to begin.
-      return levels([from](const auto& now) { return now.side[index(from)].begin_later == 0; });
-    case await_drained: {
-      // Twice in a row: a level is a sum over workers that were not read at one instant.
-      int times = 0;
-      return levels([from, &times](const auto& now) {
-        times = now.side[index(from)].writes_in_flight == 0 ? times + 1 : 0;
-        return times >= 2;
-      });
-    }
-    case await_closed:
-      return levels([from](const auto& now) { return now.side[index(from)].write_connections == 0; });
-    case await_flipped:
-      return levels([](const auto&) { return true; });
-    case await_released:
-      return levels([](const auto& now) { return now.held_sessions == 0; });
-    case await_released_from:
-      // Not also "unproven 0": a transaction that outlives the attempt would keep it open, and its connection is asked
-      // before its next work anyway, because the orders of this table stand until the next attempt.
-      return levels([](const auto& now) { return now.held_sessions == 0; });
     case await_open: {
       auto told = control::await_writable(context, attempt, to, cancelled);
-      return told.ok ? levels([to](const auto& now) { return now.side[index(to)].unproven == 0; }) : told;
+      return told.ok ? await_proven(context, attempt, to, cancelled) : told;
     }
     case record_undo:
       return control::record_undo(context, attempt, from);
@@ -142,10 +83,6 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
       return control::copy_sequences(context, attempt, from);
     case advance_slots:
       return control::advance_slots(context, attempt, from);
-    case decide_commit:
-      return decide(context, attempt, drain::Decision::commit);
-    case decide_abort:
-      return decide(context, attempt, drain::Decision::abort);
     case copy_journal:
       return control::copy_journal(context, attempt, from);
     case open_to:
@@ -168,6 +105,15 @@ StepAnswer PostgresSteps::dispatch(const drain::Action& action, Attempt& attempt
       return control::end_former(context, attempt, from, cancelled);
     case end_former_to:
       return control::end_former(context, attempt, to, cancelled);
+    case await_warm:
+    case await_held:
+    case await_drained:
+    case await_closed:
+    case await_flipped:
+    case await_released:
+    case await_released_from:
+    case decide_commit:
+    case decide_abort:
     case run_preflight:
     case record_begin:
     case write_report:
