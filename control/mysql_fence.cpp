@@ -63,12 +63,12 @@ StepAnswer await_alone(MysqlContext& context, Attempt& attempt, MysqlClient& cli
     const auto sessions = list_sessions(client);
     if (!sessions) return failed(sessions.error());
     // Asked for after the list: whoever of ours is on it is known by now.
-    std::optional<std::set<std::uint64_t>> ours;
+    std::optional<OwnConnections> ours;
     bool is_clear = true;
     for (const auto& session : *sessions) {
       if (!passing->contains(session.user)) continue;
-      if (!ours) ours = own_connections(context, side);
-      if (ours->contains(session.number) || session.number == client.number()) continue;
+      if (!ours) ours = OwnConnections::look(context, side);
+      if (ours->has(session)) continue;
       if (const auto error = kill_session(client, session.number); !error.empty())
         return StepAnswer::failed("the session of " + session.user + " cannot be ended: " + error);
       remember_ended(attempt, session);

@@ -104,7 +104,9 @@ void check_fence(MysqlLook& look) {
   if (!passing) return look.could_not_look(name, passing.error().message());
   std::vector<std::string> clients, others;
   for (const auto& account : look.context.step.proxy.accounts(look.context.step.index)) {
-    if (passing->contains(account.user) && std::find(clients.begin(), clients.end(), account.user) == clients.end())
+    // The admin's own pool only looks what the server is.
+    if (account.user != look.config.admin.user && passing->contains(account.user) &&
+        std::find(clients.begin(), clients.end(), account.user) == clients.end())
       clients.push_back(account.user);
   }
   if (!clients.empty())

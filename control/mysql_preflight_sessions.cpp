@@ -24,13 +24,14 @@ void check_strangers(MysqlLook& look) {
   if (!client) return not_there(client.error().message());
   const auto passing = ask_passing_users(**client);
   if (!passing) return not_there(passing.error().message());
+  const auto before = OwnConnections::look(look.context, look.from);  // some are gone when the list has come
   const auto sessions = list_sessions(**client);
   if (!sessions) return not_there(sessions.error().message());
-  const auto ours = own_connections(look.context, look.from);
+  const auto ours = OwnConnections::look(look.context, look.from);
   const auto& replication = look.config.replication.login.user;
   std::vector<std::string> ordinary, super;
   for (const auto& session : *sessions) {
-    if (ours.contains(session.number) || session.user == "unauthenticated user") continue;
+    if (ours.has(session) || before.has(session) || session.user == "unauthenticated user") continue;
     // The follower's, before it asks for the log; and ours that are just being closed.
     if (session.user == replication || session.user == look.config.admin.user) continue;
     (passing->contains(session.user) ? super : ordinary).push_back(text_of_session(session));

@@ -1,5 +1,7 @@
 #include "control/mysql_sessions.h"
 
+#include <charconv>
+
 namespace turnout::control {
 
 namespace {
@@ -63,16 +65,32 @@ MysqlOutcome<std::vector<MysqlSession>> list_sessions(MysqlClient& client) {
   return out;
 }
 
-std::set<std::uint64_t> own_connections(MysqlContext& context, router::Side side) {
+OwnConnections OwnConnections::look(MysqlContext& context, router::Side side) {
   auto& step = context.step;
-  std::set<std::uint64_t> out;
-  for (const auto number : context.shelf.numbers(side)) out.insert(number);
-  for (const auto number : step.proxy.write_pids(step.index, side)) out.insert(number);
-  for (const auto number : step.proxy.sealed_pids(step.index, side)) out.insert(number);
+  OwnConnections ours;
+  for (const auto number : context.shelf.numbers(side)) ours.numbers_.insert(number);
+  for (const auto number : step.proxy.write_pids(step.index, side)) ours.numbers_.insert(number);
+  for (const auto number : step.proxy.sealed_pids(step.index, side)) ours.numbers_.insert(number);
   for (const auto& client : step.proxy.clients(step.index)) {
-    if (client.side == router::name(side) && client.server_pid != 0) out.insert(client.server_pid);
+    if (client.side == router::name(side) && client.server_pid != 0) ours.numbers_.insert(client.server_pid);
   }
-  return out;
+  ours.sockets_ = OwnSockets::look(step.proxy.addresses_so_far(step.index, side));
+  return ours;
+}
+
+bool OwnConnections::has(const MysqlSession& session) const {
+  const auto [address, port] = end_of_host(session.host);
+  return numbers_.contains(session.number) || sockets_.contains(address, port);
+}
+
+std::pair<std::string, int> end_of_host(const std::string& host) {
+  const auto colon = host.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos) return {host, port};
+  const char* const end = host.data() + host.size();
+  const auto read = std::from_chars(host.data() + colon + 1, end, port);
+  if (read.ec != std::errc() || read.ptr != end) return {host, -1};
+  return {host.substr(0, colon), port};
 }
 
 MysqlOutcome<std::vector<std::string>> prepared_xids(MysqlClient& client) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/mysql_context.h"
+#include "control/own_sockets.h"
 
 namespace turnout::control {
 
@@ -28,8 +29,19 @@ struct MysqlSession {
 [[nodiscard]] MysqlOutcome<std::set<std::string>> ask_passing_users(MysqlClient& client);
 // Everybody but this session, replication in both directions, and the server's own threads.
 [[nodiscard]] MysqlOutcome<std::vector<MysqlSession>> list_sessions(MysqlClient& client);
-// Numbers of this process's connections on that side: the control part's, pools', and those that sessions hold.
-[[nodiscard]] std::set<std::uint64_t> own_connections(MysqlContext& context, router::Side side);
+// This process's connections on that side: the control part's, pools', those that sessions hold, and whatever else has
+// the two ends of a socket of ours. Look after the list was read: whoever of ours is on it is known by then.
+class OwnConnections {
+ public:
+  [[nodiscard]] static OwnConnections look(MysqlContext& context, router::Side side);
+  [[nodiscard]] bool has(const MysqlSession& session) const;
+
+ private:
+  std::set<std::uint64_t> numbers_;
+  OwnSockets sockets_;
+};
+// "127.0.0.1:54321" → both; port -1 where there is none.
+[[nodiscard]] std::pair<std::string, int> end_of_host(const std::string& host);
 [[nodiscard]] MysqlOutcome<std::vector<std::string>> prepared_xids(MysqlClient& client);
 
 }  // namespace turnout::control

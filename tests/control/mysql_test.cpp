@@ -150,6 +150,13 @@ TEST(MysqlSessions, who_passes_a_fence) {
   EXPECT_EQ(users, (std::set<std::string>{"root", "dba", "ann", "night", "bob"}));
 }
 
+TEST(MysqlSessions, the_end_of_a_connection) {
+  EXPECT_EQ(end_of_host("127.0.0.1:54321"), (std::pair<std::string, int>{"127.0.0.1", 54321}));
+  EXPECT_EQ(end_of_host("::1:54321"), (std::pair<std::string, int>{"::1", 54321}));
+  EXPECT_EQ(end_of_host("localhost"), (std::pair<std::string, int>{"localhost", -1}));
+  EXPECT_EQ(end_of_host("db:"), (std::pair<std::string, int>{"db:", -1}));
+}
+
 TEST(MysqlFence, former_settings_are_the_first_ones_that_were_not_put_back) {
   const auto record = [](RecordKind kind, const MysqlSettings& settings) {
     return Record{"app", 1, kind, to_json(settings)};
