@@ -123,6 +123,38 @@ def test_a_transaction_that_does_not_end_reverts_it(moved: Moved) -> None:
     assert moved.pair.green.value(f"SELECT COUNT(*) FROM {DATABASE}.item WHERE name = 'kept open'") == 1
 
 
+def test_a_rehearsal_turns_back_and_nobody_notices(moved: Moved) -> None:
+    with moved.ledger(first=300) as ledger:
+        report = moved.turnout.ask("cutover", "app", "--rehearse")
+        assert (report["outcome"], report["writer"]) == ("rehearsed", "blue"), report
+        assert report["fence_positions"]["server"] and report["undo"]["identical"], report
+        moved.pair.assert_writer("blue")
+        ledger.wait_commits(10)
+    ledger.assert_quiet()
+    moved.await_books(ledger, "blue")
+
+
+def test_a_start_does_not_believe_a_store_that_the_servers_contradict(moved: Moved) -> None:
+    """The writer of the store is read-only, and the other side is not: somebody has moved the writes without us."""
+    pair, turnout = moved.pair, moved.turnout
+    turnout.stop()
+    pair.execute("blue", "SET GLOBAL read_only = 1")
+    pair.execute("green", "SET GLOBAL read_only = 0")
+    try:
+        turnout.start(wait_ready=False)
+        deadline = time.monotonic() + 10
+        while turnout.cli("status").code != 0:  # the API is not up yet
+            assert time.monotonic() < deadline, turnout.log_tail()
+        turnout.wait_phase("unknown")
+        assert "the decision store says that blue is the writer" in turnout.status()["reason"]
+    finally:
+        turnout.stop()
+        pair.execute("green", "SET GLOBAL read_only = 1")
+        pair.execute("blue", "SET GLOBAL read_only = 0")
+        turnout.start()
+    pair.assert_writer("blue")
+
+
 def test_checks_refuse(moved: Moved) -> None:
     pair, turnout = moved.pair, moved.turnout
 
@@ -187,3 +219,23 @@ def test_killed(moved: Moved, place: str, writer: str) -> None:
         moved.await_books(ledger, writer)
     finally:
         turnout.environment.pop("TURNOUT_STOP_POINTS")
+
+
+def test_finish_takes_the_way_back_down() -> None:
+    space = Workspace()
+    try:
+        pair = MariaPair(space)
+        pair.start()
+        turnout = make_pair_turnout(pair)
+        turnout.ask("cutover", "app")
+        turnout.wait_settled()
+        assert pair.execute("blue", "SHOW ALL SLAVES STATUS"), "blue follows green"
+        assert not pair.execute("green", "SHOW ALL SLAVES STATUS")
+        turnout.ask("finish", "app")
+        assert not pair.execute("blue", "SHOW ALL SLAVES STATUS")
+        assert turnout.cli("rollback", "app", "--yes").code == CONFLICT
+        with connect(turnout) as client:
+            one(client, "INSERT INTO item (name) VALUES ('on green alone')")
+        assert pair.green.value(f"SELECT COUNT(*) FROM {DATABASE}.item WHERE name = 'on green alone'") == 1
+    finally:
+        space.close()
