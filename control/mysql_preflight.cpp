@@ -162,7 +162,12 @@ void judge_replication(const MysqlPair& pair, CheckList& list) {
   } else {
     const auto& link = *chosen.link;
     const auto measured = fmt::format("reads: {}, applies: {}", link.reads ? "yes" : "no", link.applies ? "yes" : "no");
-    if (link.runs())
+    // What a writer applies passes its own read_only: its log would go on behind the fence.
+    const bool follows = std::ranges::any_of(pair.here.links, [](auto& one) { return one.reads || one.applies; });
+    if (follows)
+      list.fail("replication.active", std::string(router::name(pair.from)) + ", the writer, follows a server itself",
+                "both threads run, and the writer follows nobody", "STOP SLAVE and RESET SLAVE … ALL on it");
+    else if (link.runs())
       list.pass("replication.active", measured, "both threads run");
     else
       list.fail("replication.active", measured, "both threads run", "START SLAVE there, see its errors");
@@ -176,7 +181,12 @@ void judge_replication(const MysqlPair& pair, CheckList& list) {
                 "SET GLOBAL gtid_strict_mode = 1 refuses what would not have one order");
     else
       list.pass("replication.gtid", "in use, strict", "in use, strict on both sides");
-    list.verdict("replication.filters", Verdict::fail, link.filters, "none", "everything of the writer arrives",
+    auto filters = link.filters;
+    for (const char* name : {"Binlog_Do_DB", "Binlog_Ignore_DB"}) {
+      if (const auto value = pair.here.variable(name); !value.empty())
+        filters.push_back(std::string(name) + '=' + value);
+    }
+    list.verdict("replication.filters", Verdict::fail, filters, "none", "everything of the writer arrives",
                  "take the filters away: what they leave out would be lost");
   }
   const auto follower = parse_gtids(pair.there.variable("gtid_binlog_state"));

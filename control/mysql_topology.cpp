@@ -141,6 +141,9 @@ MysqlOutcome<MysqlServer> look_at(MysqlClient& client) {
   for (std::size_t row = 0; row < variables->size(); ++row)
     server.variables[variables->text(row, 0)] = variables->text(row, 1);
   if (!server.is_mariadb()) return server;
+  const auto log = client.query("SHOW MASTER STATUS");  // no row without a binary log
+  if (!log) return log.error();
+  for (const char* filter : {"Binlog_Do_DB", "Binlog_Ignore_DB"}) server.variables[filter] = log->text(0, filter);
   const auto links = client.query("SHOW ALL SLAVES STATUS");
   if (!links) return links.error();
   for (std::size_t row = 0; row < links->size(); ++row) server.links.push_back(link_of(*links, row));

@@ -131,6 +131,8 @@ TEST(MysqlPreflight, each_fault_has_its_check) {
       {"replication.gtid", Verdict::warn, [](MysqlPair& pair) { pair.here.variables["gtid_strict_mode"] = "OFF"; }},
       {"replication.filters", Verdict::fail,
        [](MysqlPair& pair) { pair.there.links[0].filters = {"Replicate_Do_DB=a"}; }},
+      {"replication.filters", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["Binlog_Ignore_DB"] = "a"; }},
+      {"replication.active", Verdict::fail, [](MysqlPair& pair) { pair.here.links = {link_to(8)}; }},
       {"green.no_writes", Verdict::fail,
        [](MysqlPair& pair) { pair.there.variables["gtid_binlog_state"] = "0-7-10,0-8-11"; }},
       {"green.no_writes", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["gtid_binlog_state"] = "?"; }},
