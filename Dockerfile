@@ -19,7 +19,7 @@ RUN ./dev build release turnout && strip --strip-unneeded build/release/turnout
 
 FROM debian:12-slim
 RUN apt-get update -q && apt-get install -qq -y --no-install-recommends ca-certificates libboost-json1.81.0 libc-ares2 libfmt9 \
-  libpg-query1504.0 libpq5 libprometheus-cpp-core1.0 libspdlog1.10 libssl3 libyaml-cpp0.7 postgresql-client-15 \
+  libmariadb3 libpg-query1504.0 libpq5 libprometheus-cpp-core1.0 libspdlog1.10 libssl3 libyaml-cpp0.7 postgresql-client-15 \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --system --uid 6432 --home-dir /var/lib/turnout --shell /usr/sbin/nologin turnout \
   && install -d -o turnout -g turnout /etc/turnout /var/lib/turnout

@@ -7,7 +7,8 @@
 namespace turnout::conf {
 
 bool is_check_name(std::string_view name) {
-  return std::ranges::find(check_names, name) != check_names.end();
+  return std::ranges::find(check_names, name) != check_names.end() ||
+         std::ranges::find(mysql_check_names, name) != mysql_check_names.end();
 }
 
 std::string no_such_check(std::string_view name) {

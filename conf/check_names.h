@@ -56,6 +56,10 @@ inline constexpr auto check_names = std::to_array<std::string_view>({
     "cdc.anchors",
 });
 
+// What protocol mysql has beside some of those.
+inline constexpr auto mysql_check_names =
+    std::to_array<std::string_view>({"binlog", "replication.filters", "replication.gtid"});
+
 [[nodiscard]] bool is_check_name(std::string_view name);
 // What is wrong with a waiver of a check that does not exist, and what was probably meant.
 [[nodiscard]] std::string no_such_check(std::string_view name);

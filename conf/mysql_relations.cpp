@@ -11,12 +11,8 @@ namespace turnout::conf {
 namespace {
 
 constexpr std::array not_there_yet = {
-    std::pair{std::string_view("green"), std::string_view("a cutover")},
-    std::pair{std::string_view("replication"), std::string_view("a cutover")},
-    std::pair{std::string_view("databases"), std::string_view("a cutover")},
-    std::pair{std::string_view("waive"), std::string_view("a cutover")},
-    std::pair{std::string_view("cutover"), std::string_view("a cutover")},
-    std::pair{std::string_view("replicate"), std::string_view("a cutover")},
+    std::pair{std::string_view("databases"), std::string_view("a cutover of some databases of a server")},
+    std::pair{std::string_view("replicate"), std::string_view("making green's copy")},
     std::pair{std::string_view("compare"), std::string_view("a comparison")},
     std::pair{std::string_view("ramp"), std::string_view("a ramp")},
 };
@@ -42,9 +38,14 @@ void check_mysql(const Deployment& deployment, Walker& walker) {
     walker.add_at_key(
         path + "users",
         "is required: a users file (\"user\" \"secret\"; a password, or \"*\" and 40 hexadecimal digits)");
-  if (deployment.blue != Address{} && !deployment.blue.is_unix() && !is_numeric(deployment.blue))
-    walker.add_at_key(path + "blue",
-                      "is a name: who answers behind it cannot be checked with mysql yet; write the server's number");
+  const auto refuse_name = [&](const Address& address, std::string_view side) {
+    if (address != Address{} && !address.is_unix() && !is_numeric(address))
+      walker.add_at_key(path + std::string(side),
+                        "is a name: who answers behind it cannot be checked with mysql yet; write the server's number");
+  };
+  refuse_name(deployment.blue, "blue");
+  if (deployment.green) refuse_name(*deployment.green, "green");
+  refuse_written("cutover.fence", "is for postgres: a server of mysql is fenced as a whole; leave it out");
 }
 
 }  // namespace turnout::conf

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "control/check.h"
+#include "control/mysql_topology.h"
 #include "control/sequence_book.h"
 #include "control/streams.h"
 #include "drain/cutover.h"
@@ -34,6 +35,7 @@ struct Attempt {
   std::vector<Check> checks;
   std::vector<std::pair<std::string, double>> phases;  // name, when it began (the executor's clock)
   Topology topology;
+  MysqlTopology mysql;            // instead, if that is the protocol
   std::optional<PgClient> probe;  // opened after the fence, told read-only: raise_fence leaves it to verify_fence
   std::string token;              // of the marker; random, so that an old row is never taken for it
   std::map<std::string, std::string> schema;                    // database → fingerprint before the hold

@@ -1,6 +1,7 @@
 #include "control/check.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace turnout::control {
 
@@ -14,6 +15,31 @@ const char* name(Verdict verdict) {
       return "FAIL";
   }
   return "?";
+}
+
+void CheckList::pass(const char* name, std::string measured, std::string bound) {
+  checks.push_back({name, Verdict::pass, std::move(measured), std::move(bound), "", false});
+}
+
+void CheckList::warn(const char* name, std::string measured, std::string bound, std::string todo) {
+  checks.push_back({name, Verdict::warn, std::move(measured), std::move(bound), std::move(todo), false});
+}
+
+void CheckList::fail(const char* name, std::string measured, std::string bound, std::string todo) {
+  checks.push_back({name, Verdict::fail, std::move(measured), std::move(bound), std::move(todo), false});
+}
+
+void CheckList::verdict(const char* name, Verdict bad, const std::vector<std::string>& findings, std::string fine,
+                        std::string bound, std::string todo) {
+  if (findings.empty()) return pass(name, std::move(fine), std::move(bound));
+  checks.push_back({name, bad, some_of(findings), std::move(bound), std::move(todo), false});
+}
+
+std::string some_of(const std::vector<std::string>& items, std::size_t shown) {
+  std::string out;
+  for (std::size_t i = 0; i < items.size() && i < shown; ++i) out += (i == 0 ? "" : ", ") + items[i];
+  if (items.size() > shown) out += " and " + std::to_string(items.size() - shown) + " more";
+  return out;
 }
 
 boost::json::object to_json(const Check& check) {

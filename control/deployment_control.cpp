@@ -13,6 +13,8 @@
 
 #include "control/journal.h"
 #include "control/managed_fence.h"
+#include "control/mysql_preflight.h"
+#include "control/mysql_start.h"
 #include "control/preflight.h"
 #include "control/report.h"
 #include "control/table.h"
@@ -70,7 +72,9 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                          [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); },
                          [this](router::Side writer) { return sampler_.load_catalog(writer); },
                          [this] { return shadow_.warmth(monotonic_ms()); }}),
-      executor_(limits_of(config, 0), *this),
+      mysql_shelf_(config),
+      mysql_(MysqlContext{steps_.context(), mysql_shelf_}),
+      executor_(limits_of(config, 0), *this, is_mysql() ? drain::drained_plan() : drain::standard_plan()),
       ramp_(RampKeeper::Context{index, name_, shared.state_dir / ("ramp-" + name_ + ".json"),
                                 [this] { return this->config(); }, shared.proxy, routes_,
                                 [this](int percent) {
@@ -160,14 +164,6 @@ void DeploymentControl::start() {
     reported_epoch_ = log.begun && !log.ended ? 0 : last_epoch_;
     doubt_ = doubt;
   }
-  if (doubt.empty() && protocol_ == conf::Protocol::mysql) {
-    // One server, to which work goes, and no cutover yet: nothing is asked of it from here.
-    drain::Event alone;
-    alone.kind = drain::EventKind::recovered;
-    alone.recovered = log;
-    executor_.post(std::move(alone));
-    return;
-  }
   if (!doubt.empty()) {
     spdlog::error("{}: all work is held: {}", name_, doubt);
     shared_.events.add("alarm", {{"deployment", name_}, {"text", doubt}});
@@ -175,7 +171,7 @@ void DeploymentControl::start() {
     return;
   }
   // Before the first table: what sessions are told of types must not change afterwards.
-  if (config().green) types_.restore();
+  if (config().green && !is_mysql()) types_.restore();
   drain::Event event;
   event.kind = drain::EventKind::recovered;
   event.recovered = log;
@@ -184,14 +180,13 @@ void DeploymentControl::start() {
   if (binding != nullptr && binding->epoch == log.epoch && text_of(binding->data, "finished") == "yes") {
     executor_.post(event_of(drain::EventKind::operator_finish));
   }
-  sampler_.start();
+  if (!is_mysql()) sampler_.start();  // positions and catalogs, for ramps
   readiness_.start();
 }
 
 // The store, the databases' own journals and the configuration must tell one story; else nobody may write.
 std::string DeploymentControl::doubt_at_start(const std::vector<Record>& records, drain::Recovered& log) {
   const auto deployment = config();
-  if (deployment.protocol == conf::Protocol::mysql) return "";  // its databases have no journal yet
   const auto* binding = newest(records, RecordKind::binding, "finished", "yes");
   if (binding != nullptr && binding->epoch == log.epoch && deployment.blue.text() == text_of(binding->data, "green")) {
     // Finished, and the configuration now calls the former green blue: a new story begins, its epochs go on.
@@ -200,7 +195,7 @@ std::string DeploymentControl::doubt_at_start(const std::vector<Record>& records
     log = recover(shared_.store.records(name_));
     return "";
   }
-  return journal_doubt(shelf_, deployment, records, log);
+  return is_mysql() ? mysql_doubt(mysql_shelf_, deployment, log) : journal_doubt(shelf_, deployment, records, log);
 }
 
 void DeploymentControl::stop() {
@@ -212,6 +207,7 @@ void DeploymentControl::stop() {
   sampler_.stop();
   executor_.stop();
   shelf_.close_all();
+  mysql_shelf_.close_all();
 }
 
 void DeploymentControl::reload(const conf::Deployment& fresh) {
@@ -222,8 +218,18 @@ void DeploymentControl::reload(const conf::Deployment& fresh) {
   if (!executor_.state().is_running()) {
     executor_.set_limits(limits_of(fresh, 0));
     shelf_.reconfigure(fresh);
+    mysql_shelf_.reconfigure(fresh);
   }
   readiness_.forget();
+}
+
+std::vector<Check> DeploymentControl::run_all_checks(router::Side from, bool quick, const std::atomic<bool>& give_up) {
+  return is_mysql() ? run_checks(mysql_.context(), from, give_up) : run_checks(steps_.context(), from, quick, give_up);
+}
+
+StepAnswer DeploymentControl::run_on_servers(const drain::Action& action, Attempt& attempt,
+                                             const std::atomic<bool>& cancelled) {
+  return is_mysql() ? mysql_.run(action, attempt, cancelled) : steps_.run(action, attempt, cancelled);
 }
 
 // Nothing while something else is under way, or when there is nothing to be ready for.
@@ -232,7 +238,7 @@ std::optional<std::vector<Check>> DeploymentControl::look_by_itself(const std::a
   if (!config().green || state.is_running() || state.phase == drain::Phase::finished) return std::nullopt;
   const std::unique_lock one(preparing_, std::try_to_lock);
   if (!one.owns_lock()) return std::nullopt;
-  auto checks = run_checks(steps_.context(), state.writer, true, give_up);
+  auto checks = run_all_checks(state.writer, true, give_up);
   if (executor_.state().is_running()) return std::nullopt;
   return checks;
 }
@@ -269,7 +275,8 @@ std::shared_ptr<Attempt> DeploymentControl::attempt(std::uint64_t epoch) {
   found->started_at = utc_now();
   for (const auto& record : shared_.store.records(name_)) {
     if (record.epoch != epoch) continue;
-    if (record.kind == RecordKind::facts) found->topology = topology_of(record.data);
+    if (record.kind == RecordKind::facts && is_mysql()) found->mysql = mysql_topology_of(record.data);
+    if (record.kind == RecordKind::facts && !is_mysql()) found->topology = topology_of(record.data);
     if (record.kind == RecordKind::begin) {
       found->who = text_of(record.data, "who");
       found->started_at = text_of(record.data, "at");
@@ -299,7 +306,7 @@ StepAnswer DeploymentControl::run_step(const drain::Action& action, const std::a
   if (action.step == drain::Step::run_preflight) {
     readiness_.give_way();
     const std::lock_guard one(preparing_);
-    auto checks = run_checks(steps_.context(), action.from, false, cancelled);
+    auto checks = run_all_checks(action.from, false, cancelled);
     auto waive = config().waive;
     waive.insert(waive.end(), mine->waive.begin(), mine->waive.end());
     const auto failed = refusals(checks, waive);
@@ -325,7 +332,7 @@ StepAnswer DeploymentControl::run_step(const drain::Action& action, const std::a
   }
   if (action.step == drain::Step::prepare) {
     const std::lock_guard one(preparing_);
-    return steps_.run(action, *mine, cancelled);
+    return run_on_servers(action, *mine, cancelled);
   }
   if (action.step == drain::Step::write_report) {
     write_report(action.epoch, executor_.state());
@@ -340,11 +347,11 @@ StepAnswer DeploymentControl::run_step(const drain::Action& action, const std::a
          RecordKind::end,
          {{"outcome", drain::name(outcome)}, {"writer", router::name(state.writer)}, {"at_s", std::time(nullptr)}}}));
   }
-  return steps_.run(action, *mine, cancelled);
+  return run_on_servers(action, *mine, cancelled);
 }
 
 void DeploymentControl::publish(const drain::Action& action) {
-  const auto records = shared_.store.records(name_);
+  const auto records = is_mysql() ? std::vector<Record>{} : shared_.store.records(name_);
   routes_.publish(action, {is_by_database(records, router::Side::blue), is_by_database(records, router::Side::green)});
   if (action.step == drain::Step::publish_release_to) shared_.proxy.tokens(index_).proven.store(0);
 }

@@ -19,6 +19,7 @@
 #include "control/decision_store.h"
 #include "control/event_log.h"
 #include "control/executor.h"
+#include "control/mysql_steps.h"
 #include "control/operations.h"
 #include "control/postgres_steps.h"
 #include "control/ramp_keeper.h"
@@ -83,6 +84,10 @@ class DeploymentControl : private Runner {
   void changed(const drain::State& before, const drain::State& now, const std::string& note) override;
 
   [[nodiscard]] boost::json::object readiness_text(const drain::State& state) const;
+  [[nodiscard]] bool is_mysql() const { return protocol_ == conf::Protocol::mysql; }
+  [[nodiscard]] std::vector<Check> run_all_checks(router::Side from, bool quick, const std::atomic<bool>& give_up);
+  [[nodiscard]] StepAnswer run_on_servers(const drain::Action& action, Attempt& attempt,
+                                          const std::atomic<bool>& cancelled);
   [[nodiscard]] std::optional<std::vector<Check>> look_by_itself(const std::atomic<bool>& give_up);
   void readiness_changed(const Readiness::Report& now);
   [[nodiscard]] std::string doubt_at_start(const std::vector<Record>& records, drain::Recovered& log);
@@ -99,6 +104,8 @@ class DeploymentControl : private Runner {
   [[nodiscard]] std::optional<Answer> why_not_alone() const;
   // Before reads are wanted on the side that follows. "" or why it takes none.
   [[nodiscard]] std::string let_readers_in();
+  [[nodiscard]] std::optional<Answer> why_not_of_mysql(const char* what) const;
+  [[nodiscard]] std::string take_down_way_back(router::Side writer, boost::json::array& removed);
   [[nodiscard]] std::string prepare_scratch(boost::json::array& done);
   [[nodiscard]] Answer conflict(const std::string& detail) const;
   [[nodiscard]] static drain::Limits limits_of(const conf::Deployment& config, std::uint32_t window_ms_max);
@@ -123,6 +130,8 @@ class DeploymentControl : private Runner {
   TypeBook types_;
   RouteBook routes_;
   PostgresSteps steps_;
+  MysqlShelf mysql_shelf_;
+  MysqlSteps mysql_;  // instead of steps_, if that is the protocol
   Executor executor_;
   RampKeeper ramp_;
   ShadowKeeper shadow_;

@@ -27,17 +27,21 @@ Answer not_prepared(const std::string& error) {
 
 // While green's copy is made nothing else may look at it, read from it or move to it.
 std::optional<Answer> DeploymentControl::why_not_alone() const {
-  if (protocol_ == conf::Protocol::mysql)
-    return conflict("protocol mysql has clients and pools only: no checks, cutover, ramp or comparison yet");
   if (!replicator_.is_running()) return std::nullopt;
   return conflict("prepare --replicate is under way: see turnout status, or stop it with turnout abort " + name_);
+}
+
+std::optional<Answer> DeploymentControl::why_not_of_mysql(const char* what) const {
+  if (!is_mysql()) return std::nullopt;
+  return conflict(std::string("protocol mysql has no ") + what + " yet");
 }
 
 std::string DeploymentControl::prepare_scratch(boost::json::array& done) {
   const auto state = executor_.state();
   Attempt scratch;
   scratch.epoch = state.epoch;
-  auto error = prepare_pair(steps_.context(), scratch, state.writer, done);
+  auto error = is_mysql() ? mysql_.prepare(scratch, state.writer, done)
+                          : prepare_pair(steps_.context(), scratch, state.writer, done);
   readiness_.forget();
   return error;
 }
@@ -98,6 +102,7 @@ std::string DeploymentControl::let_readers_in() {
 
 // Answers when the checks are over; the copy goes on by itself.
 Answer DeploymentControl::replicate(const std::string& who) {
+  if (auto against = why_not_of_mysql("copy that Turnout makes: make green's with mariadb-backup")) return *against;
   if (!config().green) return conflict("no green is configured: set deployments." + name_ + ".green and reload");
   if (auto failed = audited("prepare", who, {{"replicate", true}})) return *failed;
   readiness_.give_way();
@@ -132,6 +137,7 @@ Answer DeploymentControl::replication() const {
 }
 
 Answer DeploymentControl::undo_prepare(const std::string& who) {
+  if (auto against = why_not_of_mysql("copy that Turnout makes, and nothing to undo")) return *against;
   const auto state = executor_.state();
   if (state.is_running()) return conflict("a cutover is running");
   if (state.writer != router::Side::blue || state.phase == drain::Phase::cooling ||

@@ -10,6 +10,7 @@
 #include "control/deployment_control.h"
 #include "control/durable_file.h"
 #include "control/exit_code.h"
+#include "control/mysql_start.h"
 #include "control/preflight.h"
 #include "control/report.h"
 #include "control/take_down.h"
@@ -152,7 +153,7 @@ Answer DeploymentControl::preflight(bool rollback) {
   if (auto against = why_not_alone()) return *against;
   readiness_.give_way();
   const std::lock_guard one(preparing_);
-  auto checks = run_checks(steps_.context(), rollback ? router::Side::green : state.writer, false, never_);
+  auto checks = run_all_checks(rollback ? router::Side::green : state.writer, false, never_);
   const auto failed = refusals(checks, config().waive);
   auto answer = ok({{"deployment", name_}, {"go", failed.empty()}, {"checks", to_json(checks)}});
   if (!failed.empty()) answer.exit_code = code(ExitCode::refused);
@@ -160,6 +161,7 @@ Answer DeploymentControl::preflight(bool rollback) {
 }
 
 std::optional<Answer> DeploymentControl::why_no_ramp() const {
+  if (auto against = why_not_of_mysql("ramp and shadow")) return against;
   const auto state = executor_.state();
   if (state.is_running() && state.road != drain::Road::start)
     return conflict("a cutover is running: reads stay on the writer until it has settled");
@@ -223,6 +225,7 @@ Answer DeploymentControl::shadow() const {
 }
 
 Answer DeploymentControl::compare(const CompareOptions& options) {
+  if (auto against = why_not_of_mysql("comparison")) return *against;
   const auto state = executor_.state();
   if (state.is_running()) return conflict("a cutover is running: compare when it has ended");
   if (is_final(state.phase)) return conflict("finished: there is no second side to compare with");
@@ -280,7 +283,7 @@ Answer DeploymentControl::cutover(const CutoverOptions& options) {
   if (options.dry_run) {
     readiness_.give_way();
     const std::lock_guard one(preparing_);
-    auto checks = run_checks(steps_.context(), from, false, never_);
+    auto checks = run_all_checks(from, false, never_);
     auto waive = config().waive;
     waive.insert(waive.end(), options.waive.begin(), options.waive.end());
     const auto failed = refusals(checks, waive);
@@ -348,8 +351,9 @@ Answer DeploymentControl::finish(const std::string& who) {
   if (state.is_running()) return conflict("epoch " + std::to_string(state.epoch) + " is running");
   if (state.phase != drain::Phase::cooling) return conflict("only a committed cutover that is cooling can be finished");
   if (auto failed = audited("finish", who, {{"epoch", state.epoch}})) return *failed;
-  auto removed = finish_pair(steps_.context(), state.writer);
-  if (!removed) return conflict("the way back could not be taken down: " + removed.error().message());
+  boost::json::array removed;
+  if (const auto error = take_down_way_back(state.writer, removed); !error.empty())
+    return conflict("the way back could not be taken down: " + error);
   const auto deployment = config();
   const auto error = shared_.store.append({name_,
                                            state.epoch,
@@ -361,7 +365,16 @@ Answer DeploymentControl::finish(const std::string& who) {
   drain::Event event;
   event.kind = drain::EventKind::operator_finish;
   executor_.post(std::move(event));
-  return ok({{"deployment", name_}, {"finished", true}, {"removed", *removed}});
+  return ok({{"deployment", name_}, {"finished", true}, {"removed", removed}});
+}
+
+// "" or why not.
+std::string DeploymentControl::take_down_way_back(router::Side writer, boost::json::array& removed) {
+  if (is_mysql()) return finish_pair(mysql_.context(), writer, removed);
+  auto gone = finish_pair(steps_.context(), writer);
+  if (!gone) return gone.error().message();
+  removed = std::move(*gone);
+  return "";
 }
 
 Answer DeploymentControl::set_paused(bool paused, const std::string& who) {
@@ -372,12 +385,13 @@ Answer DeploymentControl::set_paused(bool paused, const std::string& who) {
 }
 
 Answer DeploymentControl::blockers() {
-  if (protocol_ == conf::Protocol::mysql) return *why_not_alone();
-  return ok({{"deployment", name_}, {"blockers", list_blockers(steps_.context(), executor_.state().writer)}});
+  const auto writer = executor_.state().writer;
+  auto list = is_mysql() ? list_blockers(mysql_.context(), writer) : list_blockers(steps_.context(), writer);
+  return ok({{"deployment", name_}, {"blockers", std::move(list)}});
 }
 
 Answer DeploymentControl::explain_route(const std::string& named, const std::string& sql) {
-  if (protocol_ == conf::Protocol::mysql) return *why_not_alone();
+  if (auto against = why_not_of_mysql("routing by text")) return *against;
   const auto table = routes_.table();
   if (sampler_.catalog() == nullptr) {
     // Nobody has needed it so far: without a ramp no routing looks at a text.

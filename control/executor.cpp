@@ -35,8 +35,8 @@ drain::Event event_of(const drain::Action& action, const StepAnswer& answer) {
 
 }  // namespace
 
-Executor::Executor(const drain::Limits& limits, Runner& runner, std::size_t threads)
-    : runner_(runner), thread_count_(threads), limits_(limits) {}
+Executor::Executor(const drain::Limits& limits, Runner& runner, const drain::Plan& plan, std::size_t threads)
+    : runner_(runner), plan_(plan), thread_count_(threads), limits_(limits) {}
 
 Executor::~Executor() {
   stop();
@@ -139,7 +139,7 @@ void Executor::advance(const drain::Event& event) {
     limits = limits_;
   }
   const auto now = static_cast<std::int64_t>(now_ms());
-  auto result = drain::Cutover(limits).step(before, event, now);
+  auto result = drain::Cutover(limits, plan_).step(before, event, now);
   {
     const std::lock_guard guard(mutex_);
     state_ = result.state;

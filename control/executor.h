@@ -59,7 +59,8 @@ struct StepTime {
 
 class Executor {
  public:
-  Executor(const drain::Limits& limits, Runner& runner, std::size_t threads = 8);
+  Executor(const drain::Limits& limits, Runner& runner, const drain::Plan& plan = drain::standard_plan(),
+           std::size_t threads = 8);
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -94,6 +95,7 @@ class Executor {
   [[nodiscard]] bool is_stopping() const;
 
   Runner& runner_;
+  const drain::Plan& plan_;
   const StopPoints stops_;
   const Clock::time_point started_ = Clock::now();
   const std::size_t thread_count_;

@@ -14,7 +14,7 @@ namespace turnout::control {
 
 using Names = std::map<std::string, std::string>;
 
-class Look {
+class Look : public CheckList {
  public:
   // Once `give_up` is set no server is asked any more: every question is a FAIL that says so.
   Look(StepContext& context, router::Side from, const std::atomic<bool>& give_up);
@@ -25,7 +25,6 @@ class Look {
   const router::Side from, to;
   Topology topology;
   std::optional<PgError> no_topology;
-  std::vector<Check> checks;
 
   // One question; an error of the connection or the query makes `name` a FAIL that says so, and gives nothing.
   [[nodiscard]] std::optional<PgRows> ask(const char* name, router::Side side, const std::string& database,
@@ -37,20 +36,10 @@ class Look {
                                            const char* sql);
   [[nodiscard]] std::string any_database() const;
   [[nodiscard]] std::vector<std::string> databases() const;
-
-  void pass(const char* name, std::string measured, std::string bound = "");
-  void warn(const char* name, std::string measured, std::string bound, std::string todo);
-  void fail(const char* name, std::string measured, std::string bound, std::string todo);
-  // PASS without findings, else `bad` with the first few of them.
-  void verdict(const char* name, Verdict bad, const std::vector<std::string>& findings, std::string fine,
-               std::string bound, std::string todo);
 };
 
 // How the side is fenced now, or would be: the whole server (managed_fence.h)? Nothing: the check `name` has failed.
 [[nodiscard]] std::optional<bool> fences_server(Look& look, const char* name, router::Side side);
-
-// "a, b, c and 12 more"
-[[nodiscard]] std::string some_of(const std::vector<std::string>& items, std::size_t shown = 8);
 
 // One column: tables whose UPDATE and DELETE would fail once they are published.
 extern const char* const no_identity_sql;

@@ -69,10 +69,24 @@ constexpr Plan plan = {{
     {end_former_to, Road::restart, effect, 0},
 }};
 
+constexpr Plan fence_after_drain() {
+  Plan out = plan;
+  for (Row& row : out) {
+    if (row.step == raise_fence) row.needs |= bit(await_drained);
+  }
+  return out;
+}
+
+constexpr Plan drained = fence_after_drain();
+
 }  // namespace
 
 const Plan& standard_plan() {
   return plan;
+}
+
+const Plan& drained_plan() {
+  return drained;
 }
 
 const char* name(Step step) {

@@ -110,5 +110,8 @@ struct Row {
 using Plan = std::array<Row, step_count + 3>;  // publish_doubt, write_report and record_end stand on two roads
 
 [[nodiscard]] const Plan& standard_plan();
+// For servers whose fence breaks the transactions that are open (MySQL, MariaDB: their COMMIT gets error 1290): the
+// same, but the fence is raised when the drain has ended, not beside it.
+[[nodiscard]] const Plan& drained_plan();
 
 }  // namespace turnout::drain

@@ -38,6 +38,17 @@ TEST(Plan, has_every_step_on_a_road) {
   for (std::size_t i = 0; i < step_count; ++i) EXPECT_NE(seen & (Needs{1} << i), 0U) << name(static_cast<Step>(i));
 }
 
+TEST(Plan, of_a_drained_fence_waits_for_the_drain_and_changes_nothing_else) {
+  for (std::size_t i = 0; i < standard_plan().size(); ++i) {
+    const Row &overlapped = standard_plan()[i], &drained = drained_plan()[i];
+    EXPECT_EQ(drained.step, overlapped.step);
+    EXPECT_EQ(drained.road, overlapped.road);
+    EXPECT_EQ(drained.effect, overlapped.effect);
+    const Needs more = drained.step == Step::raise_fence ? bit(Step::await_drained) : Needs{0};
+    EXPECT_EQ(drained.needs, overlapped.needs | more) << name(drained.step);
+  }
+}
+
 TEST(Plan, names_each_step_once) {
   std::set<std::string> names;
   for (std::size_t i = 0; i < step_count; ++i) names.insert(name(static_cast<Step>(i)));

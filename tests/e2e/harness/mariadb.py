@@ -38,8 +38,8 @@ CREATE DEFINER = turnout@'%' PROCEDURE {DATABASE}.hides() BEGIN CREATE TEMPORARY
 
 
 class MariaDb:
-    def __init__(self, workspace: Workspace, name: str = "mariadb") -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, name: str = "mariadb", server_id: int = 7, options: list[str] | None = None) -> None:
+        self.workspace, self.server_id, self.options = workspace, server_id, options or []
         self.port = free_port()
         self.home = workspace.directory(name)
         self.data, self.log = self.home / "data", self.home / "server.log"
@@ -62,8 +62,8 @@ class MariaDb:
             self.initialise()
         command = ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--socket={self.home}/socket",
                    f"--pid-file={self.home}/pid", "--bind-address=127.0.0.1", f"--port={self.port}", f"--tmpdir={self.home}",
-                   "--log-bin=binlog", "--server-id=7", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve",
-                   "--max-connections=100", "--max-allowed-packet=64M"]
+                   "--log-bin=binlog", f"--server-id={self.server_id}", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve",
+                   "--max-connections=100", "--max-allowed-packet=64M", *self.options]
         if first:
             setup = self.home / "setup.sql"
             # One statement a line: a body of a procedure has no line ends of its own.
@@ -102,6 +102,9 @@ class MariaDb:
             cursor.execute(sql)
             row = cursor.fetchone()
             return row[0] if row else None
+
+    def log_tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else "(no log)"
 
     def sessions_of(self, user: str) -> int:
         return int(self.value(f"SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{user}'"))

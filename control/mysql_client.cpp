@@ -1,0 +1,173 @@
+#include "control/mysql_client.h"
+
+#include <errmsg.h>
+#include <mysql.h>
+#include <poll.h>
+
+#include <charconv>
+#include <mutex>
+
+namespace turnout::control {
+
+namespace {
+
+constexpr unsigned second_ms = 1000;
+
+void initialise_library() {
+  static std::once_flag once;
+  std::call_once(once, [] { mysql_library_init(0, nullptr, nullptr); });
+}
+
+// Backslashes are letters in our texts (mysql_literal), and no lock is waited for longer than a window can bear.
+constexpr const char* session_sql =
+    "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', lock_wait_timeout = 2, autocommit = 1";
+
+// Whether somebody may listen between us is the operator's choice; whether TLS is there, the server's.
+enum class TlsTry { none, encrypted };
+
+void set_tls(MYSQL* connection, const conf::Tls& tls) {
+  my_bool on = 1;
+  mysql_optionsv(connection, MYSQL_OPT_SSL_ENFORCE, &on);
+  if (!tls.ca_file.empty()) mysql_optionsv(connection, MYSQL_OPT_SSL_CA, tls.ca_file.c_str());
+  if (!tls.certificate_file.empty()) mysql_optionsv(connection, MYSQL_OPT_SSL_CERT, tls.certificate_file.c_str());
+  if (!tls.key_file.empty()) mysql_optionsv(connection, MYSQL_OPT_SSL_KEY, tls.key_file.c_str());
+  my_bool verifies = tls.mode == conf::TlsMode::verify_ca || tls.mode == conf::TlsMode::verify_full ? 1 : 0;
+  mysql_optionsv(connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verifies);
+}
+
+MYSQL* open(const MysqlTarget& target, std::uint32_t ms_max, TlsTry tls) {
+  MYSQL* const connection = mysql_init(nullptr);
+  if (connection == nullptr) return nullptr;
+  const unsigned seconds = (ms_max + second_ms - 1) / second_ms;
+  const unsigned no_local_files = 0;
+  mysql_optionsv(connection, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+  mysql_optionsv(connection, MYSQL_OPT_READ_TIMEOUT, &seconds);
+  mysql_optionsv(connection, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+  mysql_optionsv(connection, MYSQL_OPT_LOCAL_INFILE, &no_local_files);
+  mysql_optionsv(connection, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+  mysql_optionsv(connection, MYSQL_INIT_COMMAND, session_sql);
+  if (tls == TlsTry::encrypted) set_tls(connection, target.tls);
+  const bool is_unix = target.address.is_unix();
+  mysql_real_connect(connection, is_unix ? nullptr : target.address.host.c_str(), target.login.user.c_str(),
+                     target.login.password.c_str(), nullptr, is_unix ? 0U : target.address.port,
+                     is_unix ? target.address.unix_path.c_str() : nullptr, 0);
+  return connection;
+}
+
+bool is_connected(MYSQL* connection) {
+  return connection != nullptr && mysql_errno(connection) == 0;
+}
+
+}  // namespace
+
+std::string MysqlTarget::text() const {
+  return std::string(router::name(side)) + ' ' + address.text();
+}
+
+std::string MysqlError::message() const {
+  return where + ": " + (number == 0 ? "" : std::to_string(number) + ' ') + text;
+}
+
+bool MysqlRows::is_null(std::size_t row, std::size_t column) const {
+  return row >= rows_.size() || column >= rows_[row].size() || !rows_[row][column];
+}
+
+std::string MysqlRows::text(std::size_t row, std::size_t column) const {
+  return is_null(row, column) ? std::string() : *rows_[row][column];
+}
+
+std::string MysqlRows::text(std::size_t row, std::string_view column) const {
+  for (std::size_t i = 0; i < columns_.size(); ++i)
+    if (columns_[i] == column) return text(row, i);
+  return {};
+}
+
+std::int64_t MysqlRows::integer(std::size_t row, std::size_t column) const {
+  const std::string digits = text(row, column);
+  std::int64_t value = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
+}
+
+void MysqlClient::Close::operator()(st_mysql* connection) const {
+  mysql_close(connection);
+}
+
+MysqlOutcome<MysqlClient> MysqlClient::connect(const MysqlTarget& target, std::uint32_t ms_max) {
+  initialise_library();
+  const auto mode = target.tls.mode;
+  const bool is_plain = target.address.is_unix() || mode == conf::TlsMode::disable;
+  MysqlClient client(target, open(target, ms_max, is_plain ? TlsTry::none : TlsTry::encrypted));
+  const bool may_be_plain = mode == conf::TlsMode::prefer || mode == conf::TlsMode::allow;
+  if (!is_plain && may_be_plain && client.connection_ &&
+      mysql_errno(client.connection_.get()) == CR_SSL_CONNECTION_ERROR)
+    client.connection_.reset(open(target, ms_max, TlsTry::none));
+  if (!is_connected(client.connection_.get())) return client.error_now();
+  client.number_ = mysql_thread_id(client.connection_.get());
+  return client;
+}
+
+MysqlError MysqlClient::error_now() const {
+  MysqlError error;
+  error.where = target_.text();
+  if (connection_ == nullptr) {
+    error.text = "the connection is gone";
+    error.lost = true;
+    return error;
+  }
+  error.number = mysql_errno(connection_.get());
+  error.text = mysql_error(connection_.get());
+  error.lost = error.number >= CR_MIN_ERROR && error.number <= CR_MYSQL_LAST_ERROR;
+  return error;
+}
+
+MysqlOutcome<MysqlRows> MysqlClient::query(const std::string& sql) {
+  if (connection_ == nullptr) return error_now();
+  const std::string text = std::string(mysql_signature) + sql;
+  if (mysql_real_query(connection_.get(), text.data(), text.size()) == 0) return rows();
+  auto error = error_now();
+  if (error.lost) connection_.reset();
+  return error;
+}
+
+MysqlOutcome<MysqlRows> MysqlClient::rows() {
+  MYSQL_RES* const result = mysql_store_result(connection_.get());
+  if (result == nullptr) {
+    if (mysql_errno(connection_.get()) == 0) return MysqlRows();
+    auto error = error_now();
+    if (error.lost) connection_.reset();
+    return error;
+  }
+  std::vector<std::string> columns;
+  const unsigned width = mysql_num_fields(result);
+  const MYSQL_FIELD* const fields = mysql_fetch_fields(result);
+  for (unsigned i = 0; i < width; ++i) columns.emplace_back(fields[i].name);
+  std::vector<MysqlRows::Row> all;
+  while (char** const row = mysql_fetch_row(result)) {
+    const unsigned long* const lengths = mysql_fetch_lengths(result);
+    auto& one = all.emplace_back();
+    for (unsigned i = 0; i < width; ++i) {
+      one.push_back(row[i] == nullptr ? std::nullopt : std::optional(std::string(row[i], lengths[i])));
+    }
+  }
+  mysql_free_result(result);
+  return MysqlRows(std::move(columns), std::move(all));
+}
+
+bool MysqlClient::is_alive() const {
+  if (connection_ == nullptr) return false;
+  // An idle server says nothing but its goodbye.
+  pollfd look{static_cast<int>(mysql_get_socket(connection_.get())), POLLIN, 0};
+  return poll(&look, 1, 0) == 0;
+}
+
+std::string mysql_literal(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) {
+    out += c;
+    if (c == '\'') out += c;
+  }
+  return out + '\'';
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,219 @@
+#include "control/mysql_preflight.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::uint32_t connect_ms_max = 5'000;
+constexpr std::uint32_t version_min = 10'010;  // MASTER_DEMOTE_TO_SLAVE
+
+constexpr std::array same_settings = {
+    "sql_mode",
+    "character_set_server",
+    "collation_server",
+    "time_zone",
+    "lower_case_table_names",
+    "max_allowed_packet",
+    "auto_increment_increment",
+    "auto_increment_offset",
+    "default_storage_engine",
+};
+constexpr std::array of_servers = {"identity", "version", "binlog", "settings.parity", "green.read_only"};
+constexpr std::array of_replication = {"replication.active", "replication.errors", "replication.gtid",
+                                       "replication.filters", "green.no_writes"};
+
+std::string texts_of(const std::vector<Gtid>& gtids) {
+  std::vector<std::string> texts;
+  for (const auto& gtid : gtids) texts.push_back(gtid.text());
+  return some_of(texts);
+}
+
+MysqlOutcome<MysqlServer> look_at_side(MysqlShelf& shelf, router::Side side) {
+  auto loan = shelf.take(side);
+  if (!loan) return loan.error();
+  return look_at(**loan);
+}
+
+void judge_version(const MysqlPair& pair, CheckList& list) {
+  const auto here = mariadb_version(pair.here.variable("version")),
+             there = mariadb_version(pair.there.variable("version"));
+  const auto measured = pair.here.variable("version") + " → " + pair.there.variable("version");
+  const std::string bound = "MariaDB 10.10 or later on both sides";
+  if (!here || !there) return list.fail("version", measured, bound, "protocol mysql moves MariaDB pairs only, so far");
+  if (*here < version_min || *there < version_min)
+    return list.fail("version", measured, bound, "an older server cannot become the follower of its follower");
+  if (*there < *here)
+    return list.warn("version", measured, bound, "replication from a newer to an older server is supported by nobody");
+  if (*here < *there)
+    return list.warn("version", measured, bound,
+                     "the way back replicates from the newer to the older server, which nobody supports: rehearse it");
+  list.pass("version", measured, bound);
+}
+
+void judge_binlog(const MysqlPair& pair, CheckList& list) {
+  std::vector<std::string> wrong;
+  for (const auto& [side, server] : {std::pair{pair.from, &pair.here}, std::pair{pair.to(), &pair.there}}) {
+    const std::string who = router::name(side);
+    if (!server->is_on("log_bin")) wrong.push_back(who + ": log_bin is off");
+    if (!server->is_on("log_slave_updates")) wrong.push_back(who + ": log_slave_updates is off");
+    if (server->variable("binlog_format") == "STATEMENT") wrong.push_back(who + ": binlog_format is STATEMENT");
+  }
+  if (const auto position = parse_gtids(pair.here.variable("gtid_binlog_pos")); !position || position->empty())
+    wrong.push_back(std::string(router::name(pair.from)) + ": gtid_binlog_pos is empty");
+  list.verdict("binlog", Verdict::fail, wrong, "on, with what was replicated, by rows",
+               "log_bin, log_slave_updates and binlog_format ROW (or MIXED) on both sides",
+               "set them in the option files and restart: the proof and the way back are made of it");
+}
+
+void judge_settings(const MysqlPair& pair, CheckList& list) {
+  std::vector<std::string> different;
+  for (const char* name : same_settings) {
+    const auto here = pair.here.variable(name), there = pair.there.variable(name);
+    if (here != there) different.push_back(fmt::format("{}: '{}' and '{}'", name, here, there));
+  }
+  list.verdict("settings.parity", Verdict::warn, different, "what clients notice is set alike", "equal",
+               "set them alike, or know why not");
+}
+
+void check_lag(MysqlLook& look) {
+  constexpr const char* name = "replication.lag";
+  const auto bound = look.config.cutover.lag_ms_max;
+  const auto position = look.ask(name, look.from, "SELECT @@global.gtid_binlog_pos");
+  if (!position) return;
+  const auto waited = look.ask(
+      name, look.to, fmt::format("SELECT MASTER_GTID_WAIT({}, {})", mysql_literal(position->text(0)), bound / 1000.0));
+  if (!waited) return;
+  const auto bound_text = fmt::format("{} ms", bound);
+  if (waited->is_null(0, 0) || waited->integer(0) != 0) {
+    return look.fail(name, fmt::format("{} is not applied yet after {} ms", position->text(0), bound), bound_text,
+                     "wait until green keeps up: SHOW ALL SLAVES STATUS there, or a higher cutover.lag_time");
+  }
+  look.pass(name, position->text(0) + " was applied in time", bound_text);
+}
+
+}  // namespace
+
+MysqlLook::MysqlLook(MysqlContext& the_context, router::Side the_writer, const std::atomic<bool>& the_give_up)
+    : context(the_context),
+      give_up(the_give_up),
+      config(the_context.step.config()),
+      from(the_writer),
+      to(router::other(the_writer)) {
+  if (!config.green) {
+    no_pair = "no green is configured";
+    return;
+  }
+  auto there = look_at_side(context.shelf, to);
+  auto here = look_at_side(context.shelf, from);
+  if (!there || !here) {
+    no_pair = !there ? there.error().message() : here.error().message();
+    return;
+  }
+  pair = MysqlPair{from, std::move(*here), std::move(*there)};
+}
+
+std::optional<MysqlRows> MysqlLook::ask(const char* name, router::Side side, const std::string& sql) {
+  if (give_up) {
+    fail(name, "not looked: given up", "", "ask again");
+    return std::nullopt;
+  }
+  auto client = context.shelf.fresh(side, connect_ms_max);
+  auto rows = !client ? MysqlOutcome<MysqlRows>(client.error()) : client->query(sql);
+  if (rows) return std::move(*rows);
+  could_not_look(name, rows.error().message());
+  return std::nullopt;
+}
+
+void MysqlLook::could_not_look(const char* name, const std::string& why) {
+  fail(name, "could not look: " + why, "", "see that turnout's admin can log in there and may read what it asks for");
+}
+
+void judge_servers(const MysqlPair& pair, CheckList& list) {
+  const auto against = against_pair(pair.here, pair.there);
+  const auto ids = fmt::format("server_id {} and {}", pair.here.id(), pair.there.id());
+  if (against.empty())
+    list.pass("identity", ids, "two different servers");
+  else
+    list.fail("identity", against, "two different servers",
+              "see where blue and green lead; give each its own server_id");
+  judge_version(pair, list);
+  judge_binlog(pair, list);
+  judge_settings(pair, list);
+  constexpr const char* read_only_bound = "the follower takes writes from nobody until the decision";
+  if (pair.here.is_read_only())
+    list.fail("green.read_only", std::string(router::name(pair.from)) + ", the writer, is read-only", read_only_bound,
+              "see who fenced it");
+  else if (!pair.there.is_read_only())
+    list.warn("green.read_only", "off", read_only_bound, "turnout prepare sets it, and so does the cutover");
+  else
+    list.pass("green.read_only", "on", read_only_bound);
+}
+
+void judge_replication(const MysqlPair& pair, CheckList& list) {
+  const auto chosen = choose_link(pair.there.links, pair.here.id());
+  if (!chosen.link) {
+    for (const char* name : {"replication.active", "replication.errors", "replication.gtid", "replication.filters"})
+      list.fail(name, chosen.why_not, "one connection that reads from the writer", "CHANGE MASTER … and START SLAVE");
+  } else {
+    const auto& link = *chosen.link;
+    const auto measured = fmt::format("reads: {}, applies: {}", link.reads ? "yes" : "no", link.applies ? "yes" : "no");
+    // What a writer applies passes its own read_only: its log would go on behind the fence.
+    const bool follows = std::ranges::any_of(pair.here.links, [](auto& one) { return one.reads || one.applies; });
+    if (follows)
+      list.fail("replication.active", std::string(router::name(pair.from)) + ", the writer, follows a server itself",
+                "both threads run, and the writer follows nobody", "STOP SLAVE and RESET SLAVE … ALL on it");
+    else if (link.runs())
+      list.pass("replication.active", measured, "both threads run");
+    else
+      list.fail("replication.active", measured, "both threads run", "START SLAVE there, see its errors");
+    list.verdict("replication.errors", Verdict::fail,
+                 link.error.empty() ? std::vector<std::string>{} : std::vector{link.error}, "none", "none",
+                 "mend it there; it is what SHOW ALL SLAVES STATUS tells");
+    if (!link.by_gtid)
+      list.fail("replication.gtid", "Using_Gtid is No", "Slave_Pos", "CHANGE MASTER TO MASTER_USE_GTID = slave_pos");
+    else if (!pair.here.is_on("gtid_strict_mode") || !pair.there.is_on("gtid_strict_mode"))
+      list.warn("replication.gtid", "in use; gtid_strict_mode is off", "in use, strict on both sides",
+                "SET GLOBAL gtid_strict_mode = 1 refuses what would not have one order");
+    else
+      list.pass("replication.gtid", "in use, strict", "in use, strict on both sides");
+    auto filters = link.filters;
+    for (const char* name : {"Binlog_Do_DB", "Binlog_Ignore_DB"}) {
+      if (const auto value = pair.here.variable(name); !value.empty())
+        filters.push_back(std::string(name) + '=' + value);
+    }
+    list.verdict("replication.filters", Verdict::fail, filters, "none", "everything of the writer arrives",
+                 "take the filters away: what they leave out would be lost");
+  }
+  const auto follower = parse_gtids(pair.there.variable("gtid_binlog_state"));
+  const auto writer = parse_gtids(pair.here.variable("gtid_binlog_state"));
+  constexpr const char* bound = "nothing in the follower's binary log that the writer has not";
+  if (!follower || !writer)
+    return list.fail("green.no_writes", "gtid_binlog_state cannot be read", bound, "see its value on both sides");
+  const auto own = errant(*follower, *writer);
+  if (own.empty()) return list.pass("green.no_writes", "none", bound);
+  list.fail("green.no_writes", "written there alone: " + texts_of(own), bound,
+            "see in its binary log what that was: the way back would bring it, or stop on it");
+}
+
+std::vector<Check> run_checks(MysqlContext& context, router::Side from, const std::atomic<bool>& give_up) {
+  MysqlLook look(context, from, give_up);
+  if (look.pair) {
+    judge_servers(*look.pair, look);
+    judge_replication(*look.pair, look);
+  } else {
+    for (const char* name : of_servers) look.could_not_look(name, look.no_pair);
+    for (const char* name : of_replication) look.could_not_look(name, look.no_pair);
+  }
+  check_lag(look);
+  check_data(look);
+  check_accounts(look);
+  check_sessions(look);
+  return std::move(look.checks);
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,176 @@
+// What the databases hold, and who may do what: both servers' catalogs compared.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "control/mysql_preflight.h"
+#include "control/mysql_sessions.h"
+
+namespace turnout::control {
+
+namespace {
+
+// mysql's own tables and what is made up on demand.
+#define TURNOUT_NOT_OURS "('mysql', 'information_schema', 'performance_schema', 'sys')"
+
+constexpr const char* columns_sql =
+    "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME), MD5(GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE, ' ', IS_NULLABLE, ' "
+    "', "
+    "COALESCE(COLLATION_NAME, ''), ' ', COALESCE(COLUMN_DEFAULT, ''), ' ', EXTRA ORDER BY ORDINAL_POSITION)) FROM "
+    "information_schema.COLUMNS WHERE TABLE_SCHEMA NOT IN " TURNOUT_NOT_OURS " GROUP BY TABLE_SCHEMA, TABLE_NAME";
+constexpr const char* no_key_sql =
+    "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME) FROM information_schema.TABLES t WHERE t.TABLE_TYPE = 'BASE "
+    "TABLE' "
+    "AND t.TABLE_SCHEMA NOT IN " TURNOUT_NOT_OURS
+    " AND NOT EXISTS (SELECT 1 FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = t.TABLE_SCHEMA AND "
+    "s.TABLE_NAME = t.TABLE_NAME AND s.NON_UNIQUE = 0 AND s.INDEX_NAME = 'PRIMARY')";
+constexpr const char* engines_sql =
+    "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, ' (', ENGINE, ')') FROM information_schema.TABLES WHERE TABLE_TYPE = "
+    "'BASE TABLE' AND ENGINE <> 'InnoDB' AND TABLE_SCHEMA NOT IN " TURNOUT_NOT_OURS;
+constexpr const char* events_sql =
+    "SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'";
+#undef TURNOUT_NOT_OURS
+// What a login depends on; the rest of the row (when a password was changed) may differ.
+constexpr const char* accounts_sql =
+    "SELECT CONCAT(User, '@', Host), MD5(CONCAT_WS(' ', JSON_VALUE(Priv, '$.access'), JSON_VALUE(Priv, '$.plugin'), "
+    "JSON_VALUE(Priv, '$.authentication_string'), JSON_VALUE(Priv, '$.account_locked'))) FROM mysql.global_priv WHERE "
+    "User NOT IN ('mariadb.sys', 'root', 'mysql', '')";
+
+constexpr std::array admin_rights = {"READ ONLY ADMIN",
+                                     "REPLICATION SLAVE ADMIN",
+                                     "CONNECTION ADMIN",
+                                     "PROCESS",
+                                     "BINLOG MONITOR",
+                                     "SLAVE MONITOR",
+                                     "SUPER",
+                                     "RELOAD"};
+
+std::vector<std::string> first_column(const MysqlRows& rows) {
+  std::vector<std::string> out;
+  for (std::size_t row = 0; row < rows.size(); ++row) out.push_back(rows.text(row));
+  return out;
+}
+
+// One statement on both sides, name → fingerprint; what the follower lacks or has otherwise.
+std::optional<std::vector<std::string>> differences(MysqlLook& look, const char* name, const char* sql) {
+  const auto here = look.ask(name, look.from, sql);
+  if (!here) return std::nullopt;
+  const auto there = look.ask(name, look.to, sql);
+  if (!there) return std::nullopt;
+  std::map<std::string, std::string> known;
+  for (std::size_t row = 0; row < there->size(); ++row) known[there->text(row, 0)] = there->text(row, 1);
+  std::vector<std::string> out;
+  for (std::size_t row = 0; row < here->size(); ++row) {
+    const auto found = known.find(here->text(row, 0));
+    if (found == known.end())
+      out.push_back(here->text(row, 0) + " is missing");
+    else if (found->second != here->text(row, 1))
+      out.push_back(here->text(row, 0) + " differs");
+  }
+  return out;
+}
+
+void check_privileges(MysqlLook& look) {
+  constexpr const char* name = "privileges";
+  std::vector<std::string> lacks;
+  for (const auto side : {look.from, look.to}) {
+    // Of the account that has logged in, as USER_PRIVILEGES writes it.
+    const auto rows =
+        look.ask(name, side,
+                 "SELECT REPLACE(PRIVILEGE_TYPE, '_', ' ') FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = "
+                 "CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', "
+                 "QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))");
+    if (!rows) return;
+    const auto has = first_column(*rows);
+    for (const char* right : admin_rights) {
+      if (std::find(has.begin(), has.end(), right) == has.end())
+        lacks.push_back(fmt::format("{}: {}", router::name(side), right));
+    }
+  }
+  look.verdict(name, Verdict::fail, lacks, "all there", "what a cutover does on both servers",
+               "GRANT these ON *.* TO the deployment's admin there");
+}
+
+// Users of Turnout whom read_only does not hold would write through any fence.
+void check_fence(MysqlLook& look) {
+  constexpr const char* name = "fence.effective";
+  constexpr const char* bound = "nobody who comes through Turnout has READ ONLY ADMIN";
+  auto client = look.context.shelf.take(look.from);
+  if (!client) return look.could_not_look(name, client.error().message());
+  const auto passing = ask_passing_users(**client);
+  if (!passing) return look.could_not_look(name, passing.error().message());
+  std::vector<std::string> clients, others;
+  for (const auto& account : look.context.step.proxy.accounts(look.context.step.index)) {
+    // The admin's own pool only looks what the server is.
+    if (account.user != look.config.admin.user && passing->contains(account.user) &&
+        std::find(clients.begin(), clients.end(), account.user) == clients.end())
+      clients.push_back(account.user);
+  }
+  if (!clients.empty())
+    return look.fail(name, some_of(clients), bound, "REVOKE READ ONLY ADMIN ON *.* FROM them (GRANT ALL gives it)");
+  for (const auto& user : *passing) {
+    if (user != look.config.admin.user && user != "root" && user != "mysql" && user != "mariadb.sys")
+      others.push_back(user);
+  }
+  look.verdict(name, Verdict::warn, others, "nobody but admins", bound,
+               "they write through a fence when they log in beside Turnout: REVOKE it, or know what they do");
+}
+
+void check_reverse(MysqlLook& look) {
+  constexpr const char* name = "reverse.possible";
+  constexpr const char* bound = "the old writer can log in to the new one and read its log";
+  const auto& replication = look.config.replication;
+  const bool is_blue = look.to == router::Side::blue;
+  auto address = is_blue ? replication.blue_address : replication.green_address;
+  if (address == conf::Address{}) address = is_blue ? look.config.blue : look.config.green.value_or(conf::Address{});
+  if (address.is_unix())
+    return look.fail(name, address.text() + " is a socket", bound, "set replication.blue_address and green_address");
+  const auto& login = replication.login.user.empty() ? look.config.admin : replication.login;
+  const auto client = MysqlClient::connect({look.to, address, login, look.config.server_tls}, 5'000);
+  if (!client) return look.fail(name, client.error().message(), bound, "see replication.login and the two addresses");
+  const auto rows = look.ask(name, look.to,
+                             "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = "
+                             "'REPLICATION SLAVE' AND GRANTEE LIKE " +
+                                 mysql_literal("'" + login.user + "'@%"));
+  if (!rows) return;
+  if (rows->integer(0) == 0)
+    return look.fail(name, login.user + " has no REPLICATION SLAVE on " + router::name(look.to), bound,
+                     "GRANT REPLICATION SLAVE ON *.* TO it");
+  look.pass(name, login.user + " may read the log of " + router::name(look.to), bound);
+}
+
+}  // namespace
+
+void check_data(MysqlLook& look) {
+  if (const auto different = differences(look, "schema.parity", columns_sql)) {
+    look.verdict("schema.parity", Verdict::fail, *different, "every table of the writer is there, column by column",
+                 "equal columns", "see what was changed on one side alone, or waive it if it is meant");
+  }
+  if (const auto rows = look.ask("replica_identity", look.from, no_key_sql)) {
+    look.verdict("replica_identity", Verdict::warn, first_column(*rows), "every table has a primary key",
+                 "a primary key", "without one each changed row is searched for in the whole table: it may lag");
+  }
+  if (const auto rows = look.ask("unsupported_objects", look.from, engines_sql)) {
+    look.verdict("unsupported_objects", Verdict::warn, first_column(*rows), "InnoDB everywhere", "InnoDB",
+                 "they have no transactions: a statement that fails half-way leaves different rows on the two sides");
+  }
+  if (const auto rows = look.ask("jobs", look.from, events_sql)) {
+    look.verdict("jobs", Verdict::warn, first_column(*rows), "no event is enabled", "none",
+                 "the fence stops the old writer's scheduler; on the new one ALTER EVENT … ENABLE them after the move");
+  }
+}
+
+void check_accounts(MysqlLook& look) {
+  if (const auto different = differences(look, "roles.parity", accounts_sql)) {
+    look.verdict("roles.parity", Verdict::fail, *different, "every account is there, with its password and rights",
+                 "equal", "create or alter them on the follower (SET sql_log_bin = 0 first)");
+  }
+  check_privileges(look);
+  check_fence(look);
+  check_reverse(look);
+}
+
+}  // namespace turnout::control

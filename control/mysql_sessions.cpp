@@ -1,0 +1,104 @@
+#include "control/mysql_sessions.h"
+
+#include <charconv>
+
+namespace turnout::control {
+
+namespace {
+
+constexpr const char* sessions_sql =
+    "SELECT ID, USER, HOST, COMMAND, LEFT(COALESCE(INFO, ''), 200) FROM information_schema.PROCESSLIST WHERE ID <> "
+    "CONNECTION_ID() AND USER NOT IN ('system user', 'event_scheduler') AND COMMAND NOT IN ('Daemon', 'Binlog Dump', "
+    "'Slave_IO', 'Slave_SQL', 'Slave_worker')";
+// Its name has been written in both ways. Up to 10.10 SUPER had the right in it.
+constexpr const char* grantees_sql =
+    "SELECT DISTINCT GRANTEE FROM information_schema.USER_PRIVILEGES WHERE REPLACE(PRIVILEGE_TYPE, '_', ' ') = "
+    "'READ ONLY ADMIN' OR (PRIVILEGE_TYPE = 'SUPER' AND VERSION() REGEXP '^10\\.([0-9]|10)\\.')";
+constexpr const char* roles_sql = "SELECT User, Role FROM mysql.roles_mapping";
+
+}  // namespace
+
+std::string user_of_grantee(const std::string& grantee) {
+  if (!grantee.starts_with('\'')) return grantee;
+  std::string out;
+  for (std::size_t i = 1; i < grantee.size(); ++i) {
+    if (grantee[i] == '\'') {
+      if (i + 1 >= grantee.size() || grantee[i + 1] != '\'') break;
+      ++i;
+    }
+    out += grantee[i];
+  }
+  return out;
+}
+
+std::set<std::string> passing_users(const std::vector<std::string>& grantees,
+                                    const std::vector<std::pair<std::string, std::string>>& roles) {
+  std::set<std::string> out;
+  for (const auto& grantee : grantees) out.insert(user_of_grantee(grantee));
+  for (bool has_grown = true; has_grown;) {
+    has_grown = false;
+    for (const auto& [user, role] : roles) has_grown = (out.contains(role) && out.insert(user).second) || has_grown;
+  }
+  return out;
+}
+
+MysqlOutcome<std::set<std::string>> ask_passing_users(MysqlClient& client) {
+  const auto direct = client.query(grantees_sql);
+  if (!direct) return direct.error();
+  const auto mapped = client.query(roles_sql);
+  if (!mapped) return mapped.error();
+  std::vector<std::string> grantees;
+  for (std::size_t row = 0; row < direct->size(); ++row) grantees.push_back(direct->text(row));
+  std::vector<std::pair<std::string, std::string>> roles;
+  for (std::size_t row = 0; row < mapped->size(); ++row) roles.emplace_back(mapped->text(row, 0), mapped->text(row, 1));
+  return passing_users(grantees, roles);
+}
+
+MysqlOutcome<std::vector<MysqlSession>> list_sessions(MysqlClient& client) {
+  const auto rows = client.query(sessions_sql);
+  if (!rows) return rows.error();
+  std::vector<MysqlSession> out;
+  for (std::size_t row = 0; row < rows->size(); ++row) {
+    out.push_back({static_cast<std::uint64_t>(rows->integer(row)), rows->text(row, 1), rows->text(row, 2),
+                   rows->text(row, 3), rows->text(row, 4)});
+  }
+  return out;
+}
+
+OwnConnections OwnConnections::look(MysqlContext& context, router::Side side) {
+  auto& step = context.step;
+  OwnConnections ours;
+  for (const auto number : context.shelf.numbers(side)) ours.numbers_.insert(number);
+  for (const auto number : step.proxy.write_pids(step.index, side)) ours.numbers_.insert(number);
+  for (const auto number : step.proxy.sealed_pids(step.index, side)) ours.numbers_.insert(number);
+  for (const auto& client : step.proxy.clients(step.index)) {
+    if (client.side == router::name(side) && client.server_pid != 0) ours.numbers_.insert(client.server_pid);
+  }
+  ours.sockets_ = OwnSockets::look(step.proxy.addresses_so_far(step.index, side));
+  return ours;
+}
+
+bool OwnConnections::has(const MysqlSession& session) const {
+  const auto [address, port] = end_of_host(session.host);
+  return numbers_.contains(session.number) || sockets_.contains(address, port);
+}
+
+std::pair<std::string, int> end_of_host(const std::string& host) {
+  const auto colon = host.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos) return {host, port};
+  const char* const end = host.data() + host.size();
+  const auto read = std::from_chars(host.data() + colon + 1, end, port);
+  if (read.ec != std::errc() || read.ptr != end) return {host, -1};
+  return {host.substr(0, colon), port};
+}
+
+MysqlOutcome<std::vector<std::string>> prepared_xids(MysqlClient& client) {
+  const auto rows = client.query("XA RECOVER");
+  if (!rows) return rows.error();
+  std::vector<std::string> out;
+  for (std::size_t row = 0; row < rows->size(); ++row) out.push_back(rows->text(row, "data"));
+  return out;
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,113 @@
+#include "control/mysql_settle.h"
+
+#include <chrono>
+#include <optional>
+
+#include "control/mysql_topology.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::uint32_t settle_ms_max = 30'000;    // STOP SLAVE waits for the transaction that is being applied
+constexpr std::chrono::seconds reverse_s_max{10};  // for both threads to run; then it is tried again, with the reason
+
+std::string connection_of(Attempt& attempt) {
+  const std::lock_guard guard(attempt.mutex);
+  return attempt.mysql.connection;
+}
+
+MysqlOutcome<std::optional<ReplicaLink>> find_link(MysqlClient& client, const std::string& connection) {
+  const auto server = look_at(client);
+  if (!server) return server.error();
+  for (const auto& link : server->links) {
+    if (link.connection == connection) return std::optional(link);
+  }
+  return std::optional<ReplicaLink>();
+}
+
+}  // namespace
+
+std::string change_master_sql(const conf::Deployment& config, router::Side side, const std::string& connection) {
+  const auto& replication = config.replication;
+  const bool is_blue = side == router::Side::blue;
+  auto address = is_blue ? replication.blue_address : replication.green_address;
+  if (address == conf::Address{}) address = is_blue ? config.blue : config.green.value_or(conf::Address{});
+  const auto& login = replication.login.user.empty() ? config.admin : replication.login;
+  const bool has_tls = replication.tls != conf::TlsMode::disable && replication.tls != conf::TlsMode::allow &&
+                       replication.tls != conf::TlsMode::prefer;
+  const bool verifies = replication.tls == conf::TlsMode::verify_ca || replication.tls == conf::TlsMode::verify_full;
+  return "CHANGE MASTER " + mysql_literal(connection) + " TO MASTER_HOST = " + mysql_literal(address.host) +
+         ", MASTER_PORT = " + std::to_string(address.port) + ", MASTER_USER = " + mysql_literal(login.user) +
+         ", MASTER_PASSWORD = " + mysql_literal(login.password) +
+         ", MASTER_CONNECT_RETRY = 1, MASTER_SSL = " + (has_tls ? "1" : "0") +
+         ", MASTER_SSL_VERIFY_SERVER_CERT = " + (verifies ? "1" : "0") +
+         ", MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1";
+}
+
+StepAnswer stop_forward(MysqlContext& context, Attempt& attempt, router::Side to) {
+  auto client = context.shelf.fresh(to, settle_ms_max);
+  if (!client) return failed(client.error());
+  const auto connection = connection_of(attempt);
+  const auto link = find_link(*client, connection);
+  if (!link) return failed(link.error());
+  if (!*link) return StepAnswer::done();
+  const auto stopped = client->query("STOP SLAVE " + mysql_literal(connection));
+  return stopped ? StepAnswer::done() : failed(stopped.error());
+}
+
+StepAnswer await_forward_gone(MysqlContext& context, Attempt& attempt, router::Side to,
+                              const std::atomic<bool>& cancelled) {
+  const auto connection = connection_of(attempt);
+  while (!cancelled) {
+    auto loan = context.shelf.take(to);
+    if (!loan) return failed(loan.error());
+    const auto link = find_link(**loan, connection);
+    if (!link) return failed(link.error());
+    if (!*link || (!(*link)->reads && !(*link)->applies)) return StepAnswer::done();
+    long_pause();
+  }
+  return StepAnswer::failed("given up");
+}
+
+StepAnswer start_reverse(MysqlContext& context, Attempt& attempt, router::Side from,
+                         const std::atomic<bool>& cancelled) {
+  auto client = context.shelf.fresh(from, settle_ms_max);
+  if (!client) return failed(client.error());
+  const auto connection = connection_of(attempt);
+  auto link = find_link(*client, connection);
+  if (!link) return failed(link.error());
+  if (!*link || !(*link)->runs()) {
+    if (*link) {
+      if (const auto stopped = client->query("STOP SLAVE " + mysql_literal(connection)); !stopped)
+        return failed(stopped.error());
+    }
+    const auto sql = change_master_sql(context.step.config(), router::other(from), connection);
+    if (const auto changed = client->query(sql); !changed) return failed(changed.error());
+    if (const auto started = client->query("START SLAVE " + mysql_literal(connection)); !started)
+      return failed(started.error());
+  }
+  const auto began = std::chrono::steady_clock::now();
+  while (!cancelled) {
+    link = find_link(*client, connection);
+    if (!link) return failed(link.error());
+    if (*link && (*link)->runs()) return StepAnswer::done();
+    if (std::chrono::steady_clock::now() - began > reverse_s_max)
+      return StepAnswer::failed("the way back does not run yet: " + (*link ? (*link)->error : "no connection"));
+    long_pause();
+  }
+  return StepAnswer::failed("given up");
+}
+
+StepAnswer drop_forward(MysqlContext& context, Attempt& attempt, router::Side to) {
+  auto client = context.shelf.fresh(to, settle_ms_max);
+  if (!client) return failed(client.error());
+  const auto connection = connection_of(attempt);
+  const auto link = find_link(*client, connection);
+  if (!link) return failed(link.error());
+  if (!*link) return StepAnswer::done();
+  const auto reset = client->query("RESET SLAVE " + mysql_literal(connection) + " ALL");
+  return reset ? StepAnswer::done() : failed(reset.error());
+}
+
+}  // namespace turnout::control

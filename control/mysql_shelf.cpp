@@ -1,0 +1,97 @@
+#include "control/mysql_shelf.h"
+
+#include <algorithm>
+
+namespace turnout::control {
+
+namespace {
+
+// In the window: only makes sure that a thread comes back from a server that has gone quiet.
+constexpr std::uint32_t shelf_ms_max = 3'000;
+
+}  // namespace
+
+MysqlTarget MysqlShelf::target(router::Side side) const {
+  const std::lock_guard guard(mutex_);
+  const auto address = side == router::Side::blue ? deployment_.blue : deployment_.green.value_or(conf::Address{});
+  return {side, address, deployment_.admin, deployment_.server_tls};
+}
+
+MysqlOutcome<MysqlClient> MysqlShelf::fresh(router::Side side, std::uint32_t ms_max) const {
+  const auto where = target(side);
+  if (where.address == conf::Address{}) {
+    return MysqlError{"green", 0, "no green is configured: set deployments.NAME.green and reload", false};
+  }
+  return MysqlClient::connect(where, ms_max);
+}
+
+MysqlOutcome<MysqlShelf::Loan> MysqlShelf::take(router::Side side) {
+  {
+    const std::lock_guard guard(mutex_);
+    auto& here = sides_[router::index(side)];
+    while (!here.idle.empty()) {
+      auto client = std::move(here.idle.back());
+      here.idle.pop_back();
+      if (!client.is_alive()) continue;
+      here.lent.push_back(client.number());
+      return Loan(*this, std::move(client));
+    }
+  }
+  auto opened = fresh(side, shelf_ms_max);
+  if (!opened) return opened.error();
+  const std::lock_guard guard(mutex_);
+  sides_[router::index(side)].lent.push_back(opened->number());
+  return Loan(*this, std::move(*opened));
+}
+
+void MysqlShelf::put(MysqlClient client) {
+  const std::lock_guard guard(mutex_);
+  auto& here = sides_[router::index(client.target().side)];
+  if (const auto found = std::find(here.lent.begin(), here.lent.end(), client.number()); found != here.lent.end())
+    here.lent.erase(found);
+  if (client.is_usable())
+    here.idle.push_back(std::move(client));
+  else
+    here.lost.push_back(client.number());
+}
+
+std::string MysqlShelf::warm(router::Side side, std::size_t count) {
+  std::vector<Loan> all;
+  while (all.size() < count) {
+    auto loan = take(side);
+    if (!loan) return loan.error().message();
+    all.push_back(std::move(*loan));
+  }
+  return "";
+}
+
+void MysqlShelf::close_all() {
+  const std::lock_guard guard(mutex_);
+  for (auto& here : sides_) here.idle.clear();
+}
+
+void MysqlShelf::reconfigure(const conf::Deployment& deployment) {
+  const std::lock_guard guard(mutex_);
+  deployment_ = deployment;
+  for (auto& here : sides_) here.idle.clear();
+}
+
+std::vector<std::uint64_t> MysqlShelf::lost(router::Side side) const {
+  const std::lock_guard guard(mutex_);
+  return sides_[router::index(side)].lost;
+}
+
+void MysqlShelf::forget_lost(router::Side side, std::uint64_t number) {
+  const std::lock_guard guard(mutex_);
+  std::erase(sides_[router::index(side)].lost, number);
+}
+
+std::vector<std::uint64_t> MysqlShelf::numbers(router::Side side) const {
+  const std::lock_guard guard(mutex_);
+  const auto& here = sides_[router::index(side)];
+  auto out = here.lent;
+  for (const auto& client : here.idle) out.push_back(client.number());
+  return out;
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,156 @@
+#include "control/mysql_steps.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "control/level_steps.h"
+#include "control/mysql_fence.h"
+#include "control/mysql_proof.h"
+#include "control/mysql_sessions.h"
+#include "control/mysql_settle.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::size_t warm_connections_per_side = 2;  // as many steps as run at the same time on one side
+constexpr unsigned no_such_thread = 1094;
+
+bool touches_only_from(drain::Step step) {
+  using enum drain::Step;
+  return step == record_undo || step == raise_fence || step == verify_fence || step == write_marker ||
+         step == lower_fence || step == await_writable || step == end_former_from;
+}
+
+}  // namespace
+
+StepAnswer MysqlSteps::run(const drain::Action& action, Attempt& attempt, const std::atomic<bool>& cancelled) {
+  auto answer = dispatch(action, attempt, cancelled);
+  if (!answer.ok) {
+    end_lost(action.from, cancelled);
+    // What happens on `from` alone must not wait for a `to` that has gone quiet: the way back needs its answer.
+    if (!touches_only_from(action.step)) end_lost(router::other(action.from), cancelled);
+  }
+  return answer;
+}
+
+std::string MysqlSteps::prepare(Attempt& attempt, router::Side from, boost::json::array& done) {
+  const auto topology = discover(context_.shelf, from);
+  if (!topology) return topology.error().message();
+  {
+    const std::lock_guard guard(attempt.mutex);
+    attempt.mysql = *topology;
+  }
+  return keep_read_only(context_, topology->to(), done);
+}
+
+StepAnswer MysqlSteps::prepare_step(Attempt& attempt, router::Side from) {
+  boost::json::array done;
+  if (auto error = prepare(attempt, from, done); !error.empty()) return StepAnswer::failed(std::move(error));
+  for (const auto side : {from, router::other(from)}) {
+    if (auto error = context_.shelf.warm(side, warm_connections_per_side); !error.empty())
+      return StepAnswer::failed(std::move(error));
+  }
+  auto& step = context_.step;
+  const std::lock_guard guard(attempt.mutex);
+  auto error = step.store.append({step.deployment, attempt.epoch, RecordKind::facts, to_json(attempt.mysql)});
+  if (!error.empty()) return StepAnswer::failed(std::move(error));
+  for (auto& line : done) attempt.notes.push_back(std::move(line));
+  return StepAnswer::done();
+}
+
+StepAnswer MysqlSteps::dispatch(const drain::Action& action, Attempt& attempt, const std::atomic<bool>& cancelled) {
+  using enum drain::Step;
+  const auto from = action.from;
+  const auto to = router::other(from);
+  if (auto answer = run_level_step(context_.step, action, attempt, cancelled)) return *answer;
+  switch (action.step) {
+    case drain::Step::prepare:
+      return prepare_step(attempt, from);
+    case record_undo:
+      return control::record_undo(context_, attempt, from);
+    case raise_fence:
+      return control::raise_fence(context_, from);
+    case verify_fence:
+      return control::verify_fence(context_, attempt, from, cancelled);
+    case write_marker:
+      return read_fence_position(context_, attempt, from);
+    case await_marker:
+      return await_fence_position(context_, attempt, to, cancelled);
+    case open_to:
+      return open_side(context_, attempt, to);
+    case await_open: {
+      auto told = control::await_writable(context_, to, cancelled);
+      return told.ok ? await_proven(context_.step, attempt, to, cancelled) : told;
+    }
+    case disable_forward:
+      return stop_forward(context_, attempt, to);
+    case await_forward_gone:
+      return control::await_forward_gone(context_, attempt, to, cancelled);
+    case start_reverse:
+      return control::start_reverse(context_, attempt, from, cancelled);
+    case drop_forward:
+      return control::drop_forward(context_, attempt, to);
+    case lower_fence:
+      return control::lower_fence(context_, attempt, from);
+    case await_writable:
+      return control::await_writable(context_, from, cancelled);
+    case end_former_from:
+      return control::end_former(context_, from, cancelled);
+    case end_former_to:
+      return control::end_former(context_, to, cancelled);
+    // The binary log carries them, in its order: they are there when the position is.
+    case check_schema:
+    case read_sequences:
+    case copy_sequences:
+    // No slots, no guards, and the journal is the decision store's alone.
+    case advance_slots:
+    case copy_journal:
+    case read_guards:
+      return StepAnswer::done();
+    case await_warm:
+    case await_held:
+    case await_drained:
+    case await_closed:
+    case await_flipped:
+    case await_released:
+    case await_released_from:
+    case decide_commit:
+    case decide_abort:
+    case run_preflight:
+    case record_begin:
+    case write_report:
+    case record_end:
+    case publish_warm:
+    case publish_hold:
+    case publish_fence:
+    case publish_flip:
+    case publish_release_to:
+    case publish_release_from:
+    case publish_doubt:
+    case publish_normal:
+      return StepAnswer::failed(std::string(drain::name(action.step)) + " is not a step of the servers");
+  }
+  return StepAnswer::failed("unknown step");
+}
+
+// A statement whose connection was lost may still be running. It is over when the server lists it no more; until then
+// nobody is told that the step failed, because the way back would race with it.
+void MysqlSteps::end_lost(router::Side side, const std::atomic<bool>& cancelled) {
+  for (const auto number : context_.shelf.lost(side)) {
+    while (!cancelled) {
+      auto client = context_.shelf.fresh(side, window_ms_max);
+      if (client) {
+        const auto killed = client->query("KILL CONNECTION " + std::to_string(number));
+        if (!killed && killed.error().number == no_such_thread) break;
+      } else if (!client.error().lost) {
+        spdlog::warn("{}: {}", context_.step.deployment, client.error().message());
+      }
+      long_pause();
+    }
+    if (!cancelled) context_.shelf.forget_lost(side, number);
+  }
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,194 @@
+#include "control/mysql_topology.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "control/decision_store.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::array variable_names = {
+    "version",
+    "server_id",
+    "hostname",
+    "port",
+    "datadir",
+    "read_only",
+    "log_bin",
+    "log_slave_updates",
+    "binlog_format",
+    "gtid_strict_mode",
+    "gtid_binlog_pos",
+    "gtid_slave_pos",
+    "event_scheduler",
+    "sql_mode",
+    "character_set_server",
+    "collation_server",
+    "gtid_binlog_state",
+    "time_zone",
+    "lower_case_table_names",
+    "max_allowed_packet",
+    "auto_increment_increment",
+    "auto_increment_offset",
+    "max_connections",
+    "default_storage_engine",
+};
+
+constexpr std::array filter_columns = {
+    "Replicate_Do_DB",         "Replicate_Ignore_DB",         "Replicate_Do_Table",   "Replicate_Ignore_Table",
+    "Replicate_Wild_Do_Table", "Replicate_Wild_Ignore_Table", "Replicate_Rewrite_DB",
+};
+
+std::uint32_t number_of(const std::string& digits) {
+  std::uint32_t value = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
+}
+
+}  // namespace
+
+std::string MysqlServer::variable(const std::string& name) const {
+  const auto found = variables.find(name);
+  return found == variables.end() ? std::string() : found->second;
+}
+
+bool MysqlServer::is_on(const std::string& name) const {
+  const auto value = variable(name);
+  return value == "1" || value == "ON";
+}
+
+std::uint32_t MysqlServer::id() const {
+  return number_of(variable("server_id"));
+}
+
+bool MysqlServer::is_read_only() const {
+  return says_read_only(variable("read_only"));
+}
+
+bool MysqlServer::is_mariadb() const {
+  return mariadb_version(variable("version")).has_value();
+}
+
+bool says_read_only(const std::string& value) {
+  return !value.empty() && value != "0" && value != "OFF";
+}
+
+std::optional<std::uint32_t> mariadb_version(const std::string& text) {
+  if (text.find("MariaDB") == std::string::npos) return std::nullopt;
+  std::uint32_t major = 0, minor = 0;
+  const char* const end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, major);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') return std::nullopt;
+  if (std::from_chars(first.ptr + 1, end, minor).ec != std::errc()) return std::nullopt;
+  return major * 1000 + minor;
+}
+
+ReplicaLink link_of(const MysqlRows& rows, std::size_t row) {
+  ReplicaLink link;
+  link.connection = rows.text(row, "Connection_name");
+  link.host = rows.text(row, "Master_Host");
+  link.user = rows.text(row, "Master_User");
+  link.port = number_of(rows.text(row, "Master_Port"));
+  link.writer_id = number_of(rows.text(row, "Master_Server_Id"));
+  link.reads = rows.text(row, "Slave_IO_Running") == "Yes";  // not "Connecting"
+  link.applies = rows.text(row, "Slave_SQL_Running") == "Yes";
+  const auto gtid = rows.text(row, "Using_Gtid");
+  link.by_gtid = gtid == "Slave_Pos" || gtid == "Current_Pos";
+  const auto applying = rows.text(row, "Last_SQL_Error"), reading = rows.text(row, "Last_IO_Error");
+  link.error = applying.empty() ? reading : applying;
+  for (const char* column : filter_columns) {
+    if (const auto value = rows.text(row, column); !value.empty())
+      link.filters.push_back(std::string(column) + '=' + value);
+  }
+  return link;
+}
+
+ChosenLink choose_link(const std::vector<ReplicaLink>& links, std::uint32_t writer_id) {
+  ChosenLink chosen;
+  for (const auto& link : links) {
+    if (link.writer_id != writer_id) continue;
+    if (chosen.link) return {std::nullopt, "it reads from the writer on two connections"};
+    chosen.link = link;
+  }
+  if (chosen.link) return chosen;
+  chosen.why_not = links.empty() ? "it has no replication connection"
+                                 : "none of its replication connections reads from the writer (server_id " +
+                                       std::to_string(writer_id) + ")";
+  return chosen;
+}
+
+std::string against_pair(const MysqlServer& from, const MysqlServer& to) {
+  for (const auto* server : {&from, &to}) {
+    if (!server->is_mariadb()) return "not a MariaDB (" + server->variable("version") + "): no cutover of MySQL yet";
+  }
+  const bool same_place = from.variable("hostname") == to.variable("hostname") &&
+                          from.variable("port") == to.variable("port") &&
+                          from.variable("datadir") == to.variable("datadir");
+  if (same_place) return "both addresses lead to the same server";
+  if (from.id() == to.id()) return "both servers have server_id " + std::to_string(from.id());
+  return "";
+}
+
+MysqlOutcome<MysqlServer> look_at(MysqlClient& client) {
+  std::string sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN (";
+  for (const char* name : variable_names) sql += mysql_literal(name) + (name == variable_names.back() ? ")" : ", ");
+  const auto variables = client.query(sql);
+  if (!variables) return variables.error();
+  MysqlServer server;
+  for (std::size_t row = 0; row < variables->size(); ++row)
+    server.variables[variables->text(row, 0)] = variables->text(row, 1);
+  if (!server.is_mariadb()) return server;
+  const auto log = client.query("SHOW MASTER STATUS");  // no row without a binary log
+  if (!log) return log.error();
+  for (const char* filter : {"Binlog_Do_DB", "Binlog_Ignore_DB"}) server.variables[filter] = log->text(0, filter);
+  const auto links = client.query("SHOW ALL SLAVES STATUS");
+  if (!links) return links.error();
+  for (std::size_t row = 0; row < links->size(); ++row) server.links.push_back(link_of(*links, row));
+  return server;
+}
+
+MysqlOutcome<MysqlTopology> discover(MysqlShelf& shelf, router::Side from) {
+  MysqlTopology topology;
+  topology.from = from;
+  auto writer = shelf.take(from);
+  if (!writer) return writer.error();
+  auto follower = shelf.take(topology.to());
+  if (!follower) return follower.error();
+  const auto here = look_at(**writer);
+  if (!here) return here.error();
+  const auto there = look_at(**follower);
+  if (!there) return there.error();
+  if (auto against = against_pair(*here, *there); !against.empty())
+    return MysqlError{(*follower)->target().text(), 0, std::move(against), false};
+  const auto chosen = choose_link(there->links, here->id());
+  if (!chosen.link) return MysqlError{(*follower)->target().text(), 0, chosen.why_not, false};
+  topology.from_id = here->id();
+  topology.to_id = there->id();
+  topology.connection = chosen.link->connection;
+  return topology;
+}
+
+boost::json::object to_json(const MysqlTopology& topology) {
+  return {{"from", router::name(topology.from)},
+          {"from_id", topology.from_id},
+          {"to_id", topology.to_id},
+          {"connection", topology.connection}};
+}
+
+MysqlTopology mysql_topology_of(const boost::json::object& facts) {
+  MysqlTopology topology;
+  topology.from = text_of(facts, "from") == "green" ? router::Side::green : router::Side::blue;
+  const auto number = [&](const char* key) {
+    const auto* value = facts.if_contains(key);
+    return value == nullptr || !value->is_number() ? std::uint32_t{0} : value->to_number<std::uint32_t>();
+  };
+  topology.from_id = number("from_id");
+  topology.to_id = number("to_id");
+  topology.connection = text_of(facts, "connection");
+  return topology;
+}
+
+}  // namespace turnout::control

@@ -1,0 +1,191 @@
+// What the MySQL executor concludes from what servers say; no server is asked.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "control/mysql_fence.h"
+#include "control/mysql_preflight.h"
+#include "control/mysql_sessions.h"
+#include "control/mysql_settle.h"
+#include "control/mysql_topology.h"
+
+namespace turnout::control {
+namespace {
+
+ReplicaLink link_to(std::uint32_t writer_id, const std::string& connection = "") {
+  ReplicaLink link;
+  link.connection = connection;
+  link.writer_id = writer_id;
+  link.reads = link.applies = link.by_gtid = true;
+  return link;
+}
+
+MysqlServer server(const std::string& id) {
+  MysqlServer made;
+  made.variables = {{"version", "10.11.19-MariaDB-0+deb12u1-log"},
+                    {"server_id", id},
+                    {"hostname", "here"},
+                    {"port", "33" + id},
+                    {"datadir", "/data" + id},
+                    {"read_only", "OFF"},
+                    {"log_bin", "ON"},
+                    {"log_slave_updates", "ON"},
+                    {"binlog_format", "ROW"},
+                    {"gtid_strict_mode", "ON"},
+                    {"gtid_binlog_pos", "0-7-10"},
+                    {"gtid_binlog_state", "0-7-10"}};
+  return made;
+}
+
+MysqlPair healthy() {
+  MysqlPair pair{router::Side::blue, server("7"), server("8")};
+  pair.there.variables["read_only"] = "ON";
+  pair.there.links = {link_to(7)};
+  return pair;
+}
+
+Verdict verdict_of(const MysqlPair& pair, const std::string& name) {
+  CheckList list;
+  judge_servers(pair, list);
+  judge_replication(pair, list);
+  const auto found = std::find_if(list.checks.begin(), list.checks.end(), [&](auto& one) { return one.name == name; });
+  EXPECT_NE(found, list.checks.end()) << name;
+  return found == list.checks.end() ? Verdict::fail : found->verdict;
+}
+
+TEST(MysqlTopology, reads_a_row_of_slave_status) {
+  const MysqlRows rows(
+      {"Connection_name", "Master_Host", "Master_Port", "Master_Server_Id", "Slave_IO_Running", "Slave_SQL_Running",
+       "Using_Gtid", "Last_IO_Error", "Last_SQL_Error", "Replicate_Do_DB"},
+      {{"up", "10.0.0.1", "3306", "7", "Connecting", "Yes", "Slave_Pos", "cannot connect", "", "shop"}});
+  const auto link = link_of(rows, 0);
+  EXPECT_EQ(link.connection, "up");
+  EXPECT_EQ(link.port, 3306U);
+  EXPECT_EQ(link.writer_id, 7U);
+  EXPECT_FALSE(link.reads) << "it tries to";
+  EXPECT_TRUE(link.applies);
+  EXPECT_TRUE(link.by_gtid);
+  EXPECT_EQ(link.error, "cannot connect");
+  EXPECT_EQ(link.filters, std::vector<std::string>{"Replicate_Do_DB=shop"});
+}
+
+TEST(MysqlTopology, chooses_the_link_by_the_writers_id) {
+  EXPECT_EQ(choose_link({link_to(3, "other"), link_to(7, "ours")}, 7).link->connection, "ours");
+  EXPECT_FALSE(choose_link({link_to(3)}, 7).link) << "it follows somebody else";
+  EXPECT_FALSE(choose_link({}, 7).link);
+  EXPECT_FALSE(choose_link({link_to(7, "a"), link_to(7, "b")}, 7).link) << "which of the two?";
+}
+
+TEST(MysqlTopology, versions_and_read_only_in_every_spelling) {
+  EXPECT_EQ(mariadb_version("10.11.19-MariaDB-0+deb12u1-log"), 10'011U);
+  EXPECT_EQ(mariadb_version("11.4.2-MariaDB"), 11'004U);
+  EXPECT_FALSE(mariadb_version("9.7.4"));
+  EXPECT_FALSE(mariadb_version("MariaDB"));
+  for (const char* on : {"1", "ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"}) EXPECT_TRUE(says_read_only(on)) << on;
+  for (const char* off : {"0", "OFF"}) EXPECT_FALSE(says_read_only(off)) << off;
+}
+
+TEST(MysqlTopology, survives_the_store) {
+  const MysqlTopology topology{router::Side::green, 8, 7, "up"};
+  const auto back = mysql_topology_of(to_json(topology));
+  EXPECT_EQ(back.from, router::Side::green);
+  EXPECT_EQ(back.from_id, 8U);
+  EXPECT_EQ(back.to_id, 7U);
+  EXPECT_EQ(back.connection, "up");
+}
+
+TEST(MysqlPreflight, a_healthy_pair_passes) {
+  CheckList list;
+  judge_servers(healthy(), list);
+  judge_replication(healthy(), list);
+  for (const auto& check : list.checks) EXPECT_EQ(check.verdict, Verdict::pass) << check.name << ": " << check.measured;
+}
+
+TEST(MysqlPreflight, each_fault_has_its_check) {
+  struct Row {
+    const char* check;
+    Verdict verdict;
+    void (*spoil)(MysqlPair&);
+  };
+  const Row rows[] = {
+      {"identity", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["server_id"] = "7"; }},
+      {"identity", Verdict::fail,
+       [](MysqlPair& pair) {
+         pair.there = pair.here;
+         pair.there.variables["server_id"] = "9";
+       }},
+      {"version", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["version"] = "9.7.4"; }},
+      {"version", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["version"] = "10.6.1-MariaDB"; }},
+      {"version", Verdict::warn, [](MysqlPair& pair) { pair.there.variables["version"] = "11.4.1-MariaDB"; }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["log_bin"] = "OFF"; }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["log_slave_updates"] = "OFF"; }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["binlog_format"] = "STATEMENT"; }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["gtid_binlog_pos"] = ""; }},
+      {"settings.parity", Verdict::warn, [](MysqlPair& pair) { pair.there.variables["sql_mode"] = "ANSI"; }},
+      {"green.read_only", Verdict::warn, [](MysqlPair& pair) { pair.there.variables["read_only"] = "OFF"; }},
+      {"green.read_only", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["read_only"] = "ON"; }},
+      {"replication.active", Verdict::fail, [](MysqlPair& pair) { pair.there.links[0].applies = false; }},
+      {"replication.active", Verdict::fail, [](MysqlPair& pair) { pair.there.links.clear(); }},
+      {"replication.errors", Verdict::fail, [](MysqlPair& pair) { pair.there.links[0].error = "1062"; }},
+      {"replication.gtid", Verdict::fail, [](MysqlPair& pair) { pair.there.links[0].by_gtid = false; }},
+      {"replication.gtid", Verdict::warn, [](MysqlPair& pair) { pair.here.variables["gtid_strict_mode"] = "OFF"; }},
+      {"replication.filters", Verdict::fail,
+       [](MysqlPair& pair) { pair.there.links[0].filters = {"Replicate_Do_DB=a"}; }},
+      {"replication.filters", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["Binlog_Ignore_DB"] = "a"; }},
+      {"replication.active", Verdict::fail, [](MysqlPair& pair) { pair.here.links = {link_to(8)}; }},
+      {"green.no_writes", Verdict::fail,
+       [](MysqlPair& pair) { pair.there.variables["gtid_binlog_state"] = "0-7-10,0-8-11"; }},
+      {"green.no_writes", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["gtid_binlog_state"] = "?"; }},
+  };
+  for (const auto& row : rows) {
+    auto pair = healthy();
+    row.spoil(pair);
+    EXPECT_EQ(verdict_of(pair, row.check), row.verdict) << row.check << ", row " << &row - rows;
+  }
+}
+
+TEST(MysqlSessions, who_passes_a_fence) {
+  EXPECT_EQ(user_of_grantee("'o''brien'@'%'"), "o'brien");
+  EXPECT_EQ(user_of_grantee("'root'@'localhost'"), "root");
+  const auto users = passing_users({"'root'@'localhost'", "'dba'@''"},
+                                   {{"ann", "dba"}, {"bob", "night"}, {"night", "dba"}, {"eve", "reader"}});
+  EXPECT_EQ(users, (std::set<std::string>{"root", "dba", "ann", "night", "bob"}));
+}
+
+TEST(MysqlSessions, the_end_of_a_connection) {
+  EXPECT_EQ(end_of_host("127.0.0.1:54321"), (std::pair<std::string, int>{"127.0.0.1", 54321}));
+  EXPECT_EQ(end_of_host("::1:54321"), (std::pair<std::string, int>{"::1", 54321}));
+  EXPECT_EQ(end_of_host("localhost"), (std::pair<std::string, int>{"localhost", -1}));
+  EXPECT_EQ(end_of_host("db:"), (std::pair<std::string, int>{"db:", -1}));
+}
+
+TEST(MysqlFence, former_settings_are_the_first_ones_that_were_not_put_back) {
+  const auto record = [](RecordKind kind, const MysqlSettings& settings) {
+    return Record{"app", 1, kind, to_json(settings)};
+  };
+  const MysqlSettings former{router::Side::blue, false, true}, ours{router::Side::blue, true, false};
+  const auto undo = record(RecordKind::undo, former), later = record(RecordKind::undo, ours);
+  const Record restored{"app", 1, RecordKind::restored, {{"side", "blue"}}};
+  EXPECT_EQ(mysql_unrestored({undo, later}, router::Side::blue), former);
+  EXPECT_FALSE(mysql_unrestored({undo, restored}, router::Side::blue));
+  EXPECT_FALSE(mysql_unrestored({undo}, router::Side::green));
+  EXPECT_EQ(mysql_unrestored({undo, restored, later}, router::Side::blue), ours);
+}
+
+TEST(MysqlSettle, the_old_writer_begins_where_its_log_ends) {
+  conf::Deployment config;
+  config.green = conf::Address{"10.0.0.2", 3307, ""};
+  config.admin = {"turnout", "it's", ""};
+  EXPECT_EQ(change_master_sql(config, router::Side::green, "up"),
+            "CHANGE MASTER 'up' TO MASTER_HOST = '10.0.0.2', MASTER_PORT = 3307, MASTER_USER = 'turnout', "
+            "MASTER_PASSWORD = 'it''s', MASTER_CONNECT_RETRY = 1, MASTER_SSL = 0, MASTER_SSL_VERIFY_SERVER_CERT = 0, "
+            "MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1");
+  config.replication.login = {"repl", "x", ""};
+  config.replication.tls = conf::TlsMode::verify_ca;
+  const auto sql = change_master_sql(config, router::Side::green, "");
+  EXPECT_NE(sql.find("MASTER_USER = 'repl'"), std::string::npos);
+  EXPECT_NE(sql.find("MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace turnout::control

@@ -1,0 +1,241 @@
+"""A MariaDB pair: the writes move to green and back under load; what is refused, given up, or killed leaves one writer."""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+import pymysql
+import pytest
+
+from harness.mariadb import DATABASE
+from harness.mariadb_pair import MariaPair, make_pair_turnout, other
+from harness.mysql_ledger import MysqlHammer, MysqlLedger
+from harness.mysql_turnout import connect, one
+from harness.turnout import CONFLICT, REFUSED, REVERTED, Turnout
+from harness.workspace import Workspace
+
+# Where Turnout is killed, and who is the writer afterwards.
+PLACES = [("after-raise_fence", "blue"), ("before-decide_commit", "blue"), ("after-decide_commit", "green"),
+          ("before-start_reverse", "green")]
+VERB = {"blue": "cutover", "green": "rollback"}  # from there
+
+
+@dataclass
+class Moved:
+    pair: MariaPair
+    turnout: Turnout
+
+    def ledger(self, first: int = 0) -> MysqlLedger:
+        return MysqlLedger(lambda: connect(self.turnout), first=first)
+
+    def move(self, *words: str) -> dict[str, Any]:
+        """To the other side; nothing is left to settle afterwards."""
+        old = str(self.turnout.status()["writer"])
+        report = dict(self.turnout.ask(VERB[old], "app", *words))
+        assert (report["outcome"], report["writer"]) == ("committed", other(old)), report
+        self.turnout.wait_settled()
+        self.pair.assert_writer(other(old))
+        return report
+
+    def back_home(self) -> None:
+        if self.turnout.status()["writer"] == "green":
+            self.move()
+
+    def await_books(self, ledger: MysqlLedger, writer: str) -> None:
+        ledger.assert_books(self.pair.sides[writer])
+        self.pair.caught_up(other(writer))
+        ledger.assert_books(self.pair.sides[other(writer)])
+
+
+@pytest.fixture(scope="module")
+def moved() -> Iterator[Moved]:
+    space = Workspace()
+    pair = MariaPair(space)
+    pair.start()
+    yield Moved(pair, make_pair_turnout(pair))
+    space.close()
+
+
+@pytest.fixture(autouse=True)
+def at_home(moved: Moved) -> None:
+    moved.back_home()  # what failed before may have left the writes on green
+
+
+def test_the_checks_pass_and_nothing_is_touched(moved: Moved) -> None:
+    answer = moved.turnout.ask("preflight", "app")
+    assert answer["go"], [check for check in answer["checks"] if check["verdict"] == "FAIL"]
+    verdicts = {check["name"]: check["verdict"] for check in answer["checks"]}
+    for name in ("identity", "version", "binlog", "replication.active", "replication.gtid", "replication.lag", "green.no_writes",
+                 "schema.parity", "roles.parity", "privileges", "fence.effective", "reverse.possible", "prepared_transactions"):
+        assert verdicts[name] == "PASS", (name, answer["checks"])
+    assert not moved.pair.read_only("blue")
+
+
+def test_cutover_and_rollback_under_load(moved: Moved) -> None:
+    with moved.ledger() as ledger:
+        for _ in range(2):
+            for writer in ("green", "blue"):
+                began = time.monotonic()
+                report = moved.move()
+                assert report["client_errors"] == 0
+                assert report["fence_positions"]["server"], report
+                ledger.wait_commits(10)
+                longest = max(ms for session in ledger.sessions for start, ms in session.latencies if start + ms / 1000 >= began)
+                assert longest < 5_000, longest
+                assert moved.turnout.status()["writer"] == writer
+    ledger.assert_quiet()
+    moved.await_books(ledger, "blue")
+
+
+def test_a_role_past_turnout_never_writes_on_both(moved: Moved) -> None:
+    for verb, old, new in (("cutover", "blue", "green"), ("rollback", "green", "blue")):
+        moved.turnout.ask("prepare", "app")  # from here on the follower is read-only
+        with MysqlHammer(moved.pair.sides) as hammer:
+            assert not hammer.strikes[new], "the follower takes writes before the decision"
+            moved.turnout.ask(verb, "app", "--waive", "bypassing_clients")
+            deadline = time.monotonic() + 10
+            while not hammer.strikes[new] and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.3)
+        assert hammer.strikes[old], "the hammer never hit the old writer: this proves nothing"
+        assert hammer.strikes[new], "the hammer never got through to the new writer"
+        assert not hammer.late(old, new)
+        assert hammer.refusals[old] == {1290}
+        moved.turnout.wait_settled()
+        moved.pair.caught_up(old)
+        rows = {side: server.value(f"SELECT COUNT(*) FROM {DATABASE}.hammer") for side, server in moved.pair.sides.items()}
+        assert rows["blue"] == rows["green"]
+
+
+def test_a_transaction_that_does_not_end_reverts_it(moved: Moved) -> None:
+    with connect(moved.turnout) as stuck, moved.ledger(first=100) as ledger:
+        stuck.begin()
+        one(stuck, "INSERT INTO item (name) VALUES ('kept open')")
+        report = moved.turnout.ask("cutover", "app", expect=REVERTED)
+        assert report["outcome"] == "reverted", report
+        moved.turnout.wait_settled()
+        moved.pair.assert_writer("blue")
+        ledger.wait_commits(10)
+        stuck.commit()  # the fence has not broken it
+    ledger.assert_quiet()
+    moved.await_books(ledger, "blue")
+    assert moved.pair.green.value(f"SELECT COUNT(*) FROM {DATABASE}.item WHERE name = 'kept open'") == 1
+
+
+def test_a_rehearsal_turns_back_and_nobody_notices(moved: Moved) -> None:
+    with moved.ledger(first=300) as ledger:
+        report = moved.turnout.ask("cutover", "app", "--rehearse")
+        assert (report["outcome"], report["writer"]) == ("rehearsed", "blue"), report
+        assert report["fence_positions"]["server"] and report["undo"]["identical"], report
+        moved.pair.assert_writer("blue")
+        ledger.wait_commits(10)
+    ledger.assert_quiet()
+    moved.await_books(ledger, "blue")
+
+
+def test_a_start_does_not_believe_a_store_that_the_servers_contradict(moved: Moved) -> None:
+    """The writer of the store is read-only, and the other side is not: somebody has moved the writes without us."""
+    pair, turnout = moved.pair, moved.turnout
+    turnout.stop()
+    pair.execute("blue", "SET GLOBAL read_only = 1")
+    pair.execute("green", "SET GLOBAL read_only = 0")
+    try:
+        turnout.start(wait_ready=False)
+        deadline = time.monotonic() + 10
+        while turnout.cli("status").code != 0:  # the API is not up yet
+            assert time.monotonic() < deadline, turnout.log_tail()
+        turnout.wait_phase("unknown")
+        assert "the decision store says that blue is the writer" in turnout.status()["reason"]
+    finally:
+        turnout.stop()
+        pair.execute("green", "SET GLOBAL read_only = 1")
+        pair.execute("blue", "SET GLOBAL read_only = 0")
+        turnout.start()
+    pair.assert_writer("blue")
+
+
+def test_checks_refuse(moved: Moved) -> None:
+    pair, turnout = moved.pair, moved.turnout
+
+    def failed() -> set[str]:
+        answer = turnout.ask("cutover", "app", expect=REFUSED)
+        return {check["name"] for check in answer["checks"] if check["verdict"] == "FAIL"}
+
+    pair.execute("green", "STOP SLAVE")
+    try:
+        assert {"replication.active"} <= failed()
+    finally:
+        pair.execute("green", "START SLAVE")
+        pair.caught_up("green")
+    # Of a session that writes although it comes past Turnout, and whom read_only does not hold.
+    with pymysql.connect(host="127.0.0.1", port=pair.blue.port, user="root") as strange:
+        assert one(strange, "SELECT 1") == 1
+        assert {"superuser_sessions"} <= failed()
+    with pair.blue.connect("app") as stranger:
+        for statement in ("XA START 'left'", "INSERT INTO item (name) VALUES ('xa')", "XA END 'left'", "XA PREPARE 'left'"):
+            one(stranger, statement)
+        try:
+            assert {"prepared_transactions"} <= failed()
+        finally:
+            one(stranger, "XA ROLLBACK 'left'")
+    moved.pair.assert_writer("blue")
+
+
+def test_what_mysql_does_not_have_is_refused(moved: Moved) -> None:
+    for words in (("shift", "app", "10"), ("compare", "app")):
+        refused = moved.turnout.cli(*words, "--yes")
+        assert refused.code == CONFLICT, refused
+        assert "protocol mysql has no" in " ".join(str(refused).split()), refused
+
+
+@pytest.mark.parametrize("place,writer", PLACES)
+def test_killed(moved: Moved, place: str, writer: str) -> None:
+    """kill -9 before the decision ends with blue writable and as it was, after it with green; nothing is lost."""
+    pair, turnout = moved.pair, moved.turnout
+    stops = turnout.home / f"stops-{place}"
+    stops.mkdir()
+    turnout.stop()
+    turnout.environment["TURNOUT_STOP_POINTS"] = str(stops)
+    turnout.start()
+    try:
+        with moved.ledger(first=200 + 10 * PLACES.index((place, writer))) as ledger:
+            (stops / place).touch()
+            process = turnout.cli_start("cutover", "app", "--yes")
+            deadline = time.monotonic() + 20
+            while not (stops / f"{place}.reached").exists():
+                assert time.monotonic() < deadline, turnout.log_tail()
+                time.sleep(0.005)
+            turnout.kill9()
+            process.kill()
+            process.communicate()
+            assert pair.read_only("blue") or writer == "blue"
+            (stops / place).unlink()
+            turnout.start(timeout_s=30)
+            turnout.wait_settled()
+            ledger.wait_commits(10)
+        assert turnout.status()["writer"] == writer
+        pair.assert_writer(writer)
+        moved.await_books(ledger, writer)
+    finally:
+        turnout.environment.pop("TURNOUT_STOP_POINTS")
+
+
+def test_finish_takes_the_way_back_down() -> None:
+    space = Workspace()
+    try:
+        pair = MariaPair(space)
+        pair.start()
+        turnout = make_pair_turnout(pair)
+        turnout.ask("cutover", "app")
+        turnout.wait_settled()
+        assert pair.execute("blue", "SHOW ALL SLAVES STATUS"), "blue follows green"
+        assert not pair.execute("green", "SHOW ALL SLAVES STATUS")
+        turnout.ask("finish", "app")
+        assert not pair.execute("blue", "SHOW ALL SLAVES STATUS")
+        assert turnout.cli("rollback", "app", "--yes").code == CONFLICT
+        with connect(turnout) as client:
+            one(client, "INSERT INTO item (name) VALUES ('on green alone')")
+        assert pair.green.value(f"SELECT COUNT(*) FROM {DATABASE}.item WHERE name = 'on green alone'") == 1
+    finally:
+        space.close()
