@@ -73,6 +73,16 @@ const Record* newest_with(const std::vector<Record>& records, RecordKind kind, s
   return nullptr;
 }
 
+bool has_undo(const std::vector<Record>& records, std::uint64_t epoch, std::string_view side) {
+  bool has = false;
+  for (const auto& record : records) {
+    if (text_of(record.data, "side") != side) continue;
+    if (record.kind == RecordKind::restored) has = false;
+    if (record.kind == RecordKind::undo && record.epoch == epoch) has = true;
+  }
+  return has;
+}
+
 drain::Recovered recover(const std::vector<Record>& records) {
   drain::Recovered found;
   drain::Side writer = drain::Side::blue;        // before the epoch that is being read

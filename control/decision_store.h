@@ -60,6 +60,9 @@ class DecisionStore {
 // The newest record of that kind, of any epoch, for which `data[key] == value` (key "" = any).
 [[nodiscard]] const Record* newest(const std::vector<Record>& records, RecordKind kind, std::string_view key = "",
                                    std::string_view value = "");
+// Has this epoch remembered the settings of `side`, and not put them back? A record of another epoch is no answer: that
+// attempt is over, and what it found may have been changed since, or belong to another server.
+[[nodiscard]] bool has_undo(const std::vector<Record>& records, std::uint64_t epoch, std::string_view side);
 // The newest record of that kind that has `key` at all.
 [[nodiscard]] const Record* newest_with(const std::vector<Record>& records, RecordKind kind, std::string_view key);
 [[nodiscard]] std::string text_of(const boost::json::object& data, std::string_view key);  // "" when absent

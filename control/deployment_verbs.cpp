@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json/parse.hpp>
 #include <map>
+#include <utility>
 
 #include "conf/check_names.h"
 #include "control/access.h"
@@ -324,8 +325,11 @@ Answer DeploymentControl::cutover(const CutoverOptions& options) {
     if (!doubt_.empty()) return conflict(doubt_);
     if (auto against = why_not_alone()) return *against;  // begun meanwhile; that is under this lock too
     executor_.set_limits(limits_of(config_, options.window_ms_max));
-    attempt_ = fresh;
-    if (!executor_.post_if_idle(std::move(event))) return conflict("another attempt has just begun");
+    const auto before = std::exchange(attempt_, fresh);
+    if (!executor_.post_if_idle(std::move(event))) {
+      attempt_ = before;  // of the one that has just begun
+      return conflict("another attempt has just begun");
+    }
   }
   return {202, code(ExitCode::done), boost::json::object{{"deployment", name_}, {"epoch", epoch}, {"direction", verb}}};
 }

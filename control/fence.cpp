@@ -337,11 +337,17 @@ std::vector<std::string> kept_roles(const conf::Deployment& config) {
 
 StepAnswer record_undo(StepContext& context, Attempt& attempt, router::Side from) {
   const auto databases = databases_of(context, attempt);
-  if (unrestored(context.store.records(context.deployment), from)) return StepAnswer::done();
+  const auto records = context.store.records(context.deployment);
+  if (has_undo(records, attempt.epoch, router::name(from))) return StepAnswer::done();
   auto loan = context.shelf.take(from, databases.front(), connect_ms_max);
   if (!loan) return failed(loan.error());
   const auto former = read_former(context, **loan, databases);
   if (!former) return failed(former.error());
+  if (unrestored(records, from)) {  // of an attempt that is over: `from` is the writer, as it wants to be
+    const auto forgotten =
+        context.store.append({context.deployment, attempt.epoch, RecordKind::restored, {{"side", router::name(from)}}});
+    if (!forgotten.empty()) return StepAnswer::failed(forgotten);
+  }
   const auto error = context.store.append({context.deployment, attempt.epoch, RecordKind::undo, to_json(*former)});
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
 }

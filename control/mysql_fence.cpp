@@ -110,11 +110,18 @@ std::optional<MysqlSettings> mysql_unrestored(const std::vector<Record>& records
 
 StepAnswer record_undo(MysqlContext& context, Attempt& attempt, router::Side from) {
   auto& step = context.step;
-  if (mysql_unrestored(step.store.records(step.deployment), from)) return StepAnswer::done();
+  const auto records = step.store.records(step.deployment);
+  if (has_undo(records, attempt.epoch, router::name(from))) return StepAnswer::done();
   auto loan = context.shelf.take(from);
   if (!loan) return failed(loan.error());
   const auto former = read_settings(**loan);
   if (!former) return failed(former.error());
+  if (former->read_only)
+    return StepAnswer::failed(std::string(router::name(from)) +
+                              " is read-only already: somebody has set read_only on it");
+  if (mysql_unrestored(records, from)) {  // of an attempt that is over: `from` is the writer, as it wants to be
+    if (const auto error = append_restored(context, attempt, from); !error.empty()) return StepAnswer::failed(error);
+  }
   const auto error = step.store.append({step.deployment, attempt.epoch, RecordKind::undo, to_json(*former)});
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
 }

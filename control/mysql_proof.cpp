@@ -45,6 +45,7 @@ StepAnswer await_fence_position(MysqlContext& context, Attempt& attempt, router:
     position = attempt.fence_position[server_position];
     connection = attempt.mysql.connection;
   }
+  if (position.empty()) return StepAnswer::failed("the old writer's last position is not known");
   auto loan = context.shelf.take(to);
   if (!loan) return failed(loan.error());
   while (!cancelled) {

@@ -1,5 +1,6 @@
 #include "control/mysql_sessions.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace turnout::control {
@@ -10,31 +11,19 @@ constexpr const char* sessions_sql =
     "SELECT ID, USER, HOST, COMMAND, LEFT(COALESCE(INFO, ''), 200) FROM information_schema.PROCESSLIST WHERE ID <> "
     "CONNECTION_ID() AND USER NOT IN ('system user', 'event_scheduler') AND COMMAND NOT IN ('Daemon', 'Binlog Dump', "
     "'Slave_IO', 'Slave_SQL', 'Slave_worker')";
-// Its name has been written in both ways. Up to 10.10 SUPER had the right in it.
-constexpr const char* grantees_sql =
-    "SELECT DISTINCT GRANTEE FROM information_schema.USER_PRIVILEGES WHERE REPLACE(PRIVILEGE_TYPE, '_', ' ') = "
-    "'READ ONLY ADMIN' OR (PRIVILEGE_TYPE = 'SUPER' AND VERSION() REGEXP '^10\\.([0-9]|10)\\.')";
+// Users and roles: information_schema.USER_PRIVILEGES has no roles. READ ONLY ADMIN is bit 33; up to 10.10 SUPER, bit
+// 15, had the right in it (sql/privilege.h).
+constexpr const char* holders_sql =
+    "SELECT DISTINCT User FROM mysql.global_priv WHERE CAST(JSON_VALUE(Priv, '$.access') AS UNSIGNED) & "
+    "IF(VERSION() REGEXP '^10[.]([0-9]|10)[.]', 8589967360, 8589934592)";
+constexpr const char* everybody_sql = "SELECT DISTINCT User FROM mysql.global_priv";
 constexpr const char* roles_sql = "SELECT User, Role FROM mysql.roles_mapping";
 
 }  // namespace
 
-std::string user_of_grantee(const std::string& grantee) {
-  if (!grantee.starts_with('\'')) return grantee;
-  std::string out;
-  for (std::size_t i = 1; i < grantee.size(); ++i) {
-    if (grantee[i] == '\'') {
-      if (i + 1 >= grantee.size() || grantee[i + 1] != '\'') break;
-      ++i;
-    }
-    out += grantee[i];
-  }
-  return out;
-}
-
-std::set<std::string> passing_users(const std::vector<std::string>& grantees,
+std::set<std::string> passing_users(const std::vector<std::string>& holders,
                                     const std::vector<std::pair<std::string, std::string>>& roles) {
-  std::set<std::string> out;
-  for (const auto& grantee : grantees) out.insert(user_of_grantee(grantee));
+  std::set<std::string> out(holders.begin(), holders.end());
   for (bool has_grown = true; has_grown;) {
     has_grown = false;
     for (const auto& [user, role] : roles) has_grown = (out.contains(role) && out.insert(user).second) || has_grown;
@@ -43,15 +32,24 @@ std::set<std::string> passing_users(const std::vector<std::string>& grantees,
 }
 
 MysqlOutcome<std::set<std::string>> ask_passing_users(MysqlClient& client) {
-  const auto direct = client.query(grantees_sql);
-  if (!direct) return direct.error();
+  auto found = client.query(holders_sql);
+  if (!found) return found.error();
+  const auto names_of = [](const MysqlRows& rows) {
+    std::vector<std::string> names;
+    for (std::size_t row = 0; row < rows.size(); ++row) names.push_back(rows.text(row));
+    return names;
+  };
+  auto holders = names_of(*found);
+  if (std::find(holders.begin(), holders.end(), "PUBLIC") != holders.end()) {
+    const auto everybody = client.query(everybody_sql);
+    if (!everybody) return everybody.error();
+    holders = names_of(*everybody);
+  }
   const auto mapped = client.query(roles_sql);
   if (!mapped) return mapped.error();
-  std::vector<std::string> grantees;
-  for (std::size_t row = 0; row < direct->size(); ++row) grantees.push_back(direct->text(row));
   std::vector<std::pair<std::string, std::string>> roles;
   for (std::size_t row = 0; row < mapped->size(); ++row) roles.emplace_back(mapped->text(row, 0), mapped->text(row, 1));
-  return passing_users(grantees, roles);
+  return passing_users(holders, roles);
 }
 
 MysqlOutcome<std::vector<MysqlSession>> list_sessions(MysqlClient& client) {

@@ -18,14 +18,12 @@ struct MysqlSession {
   std::string user, host, command, query;
 };
 
-// Names of users who write on a server that is read-only: what grantees ('user'@'host') have the right, and who has a
-// role of them (user, role), directly or through other roles. By name alone: one account of that name is enough.
-[[nodiscard]] std::set<std::string> passing_users(const std::vector<std::string>& grantees,
+// Names of users who write on a server that is read-only: users and roles that hold the right, and who has a role of
+// them (user, role), directly or through other roles. By name alone: one account of that name is enough.
+[[nodiscard]] std::set<std::string> passing_users(const std::vector<std::string>& holders,
                                                   const std::vector<std::pair<std::string, std::string>>& roles);
-// 'o''brien'@'%' → o'brien
-[[nodiscard]] std::string user_of_grantee(const std::string& grantee);
 
-// Asks the server for both lists.
+// Asks the server for both lists. Granted to PUBLIC it is everybody's.
 [[nodiscard]] MysqlOutcome<std::set<std::string>> ask_passing_users(MysqlClient& client);
 // Everybody but this session, replication in both directions, and the server's own threads.
 [[nodiscard]] MysqlOutcome<std::vector<MysqlSession>> list_sessions(MysqlClient& client);

@@ -38,8 +38,17 @@ constexpr std::array variable_names = {
 };
 
 constexpr std::array filter_columns = {
-    "Replicate_Do_DB",         "Replicate_Ignore_DB",         "Replicate_Do_Table",   "Replicate_Ignore_Table",
-    "Replicate_Wild_Do_Table", "Replicate_Wild_Ignore_Table", "Replicate_Rewrite_DB",
+    "Replicate_Do_DB",
+    "Replicate_Ignore_DB",
+    "Replicate_Do_Table",
+    "Replicate_Ignore_Table",
+    "Replicate_Wild_Do_Table",
+    "Replicate_Wild_Ignore_Table",
+    "Replicate_Rewrite_DB",
+    // The position moves on over what these leave out, so no proof by position would miss it.
+    "Replicate_Do_Domain_Ids",
+    "Replicate_Ignore_Domain_Ids",
+    "Replicate_Ignore_Server_Ids",
 };
 
 std::uint32_t number_of(const std::string& digits) {

@@ -372,10 +372,9 @@ void Session::begin_detour() {
 
 // ---- holding -------------------------------------------------------------------------------------------------------
 
-// What is on its way to the server already cannot be held. A transaction that the server begins only later, because its
-// BEGIN is still on the way, behind another one in a pipeline, or inside a procedure that commits, would meet the fence
-// and could not write: the fence waits for it. A statement by itself may meet it: it has done nothing then, and is sent
-// again (drain::recourse).
+// What is on its way to the server already cannot be held. A transaction that the server begins only later, because it
+// has not read the statement yet, behind another one in a pipeline, or inside a procedure that commits, would meet the
+// fence and could not write: the fence waits until the server has answered it.
 void Session::note_begin_later() {
   bool later = false;
   if (server_ != nullptr && shard_.table().hold != router::Hold::nothing) {
@@ -383,7 +382,7 @@ void Session::note_begin_later() {
       return std::any_of(pending_effects_.begin(), pending_effects_.end(),
                          [kind](const auto& pending) { return pending.effect.kind == kind; });
     };
-    const bool may_begin = has_effect(pg::EffectKind::unknown) || has_effect(pg::EffectKind::begin);
+    const bool may_begin = server_->exchange.status() == 'I' || has_effect(pg::EffectKind::unknown);
     // Somebody may wait for what it does before it lets go.
     const bool locks = (pins_ & pin_advisory_lock) != 0 || has_effect(pg::EffectKind::advisory_lock);
     later = server_->pool().access() == router::Access::write &&

@@ -145,10 +145,8 @@ TEST(MysqlPreflight, each_fault_has_its_check) {
 }
 
 TEST(MysqlSessions, who_passes_a_fence) {
-  EXPECT_EQ(user_of_grantee("'o''brien'@'%'"), "o'brien");
-  EXPECT_EQ(user_of_grantee("'root'@'localhost'"), "root");
-  const auto users = passing_users({"'root'@'localhost'", "'dba'@''"},
-                                   {{"ann", "dba"}, {"bob", "night"}, {"night", "dba"}, {"eve", "reader"}});
+  const auto users =
+      passing_users({"root", "dba"}, {{"ann", "dba"}, {"bob", "night"}, {"night", "dba"}, {"eve", "reader"}});
   EXPECT_EQ(users, (std::set<std::string>{"root", "dba", "ann", "night", "bob"}));
 }
 

@@ -162,6 +162,11 @@ def test_checks_refuse(moved: Moved) -> None:
         answer = turnout.ask("cutover", "app", expect=REFUSED)
         return {check["name"] for check in answer["checks"] if check["verdict"] == "FAIL"}
 
+    def as_root(*statements: str) -> None:
+        with pymysql.connect(host="127.0.0.1", port=pair.blue.port, user="root") as root:
+            for statement in statements:
+                one(root, statement)
+
     pair.execute("green", "STOP SLAVE")
     try:
         assert {"replication.active"} <= failed()
@@ -172,6 +177,18 @@ def test_checks_refuse(moved: Moved) -> None:
     with pymysql.connect(host="127.0.0.1", port=pair.blue.port, user="root") as strange:
         assert one(strange, "SELECT 1") == 1
         assert {"superuser_sessions"} <= failed()
+    as_root("CREATE ROLE dba", "GRANT READ ONLY ADMIN ON *.* TO dba", "GRANT dba TO reader@'%'")
+    with pair.blue.connect("reader") as strange:  # by a role that need not even be on
+        assert one(strange, "SELECT 1") == 1
+        assert {"superuser_sessions"} <= failed()
+    as_root("DROP ROLE dba")
+    pair.caught_up("green")
+    for domains, is_refused in (("7", True), ("", False)):  # the position moves on over what a filter leaves out
+        for statement in ("STOP SLAVE", f"CHANGE MASTER TO IGNORE_DOMAIN_IDS = ({domains})", "START SLAVE"):
+            pair.execute("green", statement)
+        pair.caught_up("green")
+        if is_refused:
+            assert {"replication.filters"} <= failed()
     with pair.blue.connect("app") as stranger:
         for statement in ("XA START 'left'", "INSERT INTO item (name) VALUES ('xa')", "XA END 'left'", "XA PREPARE 'left'"):
             one(stranger, statement)

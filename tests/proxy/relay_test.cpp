@@ -275,6 +275,23 @@ TEST_F(Relay, ABeginThatIsOnItsWayAtTheHoldIsWaitedForAndMovesUnseen) {
   EXPECT_EQ(green_.texts(), expected);
 }
 
+TEST_F(Relay, AStatementThatIsOnItsWayAtTheHoldIsWaitedFor) {
+  begin(2);
+  FakeClient client(port_, "app");
+  ASSERT_EQ(client.query("SELECT 1").row, "blue");
+  blue_.delay_ms = 1'000;
+  client.send(std::string("Q\0\0\0\x0dINSERT x\0", 14));
+  ASSERT_TRUE(eventually([&] { return blue_.texts().back() == "INSERT x"; }));
+  blue_.delay_ms = 0;
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 1u);
+  EXPECT_EQ(client.read_reply().status, 'I');
+  ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
+  EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 0u);
+}
+
 TEST_F(Relay, ARunningTransactionIsNotHeld) {
   begin(2);
   FakeClient client(port_, "app");
