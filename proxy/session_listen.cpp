@@ -273,7 +273,8 @@ void Session::take_notification(ServerConnection& connection, pg::Bytes body, st
   const auto told = pg::parse_notification(body);
   if (!told) return;
   if (told->channel == mark_channel(shard_.deployment)) {
-    if (subscription_) {
+    // Others' marks come by as well: only where its own lies, the backend's part ends.
+    if (subscription_ && told->payload == hear_mark(number_, subscription_->marked_ticket)) {
       subscription_->mark_seen = true;
       settle_mark();
     }

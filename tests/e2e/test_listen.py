@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 import asyncpg
@@ -62,6 +63,34 @@ def test_what_was_committed_after_the_answer_is_heard(turnout: Turnout) -> None:
                 assert [payload for payload in ear.payloads if payload.startswith("9:")] == ["9:0", "9:1", "9:2"]
     senders.stop()
     assert not senders.errors
+
+
+@pytest.mark.smoke
+def test_channels_of_many_are_taken_over_at_once(other_turnout: Callable[..., Turnout]) -> None:
+    """Whoever marks the queue hears the others' marks too: only his own is where his backend's part ends."""
+    turnout = other_turnout({"pool": {"mode": "transaction", "size": 30}})
+    senders = Senders(turnout.conninfo(), "stream", 4, pause_s=0.0)
+    ears = [Ear(turnout.conninfo()) for _ in range(20)]
+
+    def listen_a_while(ear: Ear) -> None:
+        ear.run("LISTEN stream")
+        until = time.monotonic() + 0.1
+        while time.monotonic() < until:
+            ear.look(0.02)
+        ear.run("UNLISTEN stream")
+
+    with ThreadPoolExecutor(len(ears)) as threads:
+        for _ in range(10):
+            list(threads.map(listen_a_while, ears))
+            for ear in ears:
+                for sender in range(4):
+                    numbers = [int(payload[2:]) for payload in ear.payloads if payload.startswith(f"{sender}:")]
+                    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True, numbers
+                ear.heard.clear()
+    senders.stop()
+    assert not senders.errors
+    for ear in ears:
+        ear.close()
 
 
 @pytest.mark.smoke
