@@ -37,7 +37,7 @@ void add_queries(PgClient& server, boost::json::array& clients) {
 
 }  // namespace
 
-boost::json::array list_blockers(StepContext& context, router::Side writer) {
+boost::json::array list_blocking_clients(const StepContext& context) {
   boost::json::array out;
   for (const auto& client : context.proxy.clients(context.index)) {
     if (client.pinned_by.empty() && !client.in_transaction) continue;
@@ -55,6 +55,11 @@ boost::json::array list_blockers(StepContext& context, router::Side writer) {
                             {"query", ""},
                             {"pid", client.server_pid}});
   }
+  return out;
+}
+
+boost::json::array list_blockers(StepContext& context, router::Side writer) {
+  auto out = list_blocking_clients(context);
   Attempt scratch;
   auto loan = context.shelf.take(writer, databases_of(context, scratch).front(), window_ms_max);
   if (!loan) return out;

@@ -8,6 +8,8 @@
 
 namespace turnout::control {
 
+// Our own clients among them; `query` is still empty.
+[[nodiscard]] boost::json::array list_blocking_clients(const StepContext& context);
 [[nodiscard]] boost::json::array list_blockers(StepContext& context, router::Side writer);
 
 }  // namespace turnout::control

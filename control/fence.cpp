@@ -335,6 +335,11 @@ std::vector<std::string> kept_roles(const conf::Deployment& config) {
   return roles;
 }
 
+std::string append_restored(StepContext& context, const Attempt& attempt, router::Side side) {
+  return context.store.append(
+      {context.deployment, attempt.epoch, RecordKind::restored, {{"side", router::name(side)}}});
+}
+
 StepAnswer record_undo(StepContext& context, Attempt& attempt, router::Side from) {
   const auto databases = databases_of(context, attempt);
   const auto records = context.store.records(context.deployment);
@@ -344,9 +349,7 @@ StepAnswer record_undo(StepContext& context, Attempt& attempt, router::Side from
   const auto former = read_former(context, **loan, databases);
   if (!former) return failed(former.error());
   if (unrestored(records, from)) {  // of an attempt that is over: `from` is the writer, as it wants to be
-    const auto forgotten =
-        context.store.append({context.deployment, attempt.epoch, RecordKind::restored, {{"side", router::name(from)}}});
-    if (!forgotten.empty()) return StepAnswer::failed(forgotten);
+    if (const auto error = append_restored(context, attempt, from); !error.empty()) return StepAnswer::failed(error);
   }
   const auto error = context.store.append({context.deployment, attempt.epoch, RecordKind::undo, to_json(*former)});
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
@@ -421,8 +424,7 @@ StepAnswer lower_fence(StepContext& context, Attempt& attempt, router::Side from
     attempt.undo_proof = {
         {"identical", same_effect(*former, *now)}, {"before", to_json(*former)}, {"after", to_json(*now)}};
   }
-  const auto error =
-      context.store.append({context.deployment, attempt.epoch, RecordKind::restored, {{"side", router::name(from)}}});
+  const auto error = append_restored(context, attempt, from);
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
 }
 
@@ -500,8 +502,7 @@ StepAnswer open_side(StepContext& context, Attempt& attempt, router::Side side) 
     if (!reopened) return failed(reopened.error());
   }
   if (!ours) return StepAnswer::done();
-  const auto error =
-      context.store.append({context.deployment, attempt.epoch, RecordKind::restored, {{"side", router::name(side)}}});
+  const auto error = append_restored(context, attempt, side);
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
 }
 

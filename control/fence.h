@@ -38,6 +38,8 @@ namespace turnout::control {
 [[nodiscard]] StepAnswer end_former(StepContext& context, Attempt& attempt, router::Side side,
                                     const std::atomic<bool>& cancelled);
 
+// The settings of `side` are as they were, or are remembered anew. "" or why the store did not take it.
+[[nodiscard]] std::string append_restored(StepContext& context, const Attempt& attempt, router::Side side);
 // Databases of the attempt; of its topology, else of the configuration.
 [[nodiscard]] std::vector<std::string> databases_of(StepContext& context, Attempt& attempt);
 // Roles that keep CONNECT through a fence.

@@ -54,22 +54,6 @@ std::optional<std::vector<Gtid>> parse_gtids(std::string_view text) {
   }
 }
 
-bool covers(const std::vector<Gtid>& applied, const std::vector<Gtid>& wanted) {
-  return std::ranges::all_of(wanted, [&](const Gtid& want) {
-    return std::ranges::any_of(
-        applied, [&](const Gtid& have) { return have.domain == want.domain && have.sequence >= want.sequence; });
-  });
-}
-
-std::vector<std::uint32_t> missing_domains(const std::vector<Gtid>& applied, const std::vector<Gtid>& wanted) {
-  std::vector<std::uint32_t> out;
-  for (const auto& want : wanted) {
-    if (std::ranges::none_of(applied, [&](const Gtid& have) { return have.domain == want.domain; }))
-      out.push_back(want.domain);
-  }
-  return out;
-}
-
 std::vector<Gtid> errant(const std::vector<Gtid>& follower_state, const std::vector<Gtid>& writer_state) {
   std::vector<Gtid> out;
   for (const auto& have : follower_state) {

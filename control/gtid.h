@@ -23,13 +23,6 @@ struct Gtid {
 // Nothing: it is not one.
 [[nodiscard]] std::optional<std::vector<Gtid>> parse_gtids(std::string_view text);
 
-// Has a server whose position is `applied` applied everything up to `wanted`? Domain by domain.
-[[nodiscard]] bool covers(const std::vector<Gtid>& applied, const std::vector<Gtid>& wanted);
-
-// Domains of `wanted` of which `applied` knows nothing: a wait for them would never end.
-[[nodiscard]] std::vector<std::uint32_t> missing_domains(const std::vector<Gtid>& applied,
-                                                         const std::vector<Gtid>& wanted);
-
 // What the follower's state has that the writer's has not: written on the follower itself. Read the follower's first,
 // else what the writer does in between looks like it.
 [[nodiscard]] std::vector<Gtid> errant(const std::vector<Gtid>& follower_state, const std::vector<Gtid>& writer_state);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 namespace turnout::control {
 
@@ -163,6 +164,14 @@ std::optional<StepAnswer> run_level_step(StepContext& context, const drain::Acti
       break;
   }
   return std::nullopt;
+}
+
+std::vector<router::Side> sides_of(const drain::Action& action) {
+  using enum drain::Step;
+  constexpr std::array of_from_alone = {record_undo,    raise_fence, verify_fence,   write_marker,
+                                        read_sequences, lower_fence, await_writable, end_former_from};
+  if (std::find(of_from_alone.begin(), of_from_alone.end(), action.step) != of_from_alone.end()) return {action.from};
+  return {action.from, router::other(action.from)};
 }
 
 StepAnswer await_proven(StepContext& context, Attempt& attempt, router::Side to, const std::atomic<bool>& cancelled) {

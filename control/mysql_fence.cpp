@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/fence.h"
 #include "control/mysql_sessions.h"
 #include "control/mysql_topology.h"
 
@@ -10,7 +11,6 @@ namespace turnout::control {
 namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
-constexpr unsigned no_such_thread = 1094;
 
 MysqlOutcome<MysqlSettings> read_settings(MysqlClient& client) {
   const auto rows = client.query("SELECT @@global.read_only, @@global.event_scheduler");
@@ -20,17 +20,6 @@ MysqlOutcome<MysqlSettings> read_settings(MysqlClient& client) {
 
 MysqlOutcome<MysqlRows> set_global(MysqlClient& client, const char* name, bool on) {
   return client.query(std::string("SET GLOBAL ") + name + " = " + (on ? "ON" : "OFF"));
-}
-
-std::string append_restored(MysqlContext& context, Attempt& attempt, router::Side side) {
-  auto& step = context.step;
-  return step.store.append({step.deployment, attempt.epoch, RecordKind::restored, {{"side", router::name(side)}}});
-}
-
-// "" or why not. Somebody who has gone by himself is what was wanted.
-std::string kill_session(MysqlClient& client, std::uint64_t number) {
-  const auto ended = client.query("KILL CONNECTION " + std::to_string(number));
-  return ended || ended.error().number == no_such_thread ? "" : ended.error().message();
 }
 
 void remember_ended(Attempt& attempt, const MysqlSession& session) {
@@ -59,6 +48,7 @@ StepAnswer await_alone(MysqlContext& context, Attempt& attempt, MysqlClient& cli
   const auto passing = ask_passing_users(client);
   if (!passing) return failed(passing.error());
   const auto side = client.target().side;
+  std::string still_there;
   while (!cancelled) {
     const auto sessions = list_sessions(client);
     if (!sessions) return failed(sessions.error());
@@ -69,15 +59,16 @@ StepAnswer await_alone(MysqlContext& context, Attempt& attempt, MysqlClient& cli
       if (!passing->contains(session.user)) continue;
       if (!ours) ours = OwnConnections::look(context, side);
       if (ours->has(session)) continue;
-      if (const auto error = kill_session(client, session.number); !error.empty())
-        return StepAnswer::failed("the session of " + session.user + " cannot be ended: " + error);
+      if (const auto killed = kill_session(client, session.number); !killed)
+        return StepAnswer::failed("the session of " + session.user + " cannot be ended: " + killed.error().message());
       remember_ended(attempt, session);
       is_clear = false;
+      still_there = session.user + " (" + std::to_string(session.number) + ")";
     }
     if (is_clear) return StepAnswer::done();
     medium_pause();
   }
-  return StepAnswer::failed("given up");
+  return StepAnswer::failed("not alone on " + std::string(router::name(side)) + ": " + still_there);
 }
 
 }  // namespace
@@ -120,7 +111,8 @@ StepAnswer record_undo(MysqlContext& context, Attempt& attempt, router::Side fro
     return StepAnswer::failed(std::string(router::name(from)) +
                               " is read-only already: somebody has set read_only on it");
   if (mysql_unrestored(records, from)) {  // of an attempt that is over: `from` is the writer, as it wants to be
-    if (const auto error = append_restored(context, attempt, from); !error.empty()) return StepAnswer::failed(error);
+    if (const auto error = append_restored(context.step, attempt, from); !error.empty())
+      return StepAnswer::failed(error);
   }
   const auto error = step.store.append({step.deployment, attempt.epoch, RecordKind::undo, to_json(*former)});
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
@@ -176,7 +168,7 @@ StepAnswer lower_fence(MysqlContext& context, Attempt& attempt, router::Side fro
     const std::lock_guard guard(attempt.mutex);
     attempt.undo_proof = {{"identical", *former == *now}, {"before", to_json(*former)}, {"after", to_json(*now)}};
   }
-  const auto error = append_restored(context, attempt, from);
+  const auto error = append_restored(context.step, attempt, from);
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
 }
 
@@ -189,7 +181,7 @@ StepAnswer await_writable(MysqlContext& context, router::Side side, const std::a
     if (!told->read_only) return StepAnswer::done();
     long_pause();
   }
-  return StepAnswer::failed("given up");
+  return StepAnswer::failed(std::string(router::name(side)) + " is still read-only");
 }
 
 std::string keep_read_only(MysqlContext& context, router::Side to, boost::json::array& done) {
@@ -213,7 +205,7 @@ StepAnswer open_side(MysqlContext& context, Attempt& attempt, router::Side side)
   if (former->runs_events) {
     if (const auto set = set_global(**loan, "event_scheduler", true); !set) return failed(set.error());
   }
-  const auto error = append_restored(context, attempt, side);
+  const auto error = append_restored(context.step, attempt, side);
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
 }
 
@@ -231,12 +223,12 @@ StepAnswer end_former(MysqlContext& context, router::Side side, const std::atomi
       if (session.user != context.step.config().admin.user) continue;
       if (std::find(known.begin(), known.end(), session.number) != known.end()) continue;
       is_clear = false;
-      if (const auto error = kill_session(**loan, session.number); !error.empty()) return StepAnswer::failed(error);
+      if (const auto killed = kill_session(**loan, session.number); !killed) return failed(killed.error());
     }
     if (is_clear) return StepAnswer::done();
     long_pause();
   }
-  return StepAnswer::failed("given up");
+  return StepAnswer::failed("sessions of a former process are left on " + std::string(router::name(side)));
 }
 
 }  // namespace turnout::control

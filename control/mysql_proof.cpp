@@ -57,7 +57,7 @@ StepAnswer await_fence_position(MysqlContext& context, Attempt& attempt, router:
     }
     if (const auto why = stalled(**loan, connection); !why.empty()) return StepAnswer::failed(why);
   }
-  return StepAnswer::failed("given up");
+  return StepAnswer::failed(std::string(router::name(to)) + " has not applied " + position);
 }
 
 }  // namespace turnout::control

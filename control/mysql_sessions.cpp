@@ -19,6 +19,8 @@ constexpr const char* holders_sql =
 constexpr const char* everybody_sql = "SELECT DISTINCT User FROM mysql.global_priv";
 constexpr const char* roles_sql = "SELECT User, Role FROM mysql.roles_mapping";
 
+constexpr unsigned no_such_thread = 1094;
+
 }  // namespace
 
 std::set<std::string> passing_users(const std::vector<std::string>& holders,
@@ -50,6 +52,13 @@ MysqlOutcome<std::set<std::string>> ask_passing_users(MysqlClient& client) {
   std::vector<std::pair<std::string, std::string>> roles;
   for (std::size_t row = 0; row < mapped->size(); ++row) roles.emplace_back(mapped->text(row, 0), mapped->text(row, 1));
   return passing_users(holders, roles);
+}
+
+MysqlOutcome<bool> kill_session(MysqlClient& client, std::uint64_t number) {
+  const auto killed = client.query("KILL CONNECTION " + std::to_string(number));
+  if (killed) return true;
+  if (killed.error().number == no_such_thread) return false;
+  return killed.error();
 }
 
 MysqlOutcome<std::vector<MysqlSession>> list_sessions(MysqlClient& client) {

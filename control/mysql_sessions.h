@@ -38,6 +38,8 @@ class OwnConnections {
   std::set<std::uint64_t> numbers_;
   OwnSockets sockets_;
 };
+// Ends its connection. True: it was there and has been told; it is gone when this answers false.
+[[nodiscard]] MysqlOutcome<bool> kill_session(MysqlClient& client, std::uint64_t number);
 // "127.0.0.1:54321" → both; port -1 where there is none.
 [[nodiscard]] std::pair<std::string, int> end_of_host(const std::string& host);
 [[nodiscard]] MysqlOutcome<std::vector<std::string>> prepared_xids(MysqlClient& client);

@@ -26,6 +26,23 @@ MysqlOutcome<std::optional<ReplicaLink>> find_link(MysqlClient& client, const st
   return std::optional<ReplicaLink>();
 }
 
+MysqlOutcome<MysqlRows> stop_link(MysqlClient& client, const std::string& connection) {
+  return client.query("STOP SLAVE " + mysql_literal(connection));
+}
+
+// Done where the link is gone already.
+template <typename Change>
+StepAnswer with_forward(MysqlContext& context, Attempt& attempt, router::Side to, Change change) {
+  auto client = context.shelf.fresh(to, settle_ms_max);
+  if (!client) return failed(client.error());
+  const auto connection = connection_of(attempt);
+  const auto link = find_link(*client, connection);
+  if (!link) return failed(link.error());
+  if (!*link) return StepAnswer::done();
+  const auto changed = change(*client, connection);
+  return changed ? StepAnswer::done() : failed(changed.error());
+}
+
 }  // namespace
 
 std::string change_master_sql(const conf::Deployment& config, router::Side side, const std::string& connection) {
@@ -45,15 +62,13 @@ std::string change_master_sql(const conf::Deployment& config, router::Side side,
          ", MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1";
 }
 
+MysqlOutcome<MysqlRows> drop_link(MysqlClient& client, const std::string& connection) {
+  auto stopped = stop_link(client, connection);
+  return stopped ? client.query("RESET SLAVE " + mysql_literal(connection) + " ALL") : std::move(stopped);
+}
+
 StepAnswer stop_forward(MysqlContext& context, Attempt& attempt, router::Side to) {
-  auto client = context.shelf.fresh(to, settle_ms_max);
-  if (!client) return failed(client.error());
-  const auto connection = connection_of(attempt);
-  const auto link = find_link(*client, connection);
-  if (!link) return failed(link.error());
-  if (!*link) return StepAnswer::done();
-  const auto stopped = client->query("STOP SLAVE " + mysql_literal(connection));
-  return stopped ? StepAnswer::done() : failed(stopped.error());
+  return with_forward(context, attempt, to, stop_link);
 }
 
 StepAnswer await_forward_gone(MysqlContext& context, Attempt& attempt, router::Side to,
@@ -67,7 +82,7 @@ StepAnswer await_forward_gone(MysqlContext& context, Attempt& attempt, router::S
     if (!*link || (!(*link)->reads && !(*link)->applies)) return StepAnswer::done();
     long_pause();
   }
-  return StepAnswer::failed("given up");
+  return StepAnswer::failed("the link to the old writer still runs on " + std::string(router::name(to)));
 }
 
 StepAnswer start_reverse(MysqlContext& context, Attempt& attempt, router::Side from,
@@ -79,8 +94,7 @@ StepAnswer start_reverse(MysqlContext& context, Attempt& attempt, router::Side f
   if (!link) return failed(link.error());
   if (!*link || !(*link)->runs()) {
     if (*link) {
-      if (const auto stopped = client->query("STOP SLAVE " + mysql_literal(connection)); !stopped)
-        return failed(stopped.error());
+      if (const auto stopped = stop_link(*client, connection); !stopped) return failed(stopped.error());
     }
     const auto sql = change_master_sql(context.step.config(), router::other(from), connection);
     if (const auto changed = client->query(sql); !changed) return failed(changed.error());
@@ -96,18 +110,11 @@ StepAnswer start_reverse(MysqlContext& context, Attempt& attempt, router::Side f
       return StepAnswer::failed("the way back does not run yet: " + (*link ? (*link)->error : "no connection"));
     long_pause();
   }
-  return StepAnswer::failed("given up");
+  return StepAnswer::failed("the way back does not run yet");
 }
 
 StepAnswer drop_forward(MysqlContext& context, Attempt& attempt, router::Side to) {
-  auto client = context.shelf.fresh(to, settle_ms_max);
-  if (!client) return failed(client.error());
-  const auto connection = connection_of(attempt);
-  const auto link = find_link(*client, connection);
-  if (!link) return failed(link.error());
-  if (!*link) return StepAnswer::done();
-  const auto reset = client->query("RESET SLAVE " + mysql_literal(connection) + " ALL");
-  return reset ? StepAnswer::done() : failed(reset.error());
+  return with_forward(context, attempt, to, drop_link);
 }
 
 }  // namespace turnout::control

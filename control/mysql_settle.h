@@ -18,6 +18,9 @@ namespace turnout::control {
                                        const std::atomic<bool>& cancelled);
 [[nodiscard]] StepAnswer drop_forward(MysqlContext& context, Attempt& attempt, router::Side to);
 
+// Stops a link and removes it.
+[[nodiscard]] MysqlOutcome<MysqlRows> drop_link(MysqlClient& client, const std::string& connection);
+
 // How the other server reaches `side` and logs in there: CHANGE MASTER's words. Pure.
 [[nodiscard]] std::string change_master_sql(const conf::Deployment& config, router::Side side,
                                             const std::string& connection);

@@ -1,5 +1,7 @@
 #include "control/mysql_start.h"
 
+#include "control/blockers.h"
+#include "control/mysql_settle.h"
 #include "control/mysql_topology.h"
 #include "router/query_shape.h"
 
@@ -43,21 +45,7 @@ std::string mysql_doubt(MysqlShelf& shelf, const conf::Deployment& deployment, c
 }
 
 boost::json::array list_blockers(MysqlContext& context, router::Side writer) {
-  boost::json::array out;
-  for (const auto& client : context.step.proxy.clients(context.step.index)) {
-    if (client.pinned_by.empty() && !client.in_transaction) continue;
-    out.push_back(boost::json::object{{"kind", client.pinned_by.empty() ? "open_transaction" : "unmovable_session"},
-                                      {"client", client.id},
-                                      {"address", client.address},
-                                      {"user", client.user},
-                                      {"database", client.database},
-                                      {"application", client.application},
-                                      {"reason", client.pinned_by.empty() ? "in a transaction" : client.pinned_by},
-                                      {"age_s", client.state_s},
-                                      {"connected_s", client.connected_s},
-                                      {"query", ""},
-                                      {"pid", client.server_pid}});
-  }
+  auto out = list_blocking_clients(context.step);
   auto loan = context.shelf.take(writer);
   if (!loan) return out;
   const auto rows = (*loan)->query(transactions_sql);
@@ -89,9 +77,7 @@ std::string finish_pair(MysqlContext& context, router::Side writer, boost::json:
   if (!follower) return follower.error().message();
   const auto chosen = choose_link(follower->links, server->id());
   if (!chosen.link) return "";
-  const auto name = mysql_literal(chosen.link->connection);
-  if (const auto stopped = client->query("STOP SLAVE " + name); !stopped) return stopped.error().message();
-  if (const auto reset = client->query("RESET SLAVE " + name + " ALL"); !reset) return reset.error().message();
+  if (const auto dropped = drop_link(*client, chosen.link->connection); !dropped) return dropped.error().message();
   removed.emplace_back(std::string("the replication connection of ") + router::name(former));
   return "";
 }

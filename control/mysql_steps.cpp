@@ -15,23 +15,13 @@ namespace turnout::control {
 namespace {
 
 constexpr std::size_t warm_connections_per_side = 2;  // as many steps as run at the same time on one side
-constexpr unsigned no_such_thread = 1094;
-
-bool touches_only_from(drain::Step step) {
-  using enum drain::Step;
-  return step == record_undo || step == raise_fence || step == verify_fence || step == write_marker ||
-         step == lower_fence || step == await_writable || step == end_former_from;
-}
 
 }  // namespace
 
 StepAnswer MysqlSteps::run(const drain::Action& action, Attempt& attempt, const std::atomic<bool>& cancelled) {
   auto answer = dispatch(action, attempt, cancelled);
-  if (!answer.ok) {
-    end_lost(action.from, cancelled);
-    // What happens on `from` alone must not wait for a `to` that has gone quiet: the way back needs its answer.
-    if (!touches_only_from(action.step)) end_lost(router::other(action.from), cancelled);
-  }
+  if (answer.ok) return answer;
+  for (const auto side : sides_of(action)) end_lost(side, cancelled);
   return answer;
 }
 
@@ -142,8 +132,7 @@ void MysqlSteps::end_lost(router::Side side, const std::atomic<bool>& cancelled)
     while (!cancelled) {
       auto client = context_.shelf.fresh(side, window_ms_max);
       if (client) {
-        const auto killed = client->query("KILL CONNECTION " + std::to_string(number));
-        if (!killed && killed.error().number == no_such_thread) break;
+        if (const auto was_there = kill_session(*client, number); was_there && !*was_there) break;
       } else if (!client.error().lost) {
         spdlog::warn("{}: {}", context_.step.deployment, client.error().message());
       }

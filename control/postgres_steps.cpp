@@ -34,21 +34,12 @@ StepAnswer read_guards_and_set_anchors(StepContext& context, Attempt& attempt, r
   return read.ok ? set_anchors(context, attempt, from) : read;
 }
 
-bool touches_only_from(drain::Step step) {
-  using enum drain::Step;
-  return step == record_undo || step == raise_fence || step == verify_fence || step == write_marker ||
-         step == read_sequences || step == lower_fence || step == await_writable || step == end_former_from;
-}
-
 }  // namespace
 
 StepAnswer PostgresSteps::run(const drain::Action& action, Attempt& attempt, const std::atomic<bool>& cancelled) {
   auto answer = dispatch(action, attempt, cancelled);
-  if (!answer.ok) {
-    end_lost(action.from, cancelled);
-    // What happens on `from` alone must not wait for a `to` that has gone quiet: the way back needs its answer.
-    if (!touches_only_from(action.step)) end_lost(router::other(action.from), cancelled);
-  }
+  if (answer.ok) return answer;
+  for (const auto side : sides_of(action)) end_lost(side, cancelled);
   return answer;
 }
 

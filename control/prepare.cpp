@@ -345,7 +345,9 @@ std::string warm_connections(StepContext& context, Attempt& attempt, router::Sid
             "SELECT count(*) FROM turnout.marker WHERE epoch = 0; SELECT count(*) FROM pg_replication_slots",
             quiet_ms_max);
         if (!looked) return looked.error().message();
-        if (auto error = warm_fence_questions(**loan, list); !error.empty()) return error;
+        if (side == from) {
+          if (auto error = warm_fence_questions(**loan, list); !error.empty()) return error;
+        }
         // Not everybody may look there; then it is not asked in the window either.
         const auto file = (*loan)->query(
             "SELECT count(*) FROM pg_file_settings WHERE name = 'default_transaction_read_only'", quiet_ms_max);

@@ -34,8 +34,8 @@ struct Levels {
   struct PerSide {
     std::uint32_t writes_in_flight = 0;  // leases of `write` connections in or possibly in a transaction
     std::uint32_t reads_in_flight = 0;
-    std::uint32_t begin_later = 0;  // of the writes in flight: transactions that the server has yet to begin (behind
-                                    // another one in a pipeline, or inside a CALL). A fence now would refuse them
+    std::uint32_t begin_later = 0;  // of the writes in flight: what the server may have yet to begin (not answered yet,
+                                    // behind another one, or inside a CALL). A fence now would refuse it
     std::uint32_t write_connections = 0;  // open or opening, without those that are sealed (proxy/pool.h)
     std::uint32_t read_connections = 0;
     std::uint32_t unproven = 0;  // logged-in `write` connections that prove_writable still waits for

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "drain/session_gate.h"
 #include "proxy/canceller.h"
 #include "proxy/lock_transfer.h"
 #include "proxy/session.h"
@@ -408,8 +409,12 @@ void Session::table_changed() {
 
 // In a transaction that holds nothing but its BEGIN, on its way or answered, on a writer that is being left.
 bool Session::may_rewind() const {
-  return begin_only_ && pins_ == 0 && server_->pool().access() == router::Access::write &&
-         shard_.table().hold != router::Hold::nothing;
+  drain::SessionView view;
+  view.begin_only = begin_only_;
+  view.has_lease = true;
+  view.lease_access = server_->pool().access();
+  view.is_pinned = pins_ != 0;
+  return drain::may_rewind(view, shard_.table());
 }
 
 // Nothing has happened in it yet: end it here, begin it anew on whoever is the writer then; the client notices nothing.

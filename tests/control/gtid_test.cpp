@@ -22,22 +22,6 @@ TEST(Gtid, refuses_what_is_none) {
     EXPECT_FALSE(parse_gtids(text)) << text;
 }
 
-TEST(Gtid, covers_each_domain) {
-  struct Row {
-    const char *applied, *wanted;
-    bool covers;
-  };
-  for (const auto& row : {Row{"0-1-100", "0-1-100", true}, Row{"0-2-101", "0-1-100", true},
-                          Row{"0-1-99", "0-1-100", false}, Row{"0-1-100", "0-1-100,1-1-1", false},
-                          Row{"1-1-5,0-1-100", "0-1-100,1-1-5", true}, Row{"", "0-1-1", false}, Row{"", "", true}})
-    EXPECT_EQ(covers(of(row.applied), of(row.wanted)), row.covers) << row.applied << " / " << row.wanted;
-}
-
-TEST(Gtid, names_domains_that_nobody_will_bring) {
-  EXPECT_EQ(missing_domains(of("0-1-1"), of("0-1-9,3-1-1")), std::vector<std::uint32_t>{3});
-  EXPECT_TRUE(missing_domains(of("0-1-1,3-9-1"), of("0-1-9,3-1-1")).empty());
-}
-
 TEST(Gtid, errant_is_what_only_the_follower_has) {
   EXPECT_TRUE(errant(of("0-1-90"), of("0-1-100")).empty()) << "it lags";
   EXPECT_TRUE(errant(of("0-1-100,0-2-50"), of("0-2-50,0-1-120")).empty()) << "after a way there and back";

@@ -209,10 +209,14 @@ FakeClient::Reply FakeClient::read_reply() {
 }
 
 FakeClient::Reply FakeClient::query(const std::string& sql) {
+  ask(sql);
+  return read_reply();
+}
+
+void FakeClient::ask(const std::string& sql) {
   std::string message;
   pg::put_query(message, sql);
   send(message);
-  return read_reply();
 }
 
 }  // namespace turnout::proxy

@@ -70,6 +70,7 @@ class FakeClient {
     bool closed = false;
   };
   Reply query(const std::string& sql);
+  void ask(const std::string& sql);  // a query without its answer: read_reply()
   void send(const std::string& bytes);
   Reply read_reply();  // up to ReadyForQuery
   [[nodiscard]] bool is_logged_in() const { return logged_in_; }

@@ -71,6 +71,33 @@ class Relay : public ::testing::Test {
     return eventually([this] { return proxy_->levels(0).version == table_.version; });
   }
 
+  // Blue has `sql` and has not answered it when the hold comes; then it ends with `status`.
+  void hold_while_it_is_on_its_way(FakeClient& client, const std::string& sql, char status) {
+    ASSERT_EQ(client.query("SELECT 1").row, "blue");
+    blue_.delay_ms = 1'000;
+    client.ask(sql);
+    ASSERT_TRUE(eventually([&] { return blue_.texts().back() == sql; }));
+    blue_.delay_ms = 0;
+    table_.hold = router::Hold::writes;
+    publish();
+    ASSERT_TRUE(reached());
+    EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 1u);
+    EXPECT_EQ(client.read_reply().status, status);
+    ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
+    EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 0u);
+  }
+
+  void goes_on_with_its_transaction_on_green(FakeClient& client) {
+    table_.writer = router::Side::green;
+    table_.hold = router::Hold::nothing;
+    publish();
+    ASSERT_TRUE(reached());
+    EXPECT_EQ(client.query("SELECT 1").row, "green");
+    EXPECT_EQ(client.query("COMMIT").status, 'I');
+    const std::vector<std::string> expected{"BEGIN", "SELECT 1", "COMMIT"};
+    EXPECT_EQ(green_.texts(), expected);
+  }
+
   FakeServer blue_{"blue"}, green_{"green"};
   router::RoutingTable table_;
   std::uint16_t port_ = 0;
@@ -189,8 +216,7 @@ TEST_F(Relay, AnUnprovenWriterGetsNoWork) {
   table_.sides[1].prove_writable = true;
   publish();
   ASSERT_TRUE(reached());
-  std::string message = std::string("Q\0\0\0\x0dSELECT 1\0", 14);
-  client.send(message);
+  client.ask("SELECT 1");
   std::this_thread::sleep_for(milliseconds(100));
   for (const std::string& text : green_.texts()) EXPECT_EQ(text, "SHOW transaction_read_only");
   green_.is_read_only = false;
@@ -235,61 +261,22 @@ TEST_F(Relay, ATransactionOfNothingButBeginMovesUnseen) {
   publish();
   ASSERT_TRUE(reached());
   ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
-  table_.writer = router::Side::green;
-  table_.hold = router::Hold::nothing;
-  publish();
-  ASSERT_TRUE(reached());
-  EXPECT_EQ(client.query("SELECT 1").row, "green");
-  EXPECT_EQ(client.query("COMMIT").status, 'I');
-  const std::vector<std::string> expected{"BEGIN", "SELECT 1", "COMMIT"};
-  EXPECT_EQ(green_.texts(), expected);
+  goes_on_with_its_transaction_on_green(client);
 }
 
 // The server may have yet to read it: a fence now would make it a transaction that cannot write.
 TEST_F(Relay, ABeginThatIsOnItsWayAtTheHoldIsWaitedForAndMovesUnseen) {
   begin(2);
   FakeClient client(port_, "app");
-  ASSERT_EQ(client.query("SELECT 1").row, "blue");
-  blue_.delay_ms = 1'000;
-  client.send(
-      std::string("Q\0\0\0\x0a"
-                  "BEGIN\0",
-                  11));
-  ASSERT_TRUE(eventually([&] { return blue_.texts().back() == "BEGIN"; }));
-  blue_.delay_ms = 0;
-  table_.hold = router::Hold::writes;
-  publish();
-  ASSERT_TRUE(reached());
-  EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 1u);
-  EXPECT_EQ(client.read_reply().status, 'T');
-  ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
-  EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 0u);
+  hold_while_it_is_on_its_way(client, "BEGIN", 'T');
   EXPECT_EQ(blue_.texts().back(), "ROLLBACK");
-  table_.writer = router::Side::green;
-  table_.hold = router::Hold::nothing;
-  publish();
-  ASSERT_TRUE(reached());
-  EXPECT_EQ(client.query("SELECT 1").row, "green");
-  EXPECT_EQ(client.query("COMMIT").status, 'I');
-  const std::vector<std::string> expected{"BEGIN", "SELECT 1", "COMMIT"};
-  EXPECT_EQ(green_.texts(), expected);
+  goes_on_with_its_transaction_on_green(client);
 }
 
 TEST_F(Relay, AStatementThatIsOnItsWayAtTheHoldIsWaitedFor) {
   begin(2);
   FakeClient client(port_, "app");
-  ASSERT_EQ(client.query("SELECT 1").row, "blue");
-  blue_.delay_ms = 1'000;
-  client.send(std::string("Q\0\0\0\x0dINSERT x\0", 14));
-  ASSERT_TRUE(eventually([&] { return blue_.texts().back() == "INSERT x"; }));
-  blue_.delay_ms = 0;
-  table_.hold = router::Hold::writes;
-  publish();
-  ASSERT_TRUE(reached());
-  EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 1u);
-  EXPECT_EQ(client.read_reply().status, 'I');
-  ASSERT_TRUE(eventually([&] { return proxy_->levels(0).side[0].writes_in_flight == 0; }));
-  EXPECT_EQ(proxy_->levels(0).side[0].begin_later, 0u);
+  hold_while_it_is_on_its_way(client, "INSERT x", 'I');
 }
 
 TEST_F(Relay, ARunningTransactionIsNotHeld) {
@@ -313,7 +300,7 @@ TEST_F(Relay, HeldWorkCanBeCancelledAndTheSessionGoesOn) {
   table_.hold = router::Hold::all;
   publish();
   ASSERT_TRUE(reached());
-  client.send(std::string("Q\0\0\0\x0dINSERT x\0", 14));
+  client.ask("INSERT x");
   ASSERT_TRUE(eventually([&] { return proxy_->levels(0).held_sessions == 1; }));
   {
     std::string packet;

@@ -231,7 +231,7 @@ TEST_F(Shadow, AClientThatGoesInTheMidstOfAReadTakesItsCopyAlong) {
   blue_.delay_ms = 20;
   for (int i = 0; i < 40; ++i) {
     FakeClient client(port_, "app");
-    client.send(std::string("Q\0\0\0\x0dSELECT 1\0", 14));
+    client.ask("SELECT 1");
     if (i % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     if (i % 4 == 0) {
       table_.shadow.percent = table_.shadow.percent == 0 ? 100 : 0;
