@@ -42,10 +42,9 @@ struct Attempt {
   std::map<std::string, std::string> fence_position;            // database → position on `from` after the marker
   std::map<std::string, std::string> slot_target;               // database → position on `to` after the flush
   std::map<std::string, std::vector<SequenceState>> sequences;  // database → on `from`
-  std::map<std::string, std::vector<SequenceState>> sequences_there;  // database → on `to`, before they are set
-  // Database → by side, from before the hold.
-  std::map<std::string, std::array<std::shared_ptr<const SequenceBook>, 2>> sequence_books;
-  boost::json::array ended_sessions;  // strays: who they were
+  std::map<std::string, std::vector<SequenceState>> sequences_there;          // database → on `to`, before the hold
+  std::map<std::string, std::shared_ptr<const SequenceBook>> sequence_books;  // database → of `from`, before the hold
+  boost::json::array ended_sessions;                                          // strays: who they were
   boost::json::object guards;
   boost::json::array anchors;  // of change data capture: anchors.h
   boost::json::array notes;

@@ -339,13 +339,13 @@ std::string warm_connections(StepContext& context, Attempt& attempt, router::Sid
       for (std::size_t i = 0; i < warm_connections_per_side; ++i) {
         auto loan = context.shelf.take(side, database, quiet_ms_max);
         if (!loan) return loan.error().message();
-        if (auto error = warm_sequence_reads(**loan, attempt, side, database); !error.empty()) return error;
         if (const auto print = schema_fingerprint(**loan); !print) return print.error().message();
         const auto looked = (*loan)->query(
             "SELECT count(*) FROM turnout.marker WHERE epoch = 0; SELECT count(*) FROM pg_replication_slots",
             quiet_ms_max);
         if (!looked) return looked.error().message();
         if (side == from) {
+          if (auto error = warm_sequence_reads(**loan, attempt, database); !error.empty()) return error;
           if (auto error = warm_fence_questions(**loan, list); !error.empty()) return error;
         }
         // Not everybody may look there; then it is not asked in the window either.

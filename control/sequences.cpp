@@ -1,8 +1,6 @@
 #include "control/sequences.h"
 
 #include <algorithm>
-#include <array>
-#include <future>
 #include <map>
 #include <memory>
 #include <utility>
@@ -28,37 +26,37 @@ PgOutcome<PgRows> set_all(PgClient& client, const std::vector<SequenceState>& st
                       ms_max);
 }
 
-// Asks both servers at once, each for what `ask` asks of one: the follower's state is needed to set only what differs.
-template <typename Ask>
-auto ask_both(StepContext& context, const std::string& database, router::Side from, Ask ask) {
-  const auto ask_one = [&](router::Side side) -> decltype(ask(std::declval<PgClient&>(), side)) {
-    auto loan = context.shelf.take(side, database, connect_ms_max);
-    if (!loan) return loan.error();
-    return ask(**loan, side);
-  };
-  auto there = std::async(std::launch::async, ask_one, router::other(from));
-  auto here = ask_one(from);
-  return std::pair{std::move(here), there.get()};
+std::shared_ptr<const SequenceBook> book_of(Attempt& attempt, const std::string& database) {
+  const std::lock_guard guard(attempt.mutex);
+  return attempt.sequence_books[database];
+}
+
+PgOutcome<SequenceBook> read_all(StepContext& context, router::Side side, const std::string& database) {
+  auto loan = context.shelf.take(side, database, connect_ms_max);
+  if (!loan) return loan.error();
+  return read_sequence_book(**loan);
+}
+
+// What `to` has, for copy_sequences.
+StepAnswer read_there(StepContext& context, Attempt& attempt, router::Side to, const std::string& database) {
+  auto there = read_all(context, to, database);
+  if (!there) return failed(there.error());
+  const std::lock_guard guard(attempt.mutex);
+  attempt.sequences_there[database] = std::move(there->states);
+  return StepAnswer::done();
 }
 
 }  // namespace
 
 StepAnswer read_sequences(StepContext& context, Attempt& attempt, router::Side from) {
   for (const auto& database : databases_of(context, attempt)) {
-    std::array<std::shared_ptr<const SequenceBook>, 2> books;
-    {
-      const std::lock_guard guard(attempt.mutex);
-      books = attempt.sequence_books[database];
-    }
-    auto [here, there] = ask_both(context, database, from, [&](PgClient& client, router::Side side) {
-      const auto& book = books[router::index(side)];
-      return read_again(client, book ? *book : SequenceBook{});
-    });
-    if (!here) return failed(here.error());
-    if (!there) return failed(there.error());
+    auto loan = context.shelf.take(from, database, connect_ms_max);
+    if (!loan) return failed(loan.error());
+    const auto book = book_of(attempt, database);
+    auto states = read_again(**loan, book ? *book : SequenceBook{});
+    if (!states) return failed(states.error());
     const std::lock_guard guard(attempt.mutex);
-    attempt.sequences[database] = std::move(*here);
-    attempt.sequences_there[database] = std::move(*there);
+    attempt.sequences[database] = std::move(*states);
   }
   return StepAnswer::done();
 }
@@ -135,27 +133,26 @@ StepAnswer copy_sequences(StepContext& context, Attempt& attempt, router::Side f
 }
 
 StepAnswer bring_sequences_near(StepContext& context, Attempt& attempt, router::Side from) {
+  const auto to = router::other(from);
   for (const auto& database : databases_of(context, attempt)) {
-    auto [here, there] =
-        ask_both(context, database, from, [](PgClient& client, router::Side) { return read_sequence_book(client); });
+    auto here = read_all(context, from, database);
     if (!here) return failed(here.error());
-    if (!there) return failed(there.error());
-    const std::lock_guard guard(attempt.mutex);
-    attempt.sequences[database] = here->states;
-    attempt.sequences_there[database] = there->states;
-    auto& books = attempt.sequence_books[database];
-    books[router::index(from)] = std::make_shared<const SequenceBook>(std::move(*here));
-    books[router::index(router::other(from))] = std::make_shared<const SequenceBook>(std::move(*there));
+    {
+      const std::lock_guard guard(attempt.mutex);
+      attempt.sequences[database] = here->states;
+      attempt.sequence_books[database] = std::make_shared<const SequenceBook>(std::move(*here));
+    }
+    if (auto there = read_there(context, attempt, to, database); !there.ok) return there;
   }
-  return bring_all(context, attempt, from, quiet_ms_max);
+  if (auto brought = bring_all(context, attempt, from, quiet_ms_max); !brought.ok) return brought;
+  for (const auto& database : databases_of(context, attempt)) {
+    if (auto there = read_there(context, attempt, to, database); !there.ok) return there;
+  }
+  return StepAnswer::done();
 }
 
-std::string warm_sequence_reads(PgClient& client, Attempt& attempt, router::Side side, const std::string& database) {
-  std::shared_ptr<const SequenceBook> book;
-  {
-    const std::lock_guard guard(attempt.mutex);
-    book = attempt.sequence_books[database][router::index(side)];
-  }
+std::string warm_sequence_reads(PgClient& client, Attempt& attempt, const std::string& database) {
+  const auto book = book_of(attempt, database);
   if (const auto planned = plan_sequence_reads(client, *book); !planned) return planned.error().message();
   const auto read = read_again(client, *book);
   return read ? "" : read.error().message();

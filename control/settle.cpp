@@ -185,57 +185,70 @@ PgOutcome<std::string> marker_publication(PgClient& client) {
   return rows->empty() ? std::string() : rows->text(0, 0);
 }
 
-StepAnswer bring_slots_near(StepContext& context, Attempt& attempt, router::Side from) {
+namespace {
+
+// `slot` is quoted.
+StepAnswer bring_slot_near(PgClient& client, const std::string& slot) {
   constexpr int rounds = 10;
   constexpr int standby_snapshot_since = 160000;
+  // Where decoding has to begin moves only past such a record; without the right to write one it takes longer.
+  std::string wanted = "FFFFFFFF/FFFFFFFF", before;
+  if (client.server_version() >= standby_snapshot_since) {
+    const auto snapshot = client.query("SELECT pg_log_standby_snapshot()", quiet_ms_max);
+    if (snapshot) wanted = snapshot->text(0, 0);
+  }
+  for (int round = 0; round < rounds; ++round) {
+    const auto moved = client.query(
+        "SELECT pg_replication_slot_advance(slot_name, greatest(confirmed_flush_lsn, pg_current_wal_flush_lsn())) "
+        "FROM pg_replication_slots WHERE slot_name = " +
+            slot + "; SELECT restart_lsn, restart_lsn >= " + quote_literal(wanted) +
+            "::pg_lsn FROM pg_replication_slots WHERE slot_name = " + slot,
+        quiet_ms_max);
+    if (!moved) return failed(moved.error());
+    if (moved->empty() || moved->boolean(0, 1)) break;
+    const auto restart = moved->text(0, 0);
+    if (round > 3 && restart == before) break;
+    before = restart;
+    long_pause();
+  }
+  return StepAnswer::done();
+}
+
+}  // namespace
+
+StepAnswer bring_slots_near(StepContext& context, Attempt& attempt, router::Side from) {
   const auto to = router::other(from);
-  return for_each_database(context, attempt, to, [&](PgClient& client, const std::string& database) {
-    const auto slot = quote_literal(own_slot(to, database));
-    // Where decoding has to begin moves only past such a record; without the right to write one it takes longer.
-    std::string wanted = "FFFFFFFF/FFFFFFFF", before;
-    if (client.server_version() >= standby_snapshot_since) {
-      const auto snapshot = client.query("SELECT pg_log_standby_snapshot()", quiet_ms_max);
-      if (snapshot) wanted = snapshot->text(0, 0);
-    }
-    for (int round = 0; round < rounds; ++round) {
-      const auto moved = client.query(
-          "SELECT pg_replication_slot_advance(slot_name, greatest(confirmed_flush_lsn, pg_current_wal_flush_lsn())) "
-          "FROM pg_replication_slots WHERE slot_name = " +
-              slot + "; SELECT restart_lsn, restart_lsn >= " + quote_literal(wanted) +
-              "::pg_lsn FROM pg_replication_slots WHERE slot_name = " + slot,
-          quiet_ms_max);
-      if (!moved) return failed(moved.error());
-      if (moved->empty() || moved->boolean(0, 1)) break;
-      const auto restart = moved->text(0, 0);
-      if (round > 3 && restart == before) break;
-      before = restart;
-      long_pause();
-    }
-    return StepAnswer::done();
-  });
+  for (const auto& database : databases_of(context, attempt)) {
+    // Not a warm one: decoding throws the caches of its session away.
+    auto client = context.shelf.fresh(to, database, connect_ms_max);
+    if (!client) return failed(client.error());
+    if (auto moved = bring_slot_near(*client, quote_literal(own_slot(to, database))); !moved.ok) return moved;
+  }
+  return StepAnswer::done();
 }
 
 StepAnswer advance_slots(StepContext& context, Attempt& attempt, router::Side from) {
   const auto to = router::other(from);
-  return for_each_database(context, attempt, to, [&](PgClient& client, const std::string& database) {
+  for (const auto& database : databases_of(context, attempt)) {
+    auto loan = context.shelf.take(to, database, connect_ms_max);
+    if (!loan) return failed(loan.error());
+    loan->discard();  // it is warm no more afterwards
     std::string target;
     {
       const std::lock_guard guard(attempt.mutex);
       target = attempt.slot_target[database];
     }
     const auto slot = quote_literal(own_slot(to, database));
-    const auto advanced = client.query("SELECT CASE WHEN confirmed_flush_lsn < " + quote_literal(target) +
-                                           "::pg_lsn THEN (SELECT end_lsn FROM pg_replication_slot_advance(" + slot +
-                                           ", " + quote_literal(target) +
-                                           ")) ELSE confirmed_flush_lsn END FROM "
-                                           "pg_replication_slots WHERE slot_name = " +
-                                           slot,
-                                       window_ms_max);
+    const auto advanced = (*loan)->query(
+        "SELECT CASE WHEN confirmed_flush_lsn < " + quote_literal(target) +
+            "::pg_lsn THEN (SELECT end_lsn FROM pg_replication_slot_advance(" + slot + ", " + quote_literal(target) +
+            ")) ELSE confirmed_flush_lsn END FROM pg_replication_slots WHERE slot_name = " + slot,
+        window_ms_max);
     if (!advanced) return failed(advanced.error());
     if (advanced->empty())
       return StepAnswer::failed("the slot " + slot + " on " + router::name(to) + " is gone: prepare again");
-    return StepAnswer::done();
-  });
+  }
+  return StepAnswer::done();
 }
 
 StepAnswer disable_forward(StepContext& context, Attempt& attempt, router::Side from,
