@@ -33,7 +33,7 @@ class Options:
     baseline_s: float = 12.0   # of the same load before the window
     period_ms: float = 5.0
     connections: int = 4       # of the probe, for reads and for writes
-    clients: int = 8           # of pgbench
+    clients: int = 12          # of pgbench; with the probe's, 16 that write
     mode: str = "simple"
     rate: float | None = None  # transactions a second; None = half of what the machine does
     scale: int = 10
