@@ -38,7 +38,7 @@ ROADS = {
     "onward": BEFORE_THE_HOLD + IN_THE_WINDOW + AFTER_THE_DECISION,
     "aborted": ["decide_abort", "lower_fence", "await_writable", "publish_release_from", "await_released_from"],
     "restarted_undecided": ["publish_doubt", "end_former_from", "end_former_to", "lower_fence"],
-    "restarted_decided": ["publish_doubt", "end_former_from", "end_former_to", "publish_flip", "open_to", "start_reverse"],
+    "restarted_decided": ["end_former_from", "end_former_to", "publish_flip", "open_to", "start_reverse"],  # no doubt there
 }
 ABORTED_AT, UNDECIDED_AT, DECIDED_AT = "after-verify_fence", "after-raise_fence", "after-decide_commit"
 
