@@ -44,7 +44,7 @@ class Moved:
 
     def await_books(self, ledger: MysqlLedger, writer: str) -> None:
         ledger.assert_books(self.pair.sides[writer])
-        self.pair.caught_up(other(writer))
+        self.pair.caught_up(writer)
         ledger.assert_books(self.pair.sides[other(writer)])
 
 
@@ -103,7 +103,7 @@ def test_a_role_past_turnout_never_writes_on_both(moved: Moved) -> None:
         assert not hammer.late(old, new)
         assert hammer.refusals[old] == {1290}
         moved.turnout.wait_settled()
-        moved.pair.caught_up(old)
+        moved.pair.caught_up(new)
         rows = {side: server.value(f"SELECT COUNT(*) FROM {DATABASE}.hammer") for side, server in moved.pair.sides.items()}
         assert rows["blue"] == rows["green"]
 
@@ -172,7 +172,7 @@ def test_checks_refuse(moved: Moved) -> None:
         assert {"replication.active"} <= failed()
     finally:
         pair.execute("green", "START SLAVE")
-        pair.caught_up("green")
+        pair.caught_up()
     # Of a session that writes although it comes past Turnout, and whom read_only does not hold.
     with pymysql.connect(host="127.0.0.1", port=pair.blue.port, user="root") as strange:
         assert one(strange, "SELECT 1") == 1
@@ -182,11 +182,11 @@ def test_checks_refuse(moved: Moved) -> None:
         assert one(strange, "SELECT 1") == 1
         assert {"superuser_sessions"} <= failed()
     as_root("DROP ROLE dba")
-    pair.caught_up("green")
+    pair.caught_up()
     for domains, is_refused in (("7", True), ("", False)):  # the position moves on over what a filter leaves out
         for statement in ("STOP SLAVE", f"CHANGE MASTER TO IGNORE_DOMAIN_IDS = ({domains})", "START SLAVE"):
             pair.execute("green", statement)
-        pair.caught_up("green")
+        pair.caught_up()
         if is_refused:
             assert {"replication.filters"} <= failed()
     with pair.blue.connect("app") as stranger:
