@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "control/level_steps.h"
+#include "control/mysql_events.h"
 #include "control/mysql_fence.h"
 #include "control/mysql_proof.h"
 #include "control/mysql_sessions.h"
@@ -94,11 +95,12 @@ StepAnswer MysqlSteps::dispatch(const drain::Action& action, Attempt& attempt, c
     case check_schema:
     case read_sequences:
     case copy_sequences:
-    // No slots, no guards, and the journal is the decision store's alone.
+    // No slots, and the journal is the decision store's alone.
     case advance_slots:
     case copy_journal:
-    case read_guards:
       return StepAnswer::done();
+    case read_guards:  // there are none; but replication runs back now
+      return move_events(context_, attempt, from);
     case await_warm:
     case await_held:
     case await_drained:
