@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "control/fence.h"
+#include "control/mysql_events.h"
 #include "control/mysql_sessions.h"
 #include "control/mysql_topology.h"
 
@@ -114,7 +115,11 @@ StepAnswer record_undo(MysqlContext& context, Attempt& attempt, router::Side fro
     if (const auto error = append_restored(context.step, attempt, from); !error.empty())
       return StepAnswer::failed(error);
   }
-  const auto error = step.store.append({step.deployment, attempt.epoch, RecordKind::undo, to_json(*former)});
+  const auto events = enabled_events(**loan);
+  if (!events) return failed(events.error());
+  auto data = to_json(*former);
+  data["events"] = to_json(*events);
+  const auto error = step.store.append({step.deployment, attempt.epoch, RecordKind::undo, std::move(data)});
   return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
 }
 

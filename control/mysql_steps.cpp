@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "control/level_steps.h"
+#include "control/mysql_events.h"
 #include "control/mysql_fence.h"
 #include "control/mysql_proof.h"
 #include "control/mysql_sessions.h"
@@ -94,11 +95,12 @@ StepAnswer MysqlSteps::dispatch(const drain::Action& action, Attempt& attempt, c
     case check_schema:
     case read_sequences:
     case copy_sequences:
-    // No slots, no guards, and the journal is the decision store's alone.
+    // No slots, and the journal is the decision store's alone.
     case advance_slots:
     case copy_journal:
-    case read_guards:
       return StepAnswer::done();
+    case read_guards:  // there are none; but replication runs back now
+      return move_events(context_, attempt, from);
     case await_warm:
     case await_held:
     case await_drained:
@@ -125,6 +127,19 @@ StepAnswer MysqlSteps::dispatch(const drain::Action& action, Attempt& attempt, c
   return StepAnswer::failed("unknown step");
 }
 
+// True: it was there and has been told. After a restart the server gives numbers out anew, to anybody: only a session
+// of the admin's that the shelf does not know is the lost one.
+MysqlOutcome<bool> MysqlSteps::kill_lost(MysqlClient& client, std::uint64_t number) {
+  const auto sessions = list_sessions(client);
+  if (!sessions) return sessions.error();
+  const auto known = context_.shelf.numbers(client.target().side);
+  const auto& admin = context_.step.config().admin.user;
+  const bool is_there = std::ranges::any_of(*sessions, [&](const MysqlSession& session) {
+    return session.number == number && session.user == admin && std::ranges::find(known, number) == known.end();
+  });
+  return is_there ? kill_session(client, number) : MysqlOutcome<bool>(false);
+}
+
 // A statement whose connection was lost may still be running. It is over when the server lists it no more; until then
 // nobody is told that the step failed, because the way back would race with it.
 void MysqlSteps::end_lost(router::Side side, const std::atomic<bool>& cancelled) {
@@ -132,7 +147,7 @@ void MysqlSteps::end_lost(router::Side side, const std::atomic<bool>& cancelled)
     while (!cancelled) {
       auto client = context_.shelf.fresh(side, window_ms_max);
       if (client) {
-        if (const auto was_there = kill_session(*client, number); was_there && !*was_there) break;
+        if (const auto was_there = kill_lost(*client, number); was_there && !*was_there) break;
       } else if (!client.error().lost) {
         spdlog::warn("{}: {}", context_.step.deployment, client.error().message());
       }

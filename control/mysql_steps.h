@@ -23,6 +23,7 @@ class MysqlSteps {
  private:
   [[nodiscard]] StepAnswer dispatch(const drain::Action& action, Attempt& attempt, const std::atomic<bool>& cancelled);
   [[nodiscard]] StepAnswer prepare_step(Attempt& attempt, router::Side from);
+  [[nodiscard]] MysqlOutcome<bool> kill_lost(MysqlClient& client, std::uint64_t number);
   void end_lost(router::Side side, const std::atomic<bool>& cancelled);
 
   MysqlContext context_;

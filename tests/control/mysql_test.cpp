@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "control/mysql_events.h"
 #include "control/mysql_fence.h"
 #include "control/mysql_preflight.h"
 #include "control/mysql_sessions.h"
@@ -183,6 +184,14 @@ TEST(MysqlSettle, the_old_writer_begins_where_its_log_ends) {
   const auto sql = change_master_sql(config, router::Side::green, "");
   EXPECT_NE(sql.find("MASTER_USER = 'repl'"), std::string::npos);
   EXPECT_NE(sql.find("MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1"), std::string::npos);
+}
+
+TEST(MysqlEvents, are_enabled_by_their_definer) {
+  const auto sql = [](const std::string& definer) { return enable_sql({"shop", "a`b", definer, "", "", "", ""}); };
+  EXPECT_EQ(sql("app@%"), "ALTER DEFINER = `app`@`%` EVENT `shop`.`a``b` ENABLE");
+  EXPECT_EQ(sql("o'br@en@10.0.%"), "ALTER DEFINER = `o'br@en`@`10.0.%` EVENT `shop`.`a``b` ENABLE")
+      << "a user may have an @";
+  EXPECT_EQ(sql("clerks@"), "ALTER DEFINER = `clerks` EVENT `shop`.`a``b` ENABLE") << "a role";
 }
 
 }  // namespace

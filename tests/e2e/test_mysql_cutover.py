@@ -13,6 +13,7 @@ from harness.mariadb_pair import MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlHammer, MysqlLedger
 from harness.mysql_turnout import connect, one
 from harness.turnout import CONFLICT, REFUSED, REVERTED, Turnout
+from harness.waiting import eventually
 from harness.workspace import Workspace
 
 # Where Turnout is killed, and who is the writer afterwards.
@@ -44,7 +45,7 @@ class Moved:
 
     def await_books(self, ledger: MysqlLedger, writer: str) -> None:
         ledger.assert_books(self.pair.sides[writer])
-        self.pair.caught_up(other(writer))
+        self.pair.caught_up(writer)
         ledger.assert_books(self.pair.sides[other(writer)])
 
 
@@ -88,6 +89,41 @@ def test_cutover_and_rollback_under_load(moved: Moved) -> None:
     moved.await_books(ledger, "blue")
 
 
+def test_events_run_on_the_writer_alone(moved: Moved) -> None:
+    """As their definers, in the modes they were made in; an event that is off stays off."""
+    pair = moved.pair
+    made = ("SELECT EVENT_NAME, DEFINER, SQL_MODE, TIME_ZONE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, EVENT_DEFINITION, INTERVAL_VALUE, "
+            "STARTS, ON_COMPLETION FROM information_schema.EVENTS ORDER BY 1")
+    with pair.blue.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES', time_zone = '+02:00'")
+        cursor.execute("CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND ON COMPLETION PRESERVE DO INSERT INTO hammer (side) VALUES (@@server_id)")
+        cursor.execute('CREATE EVENT "od`d" ON SCHEDULE EVERY 1 HOUR DISABLE DO SELECT 1')
+    try:
+        for side in pair.sides:
+            pair.execute(side, "SET GLOBAL event_scheduler = ON")
+        pair.caught_up("blue")
+        before = pair.execute("blue", made)
+        for writer in ("green", "blue"):
+            moved.move()
+            old = other(writer)
+            mine = pair.sides[writer].server_id
+            pair.caught_up(writer)
+            assert pair.execute(writer, made) == before
+            states = "SELECT EVENT_NAME, STATUS FROM information_schema.EVENTS ORDER BY 1"
+            assert dict(pair.execute(writer, states)) == {"od`d": "SLAVESIDE_DISABLED" if writer == "green" else "DISABLED", "tick": "ENABLED"}
+            assert dict(pair.execute(old, states))["tick"] == "SLAVESIDE_DISABLED"
+            last = pair.sides[writer].value(f"SELECT MAX(id) FROM {DATABASE}.hammer")
+            eventually(lambda: pair.sides[writer].value(f"SELECT COUNT(*) FROM {DATABASE}.hammer WHERE id > {last}") > 1, "events run")
+            ran = pair.execute(writer, f"SELECT DISTINCT side FROM {DATABASE}.hammer WHERE id > {last}")
+            assert ran == [(str(mine),)], ran
+    finally:
+        with pair.blue.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("DROP EVENT tick")
+            cursor.execute("DROP EVENT `od``d`")
+        for side in pair.sides:
+            pair.execute(side, "SET GLOBAL event_scheduler = OFF")
+
+
 def test_a_role_past_turnout_never_writes_on_both(moved: Moved) -> None:
     for verb, old, new in (("cutover", "blue", "green"), ("rollback", "green", "blue")):
         moved.turnout.ask("prepare", "app")  # from here on the follower is read-only
@@ -103,7 +139,7 @@ def test_a_role_past_turnout_never_writes_on_both(moved: Moved) -> None:
         assert not hammer.late(old, new)
         assert hammer.refusals[old] == {1290}
         moved.turnout.wait_settled()
-        moved.pair.caught_up(old)
+        moved.pair.caught_up(new)
         rows = {side: server.value(f"SELECT COUNT(*) FROM {DATABASE}.hammer") for side, server in moved.pair.sides.items()}
         assert rows["blue"] == rows["green"]
 
@@ -172,7 +208,7 @@ def test_checks_refuse(moved: Moved) -> None:
         assert {"replication.active"} <= failed()
     finally:
         pair.execute("green", "START SLAVE")
-        pair.caught_up("green")
+        pair.caught_up()
     # Of a session that writes although it comes past Turnout, and whom read_only does not hold.
     with pymysql.connect(host="127.0.0.1", port=pair.blue.port, user="root") as strange:
         assert one(strange, "SELECT 1") == 1
@@ -182,11 +218,11 @@ def test_checks_refuse(moved: Moved) -> None:
         assert one(strange, "SELECT 1") == 1
         assert {"superuser_sessions"} <= failed()
     as_root("DROP ROLE dba")
-    pair.caught_up("green")
+    pair.caught_up()
     for domains, is_refused in (("7", True), ("", False)):  # the position moves on over what a filter leaves out
         for statement in ("STOP SLAVE", f"CHANGE MASTER TO IGNORE_DOMAIN_IDS = ({domains})", "START SLAVE"):
             pair.execute("green", statement)
-        pair.caught_up("green")
+        pair.caught_up()
         if is_refused:
             assert {"replication.filters"} <= failed()
     with pair.blue.connect("app") as stranger:

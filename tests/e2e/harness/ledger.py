@@ -80,8 +80,7 @@ class Ledger:
     def start(self, warm: int = 5, timeout_s: float = 20) -> "Ledger":
         """Returns once every session has `warm` acknowledged commits: caches are warm, pools are open."""
         for session in self.sessions:
-            target = self._run_asyncpg if session.kind == "asyncpg" else self._run_psycopg
-            thread = threading.Thread(target=target, args=(session,), daemon=True, name=f"ledger-{session.number}")
+            thread = threading.Thread(target=self._run, args=(session,), daemon=True, name=f"ledger-{session.number}")
             thread.start()
             self._threads.append(thread)
         deadline = time.monotonic() + timeout_s
@@ -201,6 +200,12 @@ class Ledger:
             session.unknown.add(session.next_number)
             session.next_number += 1
 
+    def _run(self, session: Session) -> None:
+        if session.kind == "asyncpg":
+            asyncio.run(self._asyncpg_loop(session))
+        else:
+            self._run_psycopg(session)
+
     def _run_psycopg(self, session: Session) -> None:
         connection: psycopg.Connection[Any] | None = None
         while not self._stop.is_set():
@@ -240,9 +245,6 @@ class Ledger:
             self._stop.wait(self.pace_s)
         if connection is not None:
             connection.close()
-
-    def _run_asyncpg(self, session: Session) -> None:
-        asyncio.run(self._asyncpg_loop(session))
 
     async def _asyncpg_loop(self, session: Session) -> None:
         connection: asyncpg.Connection | None = None

@@ -48,19 +48,19 @@ class MariaPair:
         self.execute("green", f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={self.blue.port}, MASTER_USER='turnout', "
                               f"MASTER_PASSWORD='{PASSWORD}', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos")
         self.execute("green", "START SLAVE")
-        self.caught_up("green")
+        self.caught_up()
 
     def execute(self, side: str, sql: str) -> list[tuple[Any, ...]]:
         with self.sides[side].connect("turnout", None) as connection, connection.cursor() as cursor:
             cursor.execute(sql)
             return list(cursor.fetchall())
 
-    def caught_up(self, side: str, timeout_s: float = 20) -> None:
-        """`side` has applied what the other one has written."""
-        position = self.sides[other(side)].value("SELECT @@global.gtid_binlog_pos")
+    def caught_up(self, writer: str = "blue", timeout_s: float = 20) -> None:
+        """Everything committed on the writer so far is applied on the other side."""
+        position = self.sides[writer].value("SELECT @@global.gtid_binlog_pos")
         deadline = time.monotonic() + timeout_s
-        while self.sides[side].value(f"SELECT MASTER_GTID_WAIT('{position}', 1)") != 0:
-            assert time.monotonic() < deadline, f"{side} does not get to {position}"
+        while self.sides[other(writer)].value(f"SELECT MASTER_GTID_WAIT('{position}', 1)") != 0:
+            assert time.monotonic() < deadline, f"{other(writer)} does not get to {position}"
 
     def read_only(self, side: str) -> bool:
         return bool(self.sides[side].value("SELECT @@global.read_only"))
@@ -70,7 +70,7 @@ class MariaPair:
         assert self.read_only(other(writer)), f"{other(writer)} takes writes although {writer} is the writer"
 
 
-def make_pair_turnout(pair: MariaPair, name: str = "turnout", changes: dict[str, Any] | None = None) -> Turnout:
+def make_pair_turnout(pair: MariaPair, name: str = "turnout", changes: dict[str, Any] | None = None, start: bool = True) -> Turnout:
     home: Path = pair.workspace.directory(name)
     (home / "admin.pass").write_text(PASSWORD)
     turnout = Turnout(pair.workspace, pair, name, {  # type: ignore[arg-type]
@@ -78,5 +78,6 @@ def make_pair_turnout(pair: MariaPair, name: str = "turnout", changes: dict[str,
         "users": str(users_file(home / "users.txt")),
         "admin": {"user": "turnout", "password_file": str(home / "admin.pass")},
     } | (changes or {}))
-    turnout.start()
+    if start:
+        turnout.start()
     return turnout

@@ -8,89 +8,59 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import Any, Callable
 
 import pymysql
 
+from .ledger import Ledger, Session, Verdict
 from .mariadb import MariaDb
 
 KINDS = ("transaction", "autocommit")
 LOST = (2006, 2013)
 
 
-@dataclass
-class Session:
-    number: int
-    kind: str
-    acknowledged: set[int] = field(default_factory=set)
-    unknown: set[int] = field(default_factory=set)
-    latencies: list[tuple[float, float]] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    generation: int = 0
-    next_number: int = 1
-
-
-class MysqlLedger:
+class MysqlLedger(Ledger):
     def __init__(self, connect: Callable[[], Any], sessions_per_kind: int = 3, first: int = 0, pace_s: float = 0.005) -> None:
-        self._connect, self.pace_s = connect, pace_s
-        self.sessions = [Session(first + index, kind) for index, kind in
-                         enumerate(kind for kind in KINDS for _ in range(sessions_per_kind))]
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
-
-    def __enter__(self) -> "MysqlLedger":
-        for session in self.sessions:
-            thread = threading.Thread(target=self._run, args=(session,), daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        self.wait_commits(5)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self, timeout_s: float = 30) -> None:
-        self._stop.set()
-        deadline = time.monotonic() + timeout_s
-        for thread in self._threads:
-            thread.join(max(0.1, deadline - time.monotonic()))
-        assert not any(thread.is_alive() for thread in self._threads), "a session still waits for an answer"
-
-    def wait_commits(self, more: int = 20, timeout_s: float = 30) -> None:
-        goals = [len(session.acknowledged) + more for session in self.sessions]
-        deadline = time.monotonic() + timeout_s
-        while any(len(session.acknowledged) < goal for session, goal in zip(self.sessions, goals)):
-            assert time.monotonic() < deadline, f"no progress in {timeout_s} s; errors: {self.errors()[-5:]}"
-            time.sleep(0.01)
-
-    def errors(self) -> list[str]:
-        return [error for session in self.sessions for error in session.errors]
+        super().__init__("", KINDS, sessions_per_kind, pace_s, first)
+        self._connect = connect
 
     def assert_quiet(self) -> None:
         """Nobody noticed anything: no error, and nobody had to connect again."""
         assert not self.errors(), self.errors()[:5]
-        assert all(session.generation == 1 for session in self.sessions)
+        assert self.reconnects() == 0
+
+    def reconnects(self) -> int:
+        return sum(session.generation - 1 for session in self.sessions)
 
     def assert_books(self, server: MariaDb) -> None:
-        """Nothing lost, nothing twice, nothing that nobody wrote. At rest, on the server itself."""
+        verdict = self.verify(server)
+        assert verdict.clean(), verdict
+
+    def verify(self, server: MariaDb) -> Verdict:  # type: ignore[override]
+        """Nothing lost, nothing twice, nothing that nobody wrote? At rest, on the server itself."""
+        verdict = Verdict(self.commits(), [], [], [], [], self.unknown())
         with server.connect() as connection, connection.cursor() as cursor:
             for session in self.sessions:
                 cursor.execute("SELECT number, COUNT(*) FROM ledger WHERE session = %s GROUP BY number", (session.number,))
                 there = dict(cursor.fetchall())
-                lost = session.acknowledged - there.keys()
-                doubled = {number for number, count in there.items() if count > 1}
-                phantom = there.keys() - session.acknowledged - session.unknown
-                assert not (lost or doubled or phantom), (session.number, session.kind, lost, doubled, phantom)
+                verdict.lost += [(session.number, n) for n in sorted(session.acknowledged - there.keys())]
+                verdict.duplicated += [(session.number, n) for n, count in sorted(there.items()) if count > 1]
+                verdict.phantom += [(session.number, n) for n in sorted(there.keys() - session.acknowledged - session.unknown)]
                 if session.kind == "transaction":
                     cursor.execute("SELECT value FROM counter WHERE session = %s", (session.number,))
-                    assert (cursor.fetchone() or (0,))[0] == len(there), session.number
+                    value = (cursor.fetchone() or (0,))[0]
+                    if value != len(there):
+                        verdict.counters.append(f"session {session.number}: counter {value}, rows {len(there)}")
+        return verdict
 
     def _run(self, session: Session) -> None:
         connection: Any = None
         while not self._stop.is_set():
-            on_its_way = False
-            began = time.monotonic()
+            session.resting = self._rest.is_set()
+            if session.resting:
+                time.sleep(0.005)
+                continue
+            on_its_way, began = False, time.monotonic()
             try:
                 if connection is None:
                     connection = self._connect()
@@ -111,7 +81,7 @@ class MysqlLedger:
                 session.next_number += 1
                 session.latencies.append((began, (time.monotonic() - began) * 1000))
             except (pymysql.MySQLError, OSError) as error:
-                session.errors.append(f"session {session.number} ({session.kind}): {error!r}")
+                session.errors.append((time.monotonic(), f"session {session.number} ({session.kind}): {error!r}"))
                 if on_its_way and (isinstance(error, OSError) or error.args[0] in LOST):
                     session.unknown.add(session.next_number)
                     session.next_number += 1
@@ -121,8 +91,8 @@ class MysqlLedger:
                     except (pymysql.MySQLError, OSError):
                         pass
                 connection = None
-                time.sleep(0.05)
-            time.sleep(self.pace_s)
+                self._stop.wait(0.05)
+            self._stop.wait(self.pace_s)
         if connection is not None:
             connection.close()
 

@@ -1,0 +1,62 @@
+"""sysbench as it is, against a MySQL endpoint. Of itself it begins anew after a deadlock; any other error ends it."""
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .mariadb import DATABASE, PASSWORD
+from .workspace import die_with_parent
+
+_REPORT = re.compile(r"\[ \d+s \] thds: \d+ tps: ([\d.]+) .*err/s: ([\d.]+) reconn/s: ([\d.]+)")
+TABLES, ROWS = 4, 10_000
+
+
+@dataclass
+class SysbenchResult:
+    code: int
+    transactions: int
+    errors: list[str]
+    deadlocks: int  # a server's own, which sysbench answers by doing it again
+
+
+def _command(port: int, script: str, verb: str, *options: str) -> list[str]:
+    # Uniform: the default favours few rows, on which transactions deadlock.
+    return ["sysbench", script, "--mysql-host=127.0.0.1", f"--mysql-port={port}", "--mysql-user=app", f"--mysql-password={PASSWORD}",
+            f"--mysql-db={DATABASE}", f"--tables={TABLES}", f"--table-size={ROWS}", "--rand-type=uniform", *options, verb]
+
+
+def fill(port: int) -> None:
+    """Makes the tables, at the server itself."""
+    subprocess.run(_command(port, "oltp_read_write", "prepare"), check=True, capture_output=True)
+
+
+class Sysbench:
+    def __init__(self, port: int, home: Path, script: str = "oltp_read_write", threads: int = 8, rate: int = 0,
+                 options: tuple[str, ...] = ()) -> None:
+        self._output = home / f"sysbench-{script}-{time.monotonic_ns()}.out"
+        command = _command(port, script, "run", f"--threads={threads}", f"--rate={rate}", "--time=3600", "--report-interval=1", *options)
+        with open(self._output, "wb") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+                                             preexec_fn=die_with_parent(signal.SIGKILL))
+
+    def transactions(self) -> int:
+        """Of the full seconds so far."""
+        return round(sum(float(tps) for tps, _, _ in _REPORT.findall(self._output.read_text(errors="replace"))))
+
+    def stop(self) -> SysbenchResult:
+        """Ends the run. A SIGTERM that we sent is not an error of it."""
+        ended_itself = self._process.poll() is not None
+        if not ended_itself:
+            self._process.terminate()
+        code = self._process.wait(20)
+        text = self._output.read_text(errors="replace")
+        errors = [line for line in text.splitlines() if line.startswith(("FATAL", "ALERT", "Error"))]
+        reports = _REPORT.findall(text)
+        errors += [f"{reconnected} new connections a second" for _, _, reconnected in reports if float(reconnected)]
+        if ended_itself:
+            errors.append(f"sysbench ended by itself with {code}")
+        return SysbenchResult(0 if code == -signal.SIGTERM else code, self.transactions(), errors, round(sum(float(failed) for _, failed, _ in reports)))

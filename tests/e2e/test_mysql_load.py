@@ -1,0 +1,54 @@
+"""sysbench and a hundred sessions through a loop of cutovers and rollbacks of a MariaDB pair."""
+from __future__ import annotations
+
+from typing import Iterator
+
+import pytest
+
+from harness import sysbench
+from harness.mariadb import DATABASE
+from harness.mariadb_pair import MariaPair, make_pair_turnout, other
+from harness.mysql_ledger import MysqlLedger
+from harness.mysql_turnout import connect
+from harness.sysbench import Sysbench
+from harness.workspace import Workspace
+
+TABLES = [f"sbtest{number}" for number in range(1, sysbench.TABLES + 1)] + ["ledger", "counter"]
+
+
+@pytest.fixture
+def pair() -> Iterator[MariaPair]:
+    space = Workspace()
+    made = MariaPair(space)
+    made.start()
+    yield made
+    space.close()
+
+
+def checksums(pair: MariaPair, side: str) -> list[tuple[str, int]]:
+    return [(name, total) for name, total in pair.execute(side, "CHECKSUM TABLE " + ", ".join(f"{DATABASE}.{name}" for name in TABLES))]
+
+
+@pytest.mark.parametrize("moves", [2, pytest.param(20, marks=pytest.mark.soak)])
+def test_moves_under_sysbench(pair: MariaPair, moves: int) -> None:
+    """Transactions of many statements, autocommit and prepared writers, readers: nobody notices, both sides are the same."""
+    sysbench.fill(pair.blue.port)
+    turnout = make_pair_turnout(pair)
+    scripts = {"oltp_read_write": 30, "oltp_write_only": 20, "oltp_update_index": 10, "oltp_point_select": 20}
+    benches = [Sysbench(turnout.port, turnout.home, script, threads=threads, rate=40) for script, threads in scripts.items()]
+    with MysqlLedger(lambda: connect(turnout), sessions_per_kind=10, pace_s=0.05) as ledger:
+        writer = "blue"
+        for _ in range(moves):
+            report = turnout.ask("cutover" if writer == "blue" else "rollback", "app")
+            assert (report["outcome"], report["client_errors"]) == ("committed", 0), report
+            writer = other(writer)
+            ledger.wait_commits(5)
+            turnout.wait_settled()
+            pair.assert_writer(writer)
+        results = [bench.stop() for bench in benches]
+    assert [error for result in results for error in result.errors] == []
+    assert all(result.transactions > 50 for result in results), [result.transactions for result in results]
+    ledger.assert_quiet()
+    ledger.assert_books(pair.sides[writer])
+    pair.caught_up(writer)
+    assert checksums(pair, "blue") == checksums(pair, "green")
