@@ -5,7 +5,7 @@ A test is one driver in one mode and compares all scenarios of its program; test
 from __future__ import annotations
 
 import subprocess
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 
@@ -14,16 +14,21 @@ from harness.mariadb import PASSWORD, MariaDb
 from harness.matrix import MODES, Direct, compare, differences, run
 from harness.mysql_turnout import make_turnout
 from harness.turnout import Turnout
+from harness.workspace import Workspace
 
 # Fewer server connections than the parallel sessions, so that they have to share.
 SIZES = {"transaction": 8, "session": 40}
 
 
 @pytest.fixture(scope="module")
-def schema(mariadb: MariaDb) -> MariaDb:
+def schema() -> Iterator[MariaDb]:
+    space = Workspace()
+    mariadb = MariaDb(space, options=["--max-connections=600"])  # each dialect has a pool of its own, of all drivers in turn
+    mariadb.start()
     subprocess.run(["mariadb", "--no-defaults", "-h", "127.0.0.1", "-P", str(mariadb.port), "-u", "turnout", f"-p{PASSWORD}", "--default-character-set=utf8mb4"],
                    input=(HERE / "schema.sql").read_text(), text=True, check=True, timeout=60)
-    return mariadb
+    yield mariadb
+    space.close()
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ class MysqlDbapi:
         connection.rollback()
         seen = [self.rows(connection, "SELECT id, @@in_transaction, @@autocommit FROM items")]
         connection.autocommit(True)
-        connection.begin()
+        self.rows(connection, "BEGIN")
         self.rows(connection, "INSERT INTO items VALUES (3, 'committed')")
         seen.append(self.answer(connection, "INSERT INTO items VALUES (3, 'again')"))
         connection.commit()

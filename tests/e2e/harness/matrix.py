@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from drivers import build, registry
-from drivers.driver import Driver
+from drivers.driver import MODES, Driver
 from drivers_mysql import registry as mysql_registry
 
 from .pair import Pair
@@ -19,7 +19,6 @@ from .workspace import die_with_parent
 E2E = Path(__file__).resolve().parents[1]
 DRIVERS = registry.DRIVERS | mysql_registry.DRIVERS
 KNOWN_DIFFERENT = registry.KNOWN_DIFFERENT | mysql_registry.KNOWN_DIFFERENT
-MODES = ("transaction", "session")
 # How a cell of a mode is marked in the table, before each of the two servers.
 MARKS = {"transaction": "t", "session": "s", "transaction on green": "T", "session on green": "S"}
 RUN_S_MAX = 120
