@@ -75,13 +75,12 @@ void Translation::put_end_of(const Exchange::Received& received, std::string& ou
   put(out, translated);
 }
 
-// An OK without the changes that the client is not told; false: there are none to leave out. The server may say that
-// something has changed, and then nothing: it would not say so to the client, who has not asked for the tracker.
+// An OK without the changes that the client is not told; false: there are none to leave out.
 bool Translation::put_filtered(Bytes payload, std::string& out) {
   auto ok = parse_ok(payload, server_);
   if (!ok || (ok->status & status::session_state_changed) == 0) return false;
   const std::string kept = filter_changes(ok->changes, wanted_);
-  if (!kept.empty() && kept.size() == ok->changes.size() && (client_ & capability::session_track) != 0) return false;
+  if (kept.size() == ok->changes.size() && (client_ & capability::session_track) != 0) return false;
   ok->changes = kept;
   std::string translated;
   put_ok(translated, *ok, client_);

@@ -43,8 +43,8 @@ async function killed(open, ask, numberOf, connection) {
   for (const verb of ['QUERY', 'CONNECTION']) {
     const text = `SELECT SLEEP(30), 'victim ${verb}'`;
     const caught = refusal(() => ask(victim, text));
-    const running = await waitUntil(async () => JSON.stringify(await ask(connection, `SELECT COUNT(*) AS n FROM information_schema.processlist WHERE info = '${
-      text.replaceAll("'", "''")}'`)).includes('"n":1'));
+    const running = await waitUntil(async () => JSON.stringify(await ask(connection, `SELECT CAST(COUNT(*) AS CHAR) AS n FROM information_schema.processlist WHERE info = '${
+      text.replaceAll("'", "''")}'`)).includes('"n":"1"'));
     seen.push(running, await refusal(() => ask(connection, `KILL ${verb} ${numberOf(victim)}`)));
     const how = await caught;
     seen.push(verb === 'QUERY' ? how : Boolean(how.error));
