@@ -187,11 +187,8 @@ LoginStep ClientLogin::answer_for(std::optional<Secret> secret) {
   secret_ = std::move(secret);
   const bool has_plugins = (agreed_ & capability::plugin_auth) != 0;
   plugin_ = has_plugins && !response_.plugin.empty() ? response_.plugin : std::string(native_plugin);
-  // What comes with a change of user was made with the nonce of before. Servers take it, and libmariadb can do nothing
-  // else: asked again, with another nonce, it answers with the old one. Who is not right gets that other nonce.
-  const bool is_asked_again = is_change_ && has_plugins;
-  if (is_asked_again && plugin_ == native_plugin && can_do(plugin_) && !native_flaw(response_.auth)) return succeed();
-  if (can_do(plugin_) && !is_asked_again) return check(response_.auth);
+  // A nonce serves one password: what comes with a change of user was made with the greeting's.
+  if (can_do(plugin_) && !(is_change_ && has_plugins)) return check(response_.auth);
   if (!has_plugins) return fail("the client knows one method only, and the secret of this user cannot do it");
   return switch_plugin();
 }
@@ -213,16 +210,13 @@ LoginStep ClientLogin::check(std::string_view response) {
 }
 
 LoginStep ClientLogin::check_native(std::string_view response) {
-  const char* const flaw = native_flaw(response);
-  return flaw == nullptr ? succeed() : fail(flaw);
-}
-
-const char* ClientLogin::native_flaw(std::string_view response) {
-  if (response.empty()) return secret_ && secret_->kind == Secret::Kind::empty ? nullptr : "no password given";
+  if (response.empty()) {
+    return secret_ && secret_->kind == Secret::Kind::empty ? succeed() : fail("no password given");
+  }
   if (!secret_ || secret_->kind == Secret::Kind::empty) {
     // As much work as for a known user.
     static_cast<void>(recover_native(response, sha1(view_of(sha1(nonce_))), nonce_));
-    return secret_ ? "this user has no password" : "no such user";
+    return fail(secret_ ? "this user has no password" : "no such user");
   }
   Sha1 twice{};
   if (secret_->kind == Secret::Kind::plain)
@@ -232,11 +226,11 @@ const char* ClientLogin::native_flaw(std::string_view response) {
   else
     std::copy_n(secret_->text.begin(), twice.size(), twice.begin());
   const auto once = recover_native(response, twice, nonce_);
-  if (!once) return "wrong password (mysql_native_password)";
+  if (!once) return fail("wrong password (mysql_native_password)");
   if (secret_->kind == Secret::Kind::native_hash) {
     learned_ = Secret{Secret::Kind::native_once, std::string(view_of(*once))};
   }
-  return nullptr;
+  return succeed();
 }
 
 LoginStep ClientLogin::check_sha2(std::string_view response) {

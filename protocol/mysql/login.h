@@ -99,8 +99,8 @@ class ClientLogin {
     bool learns_passwords = false;  // asks for whole passwords where it could do without, to log in with them elsewhere
   };
   explicit ClientLogin(Input input);
-  // COM_CHANGE_USER on a connection that is logged in: `nonce` is the one that the client has (of the login before).
-  // `number`: of its packet. Ends as a login does.
+  // COM_CHANGE_USER on a connection that is logged in: the nonce of the greeting is not used again. `number`: of its
+  // packet. Ends as a login does.
   ClientLogin(Input input, const ChangeUser& change, Capabilities agreed, std::uint8_t number);
 
   // The greeting; for a change of user: status `user`.
@@ -113,7 +113,6 @@ class ClientLogin {
   [[nodiscard]] const std::string& user() const { return response_.user; }
   [[nodiscard]] Capabilities agreed() const { return agreed_; }
   [[nodiscard]] std::uint8_t next_number() const { return number_; }
-  [[nodiscard]] const std::string& nonce() const { return nonce_; }  // the one that was used last
   // After done: what logs in to a server as this user, if the conversation taught us more than we had.
   [[nodiscard]] const std::optional<Secret>& learned() const { return learned_; }
 
@@ -137,7 +136,6 @@ class ClientLogin {
   LoginStep on_response(Bytes payload);
   LoginStep check(std::string_view response);
   LoginStep check_native(std::string_view response);
-  [[nodiscard]] const char* native_flaw(std::string_view response);  // nullptr: it is right
   LoginStep check_sha2(std::string_view response);
   LoginStep check_sha256(std::string_view response);
   LoginStep check_whole(std::string password);

@@ -79,6 +79,7 @@ bool Greeting::greet() {
   const auto offer = shared.offer(settings.has_green, settings.client_tls != nullptr);
   if (!offer) return false;
   my::ClientLogin::Input input = login_input(*offer);
+  nonce_.assign(my::view_of(input.nonce));
   login_ = std::make_unique<my::ClientLogin>(std::move(input));
   state_ = State::conversing;
   on_login_step(login_->start());
@@ -105,7 +106,8 @@ void Greeting::begin_change() {
   const Settings& settings = *shard_.settings;
   const auto offer = shard_.deployment.of_mysql->offer(settings.has_green, settings.client_tls != nullptr);
   my::ClientLogin::Input input = login_input(offer.value_or(Shared::Offer{}));  // the client has been offered one
-  std::copy_n(nonce_.begin(), std::min(nonce_.size(), input.nonce.size()), input.nonce.begin());
+  if ((change_->agreed & my::capability::plugin_auth) == 0)
+    std::copy_n(nonce_.begin(), std::min(nonce_.size(), input.nonce.size()), input.nonce.begin());
   my::ChangeUser& wanted = change_->wanted;
   if (wanted.collation == 0) wanted.collation = change_->collation;
   wanted.collation = login_collation(wanted.collation);
@@ -239,7 +241,6 @@ void Greeting::authenticated() {
   if (const auto& learned = login_->learned()) shard_.deployment.of_mysql->learn(login_->user(), *learned);
   agreed_ = login_->agreed();
   next_number_ = login_->next_number();
-  nonce_ = login_->nonce();
   const my::HandshakeResponse& response = login_->response();
   SharedAccount& shared =
       shard_.deployment.account(response.database, response.user, dialect_of(agreed_, response.collation));
@@ -263,7 +264,7 @@ void Greeting::welcome() {
   start.number = number_;
   start.capabilities = agreed_;
   start.status = ok.status;
-  start.nonce = std::move(nonce_);
+  if ((agreed_ & my::capability::plugin_auth) == 0) start.nonce = std::move(nonce_);
   state_ = State::ended;
   shard_.numbers.logins.add();
   shard_.add_session(std::make_unique<Session>(shard_, *account_, std::move(start)));

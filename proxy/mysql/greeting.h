@@ -25,7 +25,7 @@ struct ChangeOfUser {
   std::string address;
   std::uint32_t number = 0;
   protocol::mysql::Capabilities agreed = 0;
-  std::string nonce;           // of the login before: the client answers with it at once
+  std::string nonce;           // of the greeting, for clients that cannot be sent another one
   std::uint8_t collation = 0;  // of the former user, for clients that do not name one
   std::uint8_t packet = 0;     // the number of the command
   protocol::mysql::ChangeUser wanted;
@@ -69,7 +69,7 @@ class Greeting final : public Arrival {
   std::unique_ptr<protocol::mysql::ClientLogin> login_;
   protocol::mysql::Capabilities agreed_ = 0;
   std::uint8_t next_number_ = 0;
-  std::string nonce_;  // the client's, of its last login
+  std::string nonce_;  // of the greeting, when the client has to use it again
   std::unique_ptr<ChangeOfUser> change_;
 };
 

@@ -37,7 +37,7 @@ struct SessionStart {
   std::uint32_t number = 0;
   protocol::mysql::Capabilities capabilities = 0;  // agreed on
   std::uint16_t status = 0;                        // as the client was told
-  std::string nonce;                               // of its login, for a change of user
+  std::string nonce;                               // of the greeting, for clients that cannot be sent another one
 };
 
 class Session final : public Client {
@@ -177,7 +177,7 @@ class Session final : public Client {
   std::uint32_t next_statement_ = 0;
   bool awaits_kill_ = false;       // it has asked for one, of which another worker will tell
   bool is_changing_user_ = false;  // its connection is being cleaned, then the login of the other user begins
-  const std::string nonce_;        // of its login, for a change of user
+  const std::string nonce_;        // of its greeting, if that has to be used again
   std::string database_;
   Variables variables_;
   std::unordered_map<std::uint32_t, Prepared> prepared_;  // by the client's number
