@@ -31,6 +31,9 @@ inline constexpr std::uint16_t query_was_slow = 0x0800;
 inline constexpr std::uint16_t out_parameters = 0x1000;
 inline constexpr std::uint16_t in_read_only_transaction = 0x2000;
 inline constexpr std::uint16_t session_state_changed = 0x4000;
+// What holds until it changes; the others are about the answer that they came with.
+inline constexpr std::uint16_t of_session =
+    in_transaction | autocommit | no_backslash_escapes | in_read_only_transaction;
 }  // namespace status
 
 inline constexpr std::uint8_t ok_byte = 0x00;

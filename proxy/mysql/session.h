@@ -168,9 +168,10 @@ class Session final : public Client {
   bool awaits_number_ = false;  // of a statement that is being prepared again: its command waits
   bool is_stale_ = false;       // what its last statement left behind is on a connection that others have had since
   bool is_table_locked_ = false, has_characteristics_ = false;  // as the server told: pins while they last
-  bool begin_only_ = false;            // as the server told: nothing has happened in its transaction but the beginning
-  bool must_begin_ = false;            // the client is in a transaction that no server knows of
-  std::uint64_t body_left_ = 0;        // of a client's packet that is being streamed
+  bool begin_only_ = false;      // as the server told: nothing has happened in its transaction but the beginning
+  bool is_served_ = false;       // the command that waited for a connection goes first, together with what it needs set
+  bool must_begin_ = false;      // the client is in a transaction that no server knows of
+  std::uint64_t body_left_ = 0;  // of a client's packet that is being streamed
   std::uint64_t last_connection_ = 0;  // the one that ran the last statement
   std::uint64_t last_insert_id_ = 0;
   std::uint32_t next_statement_ = 0;

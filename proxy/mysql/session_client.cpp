@@ -70,7 +70,7 @@ std::size_t Session::process(Bytes data) {
       at += available;
       continue;
     }
-    if (must_wait()) break;
+    if (must_wait() && !is_served_) break;
     if (header.number != 0 || header.payload == 0) {
       protocol_violation(header.number != 0 ? "packets out of order" : "an empty command");
       break;
@@ -95,6 +95,7 @@ std::size_t Session::process(Bytes data) {
     const bool is_streamed = header.goes_on() || header.total() > conf().limits.buffered_message_bytes_max;
     if (server_ == nullptr && available < header.total() && !is_streamed) break;
     if (server_ == nullptr && begin_unit(rest) != Begin::ready) break;
+    is_served_ = false;
     if (take_command(header, rest.first(available), *command) != Take::done) break;
     at += available;
   }
@@ -140,7 +141,7 @@ std::size_t Session::take_without_server(const Header& header, Bytes rest, Comma
       // A pool of clients that asks whether its connections are alive must not take a hold for their end.
       if (server_ != nullptr || shard_.table().hold == router::Hold::nothing || !is_whole) return 0;
       my::Ok ok;
-      ok.status = status_;
+      ok.status = status_ & my::status::of_session;
       std::string payload, reply;
       my::put_ok(payload, ok, capabilities_);
       my::put_message(reply, 1, payload);

@@ -94,7 +94,7 @@ void Session::kill_answered(KillOutcome outcome, std::uint64_t connection) {
   std::string payload, reply;
   if (outcome == KillOutcome::done) {
     my::Ok ok;
-    ok.status = status_;
+    ok.status = status_ & my::status::of_session;
     my::put_ok(payload, ok, capabilities_);
   } else {
     const std::string text = text_of(outcome, connection);

@@ -56,10 +56,14 @@ void Session::restore_state(ServerConnection& connection) {
   connection.last_session = number_;
 }
 
+// The connection is for the command that has waited. If only what the session needs set went to it, the answer would be
+// a safe point, and the connection would pass from one waiting session to the next, and none would get to its command.
 void Session::served(Connection& connection) {
   attach(of_mysql(connection));
+  is_served_ = true;
   pause_client(false);
   run_input();
+  is_served_ = false;
   if (state_ == State::active) send_to_server();
 }
 

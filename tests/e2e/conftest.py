@@ -20,7 +20,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from drivers.registry import DRIVERS  # noqa: E402
 from harness import matrix, told  # noqa: E402
 from harness.mariadb import MariaDb  # noqa: E402
 from harness.pair import Pair, Template  # noqa: E402
@@ -30,7 +29,8 @@ from harness.workspace import Workspace, exit_on_signals, place_for_tests  # noq
 
 SOAK_SAMPLE = 3
 FAULT_SAMPLE = 6        # cells of test_faults.py
-MATRIX_SAMPLE_S = 30  # about, of the driver matrix in a plain run, beside one loop under moves
+# About, of the driver matrix in a plain run, beside one loop under moves; by the file that has the cells.
+MATRIX_SAMPLE_S = {"test_drivers": 30, "test_mysql_drivers": 15}
 TEST_S_MAX = 150
 
 _left_out: list[str] = []
@@ -90,16 +90,16 @@ def kind_of(item: Any) -> str:
 def matrix_sample(cells: list[Any], chance: random.Random) -> list[Any]:
     """Of those whose tools are on this machine: one driver under moves, and as many other cells as the time allows."""
     cells = [cell for cell in cells if not cell.get_closest_marker("soak")]
-    able = [cell for cell in cells if not DRIVERS[cell.callspec.params["name"]].missing()]
+    able = [cell for cell in cells if not matrix.DRIVERS[cell.callspec.params["name"]].missing()]
     _missing.update(cell.callspec.params["name"] for cell in cells if cell not in able)
     chance.shuffle(able)
     sample = [cell for cell in able if "mode" not in cell.callspec.params][:1]
-    seconds = 0
+    left = dict(MATRIX_SAMPLE_S)
     for cell in able:
-        cost = 2 * DRIVERS[cell.callspec.params["name"]].seconds  # directly and through Turnout
-        if "mode" in cell.callspec.params and seconds + cost <= MATRIX_SAMPLE_S:
+        cost = 2 * matrix.DRIVERS[cell.callspec.params["name"]].seconds  # directly and through Turnout
+        if "mode" in cell.callspec.params and cost <= left[cell.module.__name__]:
             sample.append(cell)
-            seconds += cost
+            left[cell.module.__name__] -= cost
     return sample
 
 

@@ -140,6 +140,30 @@ TEST_F(MysqlRelay, ASettingFollowsItsSession) {
   }
 }
 
+// A connection that passes from one waiting session to the next must not come by with nothing done but SET.
+TEST_F(MysqlRelay, WhoWaitsForAConnectionWithSettingsOfItsOwnGetsToItsCommand) {
+  begin(1);
+  FakeMysqlClient holder(port_, "app");
+  std::vector<std::unique_ptr<FakeMysqlClient>> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(std::make_unique<FakeMysqlClient>(port_, "app"));
+    EXPECT_EQ(clients.back()->query("SET time_zone = '+0" + std::to_string(i) + ":00'").error, 0);
+  }
+  holder.query("BEGIN");
+  std::vector<std::future<FakeMysqlClient::Reply>> replies;
+  for (auto& client : clients)
+    replies.push_back(std::async(std::launch::async, [&client] { return client->query("SELECT @@time_zone"); }));
+  ASSERT_TRUE(eventually([this] {
+    const auto all = proxy_->clients(0);
+    return std::count_if(all.begin(), all.end(), [](const ClientInfo& info) { return info.state == "waiting"; }) == 4;
+  }));
+  const std::size_t before = blue_.texts().size();
+  holder.query("COMMIT");
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(replies[static_cast<std::size_t>(i)].get().row, "+0" + std::to_string(i) + ":00");
+  EXPECT_LE(blue_.texts().size() - before, 9u) << "a COMMIT, and for each session its setting and its question";
+}
+
 TEST_F(MysqlRelay, AUserVariablePins) {
   begin(2);
   FakeMysqlClient mine(port_, "app");

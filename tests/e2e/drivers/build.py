@@ -4,9 +4,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .registry import HERE, Driver
+from .driver import E2E, Driver
 
-ROOT = HERE.parents[2]
+ROOT = E2E.parents[1]
 
 
 def made(driver: Driver) -> list[str]:
@@ -18,7 +18,7 @@ def made(driver: Driver) -> list[str]:
 
 
 def _build(driver: Driver, out: Path) -> None:
-    sources = [HERE / source for source in driver.sources]
+    sources = [driver.family.folder / source for source in driver.sources]
     mark = out / "made"
     if mark.exists() and all(source.stat().st_mtime <= mark.stat().st_mtime for source in sources):
         return

