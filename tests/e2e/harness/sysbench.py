@@ -47,9 +47,12 @@ class Sysbench:
         """Of the full seconds so far."""
         return round(sum(float(tps) for tps, _, _ in _REPORT.findall(self._output.read_text(errors="replace"))))
 
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def stop(self) -> SysbenchResult:
         """Ends the run. A SIGTERM that we sent is not an error of it."""
-        ended_itself = self._process.poll() is not None
+        ended_itself = self.has_ended()
         if not ended_itself:
             self._process.terminate()
         code = self._process.wait(20)
