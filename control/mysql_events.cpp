@@ -1,5 +1,7 @@
 #include "control/mysql_events.h"
 
+#include "control/mysql_fence.h"
+
 namespace turnout::control {
 
 namespace {
@@ -40,21 +42,18 @@ struct Stored {
 };
 
 Stored stored_events(const std::vector<Record>& records, router::Side from) {
+  const Record* const record = newest(records, RecordKind::undo, "side", router::name(from));
+  if (record == nullptr) return {};
   Stored found;
-  for (const auto& record : records) {
-    if (record.kind != RecordKind::undo || text_of(record.data, "side") != router::name(from)) continue;
-    found = {};
-    const auto* const runs = record.data.if_contains("event_scheduler");
-    found.runs = runs != nullptr && runs->is_bool() && runs->get_bool();
-    const auto* const list = record.data.if_contains("events");
-    if (list == nullptr || !list->is_array()) continue;
-    for (const auto& item : list->get_array()) {
-      if (!item.is_object()) continue;
-      const auto& one = item.get_object();
-      found.events.push_back({text_of(one, "schema"), text_of(one, "name"), text_of(one, "definer"),
-                              text_of(one, "sql_mode"), text_of(one, "time_zone"), text_of(one, "character_set"),
-                              text_of(one, "collation")});
-    }
+  found.runs = mysql_settings_of(record->data).runs_events;
+  const auto* const list = record->data.if_contains("events");
+  if (list == nullptr || !list->is_array()) return found;
+  for (const auto& item : list->get_array()) {
+    if (!item.is_object()) continue;
+    const auto& one = item.get_object();
+    found.events.push_back({text_of(one, "schema"), text_of(one, "name"), text_of(one, "definer"),
+                            text_of(one, "sql_mode"), text_of(one, "time_zone"), text_of(one, "character_set"),
+                            text_of(one, "collation")});
   }
   return found;
 }

@@ -58,11 +58,10 @@ void ShadowRunner::start_errand(Job job, bool is_for_plans) {
 
 void ShadowRunner::continue_errand(std::uint64_t now_ms) {
   if (!errand_) {
-    if (suspects_.empty() || now_ms < errand_rests_until_ms_) return;
-    Job job = std::move(suspects_.front());
-    suspects_.pop_front();
-    start_errand(std::move(job), false);
-    if (!errand_) return;
+    if (now_ms < errand_rests_until_ms_) return;
+    auto job = suspects_.next();
+    if (!job) return;
+    start_errand(std::move(*job), false);
   }
   Errand& errand = *errand_;
   if (errand.is_asked || now_ms < errand.not_before_ms) return;

@@ -21,9 +21,8 @@ constexpr std::uint64_t lane_retry_ms = 1'000;  // after a login that failed
 constexpr std::uint64_t lane_idle_ms_max = 10'000;
 constexpr std::uint64_t answer_grace_ms = 5'000;  // beyond statement_timeout: then the server is not there
 constexpr std::size_t looked_ahead = 32;          // jobs of the queue, when the first one's account has no lane free
-constexpr std::size_t suspects_max = 20;
-constexpr std::uint32_t proven_max = 10;    // of a shape; more would prove nothing new, but to a ramp begun since
-constexpr std::uint32_t unsettled_max = 5;  // of a shape that was never the same: its answers never are
+constexpr std::uint32_t proven_max = 10;          // of a shape; more would prove nothing new, but to a ramp begun since
+constexpr std::uint32_t unsettled_max = 5;        // of a shape that was never the same: its answers never are
 constexpr std::size_t plans_wanted_max = 16;
 
 }  // namespace
@@ -327,10 +326,8 @@ void ShadowRunner::suspect(Job job, ShadowMatch match) {
   const Known& shape = known(job.request);
   if (match != ShadowMatch::error && !shape.was_same && shape.unsettled >= unsettled_max) {
     note(job.request, ShadowOutcome::not_compared, "the writer's own answers are never the same");
-  } else if (shape.proven >= proven_max || suspects_.size() >= suspects_max) {
+  } else if (shape.proven >= proven_max || !suspects_.add(job.request.shape, std::move(job))) {
     note(job.request, ShadowOutcome::unproven);
-  } else {
-    suspects_.push_back(std::move(job));
   }
 }
 

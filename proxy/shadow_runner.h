@@ -25,6 +25,7 @@
 #include "proxy/shadow_request.h"
 #include "router/shadow.h"
 #include "router/shadow_book.h"
+#include "router/shadow_docket.h"
 #include "router/shadow_facts.h"
 #include "router/shadow_match.h"
 
@@ -153,7 +154,7 @@ class ShadowRunner {
   std::unordered_map<std::uint64_t, std::uint64_t> taken_;  // by shape: how many reads, run or dropped
   std::deque<Job> queue_;                                   // oldest first
   std::map<std::uint64_t, Job> running_;                    // by the lane's number of work
-  std::deque<Job> suspects_;
+  router::ShadowDocket<Job> suspects_;
   std::optional<Errand> errand_;
   std::uint64_t errand_work_ = 0;  // number of what its lane is busy with, 0 = nothing
   std::uint64_t errand_rests_until_ms_ = 0;

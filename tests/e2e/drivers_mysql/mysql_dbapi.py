@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from common import SESSIONS, Program, in_parallel, wait_until
 
-SHARED = json.loads((Path(__file__).resolve().parent / "statements.json").read_text())
+SHARED = json.loads(Path(os.environ["DRIVER_STATEMENTS"]).read_text())
 LOGIN: dict[str, Any] = {"host": os.environ["MYSQL_HOST"], "port": int(os.environ["MYSQL_PORT"]), "user": os.environ["MYSQL_USER"],
                          "password": os.environ["MYSQL_PASSWORD"], "database": os.environ["MYSQL_DATABASE"], "charset": "utf8mb4"}
 

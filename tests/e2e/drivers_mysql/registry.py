@@ -14,7 +14,7 @@ MYSQL = Family(HERE, lambda port: {
     "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(port), "MYSQL_USER": "app", "MYSQL_PASSWORD": PASSWORD, "MYSQL_DATABASE": DATABASE,
     "PYTHONPATH": f"{HERE}:{E2E / 'drivers'}", "DRIVER_STATEMENTS": str(HERE / "statements.json")})
 
-_python, _node, _compiled, _driver = MYSQL.python, MYSQL.node, MYSQL.compiled, MYSQL.driver
+_python, _node, _driver = MYSQL.python, MYSQL.node, MYSQL.driver
 _DBAPI = SHARED + "commits types typed_rows escaped multi batch large streaming kill databases_by_command ended parallel "
 
 DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
