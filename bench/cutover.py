@@ -255,6 +255,13 @@ def read_after_hold_ms(answers: list[Answer], start_s: float, end_s: float) -> f
     return round((read.due_s - write.due_s) * 1000, 1) if read and write else None
 
 
+def read_in_hold_ms(answers: list[Answer], start_s: float, end_s: float) -> float | None:
+    """The longest answer of a read that fell due while writes were held, or just before or behind: nothing subtracted."""
+    write = longest_answer(answers, "w", start_s, end_s)
+    around_s = 0.05
+    return longest(answers, "r", write.due_s - around_s, write.due_s + write.latency_ms / 1000 + around_s) if write else None
+
+
 def pauses(answers: list[Answer], start_s: float, window_s: float, baseline_s: float) -> dict[str, dict[str, float]]:
     """Longest answer in the window, in the windows before it, and the difference, for reads and writes apart."""
     windows = max(1, int(baseline_s // window_s))
@@ -290,7 +297,8 @@ def run_once(name: str, ground: Ground, workspace: Workspace, rate: float, optio
         answers, load_errors = traffic.end()
         result = {"target": name, "window_s": round(window, 2), "took_ms": round(took * 1000, 1), "load_tps": round(load_tps, 1),
                   **pauses(answers, start, window, options.baseline_s), **_ledger(pair, answers), "load_errors": len(load_errors),
-                  "read_after_hold_ms": read_after_hold_ms(answers, start, start + window), "report": report}
+                  "read_after_hold_ms": read_after_hold_ms(answers, start, start + window), "report": report,
+                  "read_in_hold_ms": read_in_hold_ms(answers, start, start + window)}
         result["error_texts"] = load_errors[:3]
         return result
     finally:
@@ -331,6 +339,7 @@ def run(workspace: Workspace, targets: list[str], options: Options) -> dict[str,
                 continue
             results.append({"run": number, **result})
             say(f"cutover run {number + 1} {name}: write pause {result['write']['pause_ms']:.1f} ms, read pause "
-                f"{result['read']['pause_ms']:.1f} ms (due {result['read_after_hold_ms']} ms after the longest write), command {result['took_ms']:.0f} ms, "
+                f"{result['read']['pause_ms']:.1f} ms (due {result['read_after_hold_ms']} ms after the longest write; longest of the hold "
+                f"{result['read_in_hold_ms']:.1f} ms), command {result['took_ms']:.0f} ms, "
                 f"errors {result['errors']}+{result['load_errors']}, lost {result['lost']}, {shlex.quote(json.dumps(result['report'].get('phases_ms')))}")
     return {"rate": rate, "servers": ground.description, "results": results, "left_out": left_out}

@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include "proxy/short_slices.h"
+
 namespace {
 
 using Clock = std::chrono::steady_clock;  // CLOCK_MONOTONIC with this library
@@ -166,6 +168,7 @@ void run(std::array<Lane, 2>& lanes, microseconds period) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  turnout::proxy::ask_for_short_slices();  // what is measured is how long others wait, not how long the probe does
   if (argc != 4) {
     std::fprintf(stderr, "usage: bench_probe CONNINFO PERIOD_MS CONNECTIONS_OF_EACH_KIND   (ends on SIGTERM)\n");
     return 2;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "proxy/short_slices.h"
+
 namespace turnout::control {
 
 namespace {
@@ -43,8 +45,15 @@ Executor::~Executor() {
 }
 
 void Executor::start() {
-  loop_thread_ = std::thread([this] { loop(); });
-  for (std::size_t i = 0; i < thread_count_; ++i) workers_.emplace_back([this] { work(); });
+  loop_thread_ = std::thread([this] {
+    proxy::ask_for_short_slices();
+    loop();
+  });
+  for (std::size_t i = 0; i < thread_count_; ++i)
+    workers_.emplace_back([this] {
+      proxy::ask_for_short_slices();
+      work();
+    });
 }
 
 void Executor::stop() {

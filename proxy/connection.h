@@ -76,6 +76,7 @@ class Connection : public Handler {
   std::uint32_t cancels_in_flight = 0;
   CancelTicket cancel_waiting;       // for what Turnout itself has sent to be done: see canceller.h
   std::uint64_t proven_version = 0;  // of the routing table it was proven writable for
+  std::uint64_t proof_asked = 0;     // in the order in which its pool asked for proofs; 0 = never
   std::uint64_t opened_version = 0;  // of the routing table under which it began
 
   void send(std::string_view bytes);

@@ -124,10 +124,11 @@ class Deployment {
   TokenBoard tokens;
   std::vector<WorkerNumbers> numbers;  // one a worker
   std::atomic<std::uint32_t> cancels_in_flight{0};
-  std::atomic<std::uint32_t> clients{0};       // sessions and logins, all workers
-  std::atomic<std::uint32_t> replications{0};  // of them: those that speak the replication protocol
-  const std::uint64_t seed;                    // of session hashes and verdict caches
-  const std::string mock_key;                  // of mock SCRAM salts and long cancel keys
+  std::atomic<std::uint32_t> releasing_workers{0};  // whose held work is on its way to its connections
+  std::atomic<std::uint32_t> clients{0};            // sessions and logins, all workers
+  std::atomic<std::uint32_t> replications{0};       // of them: those that speak the replication protocol
+  const std::uint64_t seed;                         // of session hashes and verdict caches
+  const std::string mock_key;                       // of mock SCRAM salts and long cancel keys
 
   [[nodiscard]] SettingsPtr settings() const;
   void set_settings(SettingsPtr settings);

@@ -16,6 +16,7 @@ constexpr std::uint64_t sealed_ms = 1'000;  // longer than the held work needs t
 // A waiter of our own goes first unless somebody on another worker has waited longer by this much: handing a connection
 // over costs two system calls and a wake-up.
 constexpr std::uint64_t fairness_us = 2'000;
+constexpr std::size_t proofs_at_once_min = 1, proof_rounds = 8;
 
 // Asked when a session gives it back: under load that never ends no connection would be idle at its end. A new one
 // serves at least once, however short the lifetime.
@@ -217,6 +218,7 @@ void Pool::make_idle_later(Connection& connection) {
     if (ready == nullptr || ready->state() != Connection::State::idle) return;
     if (std::find(idle_.begin(), idle_.end(), ready) != idle_.end() || is_sealed(*ready)) return;
     make_idle(*ready);
+    prove_idle();
     lend_if_wanted();
     if (!waiters_.empty()) open_for_waiters();  // one more may be on its way now
   });
@@ -229,7 +231,7 @@ void Pool::make_idle(Connection& connection) {
   }
   connection.become_idle();
   if (!may_work(connection)) {
-    connection.prove();
+    prove_idle();
     publish_numbers();
     return;
   }
@@ -405,15 +407,25 @@ bool Pool::may_warm_one_more() const {
   return !has_time || opening() < std::max(1U, warm_target_ / rounds);
 }
 
+// A few at a time, so that those who wait longest get the first and all are not at work at one instant: the first
+// command behind a reload makes a backend read its whole configuration.
 void Pool::prove_idle() {
   if (prove_since_version_ == 0 || !is_allowed() || shard().worker.loop.now_ms() < prove_again_ms_) return;
   std::erase_if(idle_, [this](Connection* connection) { return !may_work(*connection); });
   std::vector<Connection*> unproven;  // asking may lose the connection, and with it its place in connections_
+  std::size_t asked = 0;
   for (const auto& connection : connections_) {
+    if (connection->state() == Connection::State::proving) ++asked;
     if (connection->state() == Connection::State::idle && !may_work(*connection) && connection->cancels_in_flight == 0)
       unproven.push_back(connection.get());
   }
-  for (Connection* connection : unproven) connection->prove();
+  std::ranges::sort(unproven, {}, &Connection::proof_asked);
+  const std::size_t asked_max = std::max(proofs_at_once_min, (asked + unproven.size()) / proof_rounds);
+  for (Connection* connection : unproven) {
+    if (asked++ >= asked_max) break;
+    connection->proof_asked = ++proofs_asked_;
+    connection->prove();
+  }
   serve_waiters();
 }
 

@@ -134,6 +134,7 @@ class Pool {
   std::uint32_t warm_target_ = 0;
   std::uint64_t retry_at_ms_ = 0;  // after a transient failure
   std::uint64_t prove_again_ms_ = 0;
+  std::uint64_t proofs_asked_ = 0;
   std::uint64_t prove_since_version_ = 0;  // of the table that began to ask for proof; 0 = none asked
   LoginFailure last_failure_;
   SharedLimit hit_ = SharedLimit::none;  // by the latest attempt to open one

@@ -93,7 +93,8 @@ router::Unit Session::describe_unit(pg::Bytes rest, bool& incomplete) {
   unit.session_hash = hash_;
   unit.required_sample = required_sample_;
   const router::RoutingTable& table = shard_.table();
-  if (!table.needs_verdicts()) return unit;
+  unit.during_release = shard_.is_releasing();
+  if (!table.needs_verdicts() && !unit.during_release) return unit;
   shard_.reads.begin_unit();
   unit.policy = account_.ramp_policy;
   if (unit.policy.value_or(table.ramp.policy) == conf::TokenPolicy::global)

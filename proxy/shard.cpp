@@ -13,6 +13,13 @@
 
 namespace turnout::proxy {
 
+namespace {
+
+constexpr std::uint64_t releasing_ms_min = 20, releasing_ms_max = 1'000;
+constexpr std::uint32_t releasing_tick_ms = 5;
+
+}  // namespace
+
 Account::Account(Shard& owner, SharedAccount& shared_account)
     : shared(shared_account),
       shard(owner),
@@ -63,7 +70,9 @@ Account& Shard::account(SharedAccount& shared) {
 
 void Shard::apply_table(router::RoutingTablePtr table) {
   if (table_ && table->version <= table_->version) return;
+  const bool was_holding = table_ && table_->hold == router::Hold::writes;
   table_ = std::move(table);
+  begin_release(was_holding);
   numbers.hold_overflow.set(0);
   if (table_->ramp.percent == 0) reads.forget();
   apply_shadow();
@@ -164,6 +173,31 @@ void Shard::unhold(Client& session) {
   std::erase(held_, &session);
   numbers.held_sessions.set(held_.size());
   if (held_.empty()) numbers.held_bytes.set(0);
+}
+
+void Shard::begin_release(bool was_holding) {
+  const bool begins = was_holding && table_->hold == router::Hold::nothing;
+  if (!begins && table_->hold == router::Hold::nothing) return;
+  releasing_since_ms_ = worker.loop.now_ms();
+  releasing_until_ms_ = begins ? releasing_since_ms_ + releasing_ms_max : 0;
+  if (std::exchange(counts_as_releasing_, begins) == begins) return;
+  if (begins)
+    deployment.releasing_workers.fetch_add(1, std::memory_order_relaxed);
+  else
+    deployment.releasing_workers.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Shard::continue_release(bool is_at_work) {
+  const std::uint64_t now_ms = worker.loop.now_ms();
+  const bool is_late = now_ms >= releasing_until_ms_;
+  if (counts_as_releasing_ && (is_at_work || is_late)) {
+    counts_as_releasing_ = false;
+    deployment.releasing_workers.fetch_sub(1, std::memory_order_relaxed);
+  }
+  // Not at once: another worker may not have seen the table yet.
+  const bool all_are_at_work = deployment.releasing_workers.load(std::memory_order_relaxed) == 0 &&
+                               now_ms - releasing_since_ms_ >= releasing_ms_min;
+  if (all_are_at_work || is_late) releasing_until_ms_ = 0;
 }
 
 // Oldest first, a few a millisecond: the new writer must not see a herd.
@@ -336,6 +370,7 @@ std::uint32_t Shard::tick() {
   if (!lock_movers_.empty()) move_locks(now_ms);
   bool soon = false;
   bool proving = !lock_movers_.empty();
+  bool waiting = false;
   for (const auto& [shared, account] : accounts_) {
     if (account->known_hub() && account->known_hub()->sweep()) soon = true;
     for (const auto& side : account->pools()) {
@@ -344,9 +379,11 @@ std::uint32_t Shard::tick() {
         if (pool->needs_tick_soon() || now_ms - swept_ms_ >= 1000) pool->sweep();
         soon = soon || pool->needs_tick_soon();
         proving = proving || pool->is_proving();
+        waiting = waiting || !pool->waiters().empty();
       }
     }
   }
+  if (is_releasing()) continue_release(held_.empty() && !proving && !waiting);
   while (!farewells_.empty() && farewells_.front()->until_ms() <= now_ms) farewells_.front()->end();
   for (const auto& farewell : farewells_) farewell->tick(now_ms);
   while (!cancellers_.empty() && cancellers_.front()->until_ms() <= now_ms) cancellers_.front()->time_out();
@@ -368,6 +405,7 @@ std::uint32_t Shard::tick() {
   }
   const std::uint32_t shadow_ms = shadow ? shadow->tick(now_ms) : 0;
   if (proving || (table_->hold == router::Hold::nothing && !held_.empty())) return 1;
+  if (is_releasing()) return releasing_tick_ms;
   if (shadow_ms != 0) return std::min<std::uint32_t>(shadow_ms, 50);
   return soon || !greetings_.empty() || !cancellers_.empty() ? 50 : 500;
 }

@@ -123,6 +123,8 @@ class Shard {
   void hold(Client& session, std::size_t bytes);
   void unhold(Client& session);
   [[nodiscard]] std::size_t held() const { return held_.size(); }
+  // The hold is over, and not everybody who was held is at work yet, on this worker or another; a second at most.
+  [[nodiscard]] bool is_releasing() const { return releasing_until_ms_ != 0; }
 
   // ---- sessions whose advisory locks are on their way to the other side
   void watch_locks(const Session& session);
@@ -136,6 +138,8 @@ class Shard {
   void reconsider_waiters();
   template <typename Do>
   void for_each_replication(Do what);
+  void begin_release(bool was_holding);
+  void continue_release(bool is_at_work);
   void release_held();
   void move_locks(std::uint64_t now_ms);
 
@@ -145,10 +149,12 @@ class Shard {
   std::map<std::uint32_t, std::unique_ptr<Replication>> replications_;
   std::list<std::unique_ptr<Arrival>> greetings_;
   std::deque<Client*> held_;
-  std::set<std::uint32_t> lock_movers_;               // numbers of sessions
-  std::unique_ptr<AuthQuery> auth_query_;             // made for the first question
-  std::list<std::unique_ptr<Farewell>> farewells_;    // oldest first
-  std::list<std::unique_ptr<Canceller>> cancellers_;  // oldest first
+  std::set<std::uint32_t> lock_movers_;                            // numbers of sessions
+  std::unique_ptr<AuthQuery> auth_query_;                          // made for the first question
+  std::list<std::unique_ptr<Farewell>> farewells_;                 // oldest first
+  std::list<std::unique_ptr<Canceller>> cancellers_;               // oldest first
+  std::uint64_t releasing_since_ms_ = 0, releasing_until_ms_ = 0;  // 0 = not
+  bool counts_as_releasing_ = false;                               // in deployment.releasing_workers
   RoomClaim claim_;
   std::uint64_t swept_ms_ = 0;
   bool stopping_ = false;

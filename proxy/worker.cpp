@@ -6,6 +6,7 @@
 
 #include "proxy/greeting.h"
 #include "proxy/session.h"
+#include "proxy/short_slices.h"
 
 namespace turnout::proxy {
 
@@ -22,6 +23,7 @@ Worker::~Worker() = default;
 
 void Worker::start() {
   thread_ = std::thread([this] {
+    ask_for_short_slices();
     loop.run([this] {
       std::uint32_t next_ms = 500;
       for (const auto& shard : shards_) next_ms = std::min(next_ms, shard->tick());

@@ -25,6 +25,13 @@ Route route_during_hold_of_writes(const RoutingTable& table, const Unit& unit) {
   return {.side = table.hold_reads_on, .access = Access::read, .why = "a read goes on while writes are held"};
 }
 
+// Behind the hold the connections that may write are few for a moment, and each has yet to be proven: who only reads
+// stays on those that served reads during the hold.
+bool keeps_clear_of_release(const RoutingTable& table, const Unit& unit) {
+  return unit.during_release && unit.verdict != Verdict::write && unit.session_known_state &&
+         table.sides[index(table.writer)].may_read;
+}
+
 // nullptr: nothing speaks against the ramp. Else the reason that sends the unit to the writer.
 const char* reason_against_ramp(const RoutingTable& table, const Unit& unit, std::uint64_t proven_sample) {
   const RampOrders& ramp = table.ramp;
@@ -61,6 +68,8 @@ Route route(const RoutingTable& table, const Unit& unit, std::uint64_t proven_sa
     case Hold::nothing:
       break;
   }
+  if (keeps_clear_of_release(table, unit))
+    return {.side = table.writer, .access = Access::read, .why = "a read keeps clear of the work that is released"};
   if (const char* reason = reason_against_ramp(table, unit, proven_sample)) return to_writer(table, reason);
   if (!is_ramped(unit.session_hash, table.ramp.threshold)) {
     Route route = to_writer(table, "the session is in the control group");

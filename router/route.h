@@ -23,6 +23,7 @@ struct Unit {
   bool unblocks = false;              // ends or frees other work: COMMIT/ROLLBACK PREPARED, advisory unlock, UNLISTEN
   bool session_known_state = false;   // everything the session has set up is known and movable: no temp objects, no
                                       // session locks, nothing unknown
+  bool during_release = false;        // what a hold has held is on its way to its connections just now
   bool session_may_ramp = true;       // false: it LISTENs, runs SERIALIZABLE, or was told to stay
   std::uint16_t session_hash = 0;     // hash16() of ramp.h
   std::uint64_t required_sample = 0;  // token: the session's under policy `session`, the whole proxy's under `global`;

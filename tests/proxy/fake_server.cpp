@@ -46,6 +46,13 @@ void put_row(std::string& out, const std::string& value, const std::string& tag)
   pg::put_command_complete(out, tag);
 }
 
+constexpr std::string_view proof_sql = "SHOW transaction_read_only";
+
+void raise(std::atomic<std::uint64_t>& most, std::uint64_t now) {
+  for (std::uint64_t old = most; old < now && !most.compare_exchange_weak(old, now);) {
+  }
+}
+
 }  // namespace
 
 FakeServer::FakeServer(std::string name) : name_(std::move(name)) {
@@ -107,9 +114,7 @@ void FakeServer::serve(int fd) {
     return;
   }
   ++connections_;
-  const std::uint64_t now_open = ++open_;
-  for (std::uint64_t most = most_at_once_; most < now_open && !most_at_once_.compare_exchange_weak(most, now_open);) {
-  }
+  raise(most_at_once_, ++open_);
   std::string hello;
   pg::Writer(hello).begin('R').u32(0).end();
   pg::put_parameter_status(hello, "server_version", "15.0 " + name_);
@@ -127,13 +132,16 @@ void FakeServer::serve(int fd) {
       const std::lock_guard lock(mutex_);
       texts_.push_back(sql);
     }
+    const bool is_proof = sql == proof_sql;
+    if (is_proof) raise(most_proofs_, ++proofs_);
     if (delay_ms != 0) std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
+    if (is_proof) --proofs_;
     std::string reply;
     if (hangs_up && sql.starts_with("SELECT")) break;
     const std::string tag = sql.substr(0, sql.find_first_of(" ;"));
     if (tag == "BEGIN") status = 'T';
     if (tag == "COMMIT" || tag == "ROLLBACK") status = 'I';
-    if (sql == "SHOW transaction_read_only") {
+    if (is_proof) {
       put_row(reply, is_read_only ? "on" : "off", "SHOW");
     } else if (tag == "SELECT" && fails_reads) {
       pg::put_error(reply, {"ERROR", "25006", "cannot do that here", {}, {}});

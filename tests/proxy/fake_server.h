@@ -28,6 +28,7 @@ class FakeServer {
   [[nodiscard]] std::uint64_t open() const { return open_.load(); }
   [[nodiscard]] std::uint64_t cancels() const { return cancels_.load(); }
   [[nodiscard]] std::uint64_t most_at_once() const { return most_at_once_.load(); }
+  [[nodiscard]] std::uint64_t most_proofs_at_once() const { return most_proofs_.load(); }
   // Every query text, in the order it arrived; the proof's and ours included.
   [[nodiscard]] std::vector<std::string> texts() const;
 
@@ -48,6 +49,7 @@ class FakeServer {
   std::uint16_t port_ = 0;
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> queries_{0}, connections_{0}, open_{0}, most_at_once_{0}, cancels_{0};
+  std::atomic<std::uint64_t> proofs_{0}, most_proofs_{0};
   mutable std::mutex mutex_;
   std::vector<std::string> texts_;
   std::list<std::thread> threads_;

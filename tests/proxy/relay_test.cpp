@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "proxy/proxy.h"
+#include "router/catalog.h"
 #include "tests/proxy/fake_server.h"
 
 namespace turnout::proxy {
@@ -221,6 +222,64 @@ TEST_F(Relay, AnUnprovenWriterGetsNoWork) {
   for (const std::string& text : green_.texts()) EXPECT_EQ(text, "SHOW transaction_read_only");
   green_.is_read_only = false;
   EXPECT_EQ(client.read_reply().row, "green");
+}
+
+// Behind the flip a write waits for a connection that is proven; a read does not, and goes where reads went in the
+// hold.
+TEST_F(Relay, ReadsKeepClearOfTheWorkThatIsReleased) {
+  begin(4);
+  router::CatalogBuilder catalog;
+  catalog.add_database("app");
+  proxy_->publish_catalog(0, catalog.build(1, "app"));
+  FakeClient writer(port_, "app"), reader(port_, "app");
+  ASSERT_EQ(writer.query("INSERT 1").sqlstate, "");
+  ASSERT_EQ(reader.query("SELECT 1").row, "blue");
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  writer.ask("INSERT 2");
+  ASSERT_TRUE(eventually([this] { return proxy_->levels(0).held_sessions == 1; }));
+  green_.is_read_only = true;
+  table_.writer = table_.hold_reads_on = router::Side::green;
+  table_.sides[1].prove_writable = true;
+  table_.hold = router::Hold::nothing;
+  publish();
+  ASSERT_TRUE(reached());
+  ASSERT_TRUE(eventually([this] { return proxy_->levels(0).held_sessions == 0; }));
+  EXPECT_EQ(reader.query("SELECT 1").row, "green");
+  for (const std::string& text : green_.texts()) EXPECT_NE(text, "INSERT 2");
+  green_.is_read_only = false;
+  EXPECT_EQ(writer.read_reply().sqlstate, "");
+}
+
+// All of them at one instant would be felt by those who read there: each makes its server read its configuration.
+TEST_F(Relay, ConnectionsAreProvenAFewAtATime) {
+  begin(12);
+  std::vector<std::unique_ptr<FakeClient>> clients;
+  for (int c = 0; c < 12; ++c) {
+    clients.push_back(std::make_unique<FakeClient>(port_, "app"));
+    ASSERT_EQ(clients.back()->query("BEGIN").status, 'T');
+  }
+  for (const auto& client : clients) ASSERT_EQ(client->query("COMMIT").status, 'I');
+  table_.sides[1].warm = true;
+  publish();
+  ASSERT_TRUE(reached());
+  ASSERT_TRUE(eventually([this] { return proxy_->levels(0).side[1].warming == 0; }));
+  ASSERT_GE(green_.open(), 8U);
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  green_.delay_ms = 20;
+  table_.writer = router::Side::green;
+  table_.sides[1].warm = false;
+  table_.sides[1].prove_writable = true;
+  table_.hold = router::Hold::nothing;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_TRUE(eventually([this] { return proxy_->levels(0).side[1].unproven == 0; })) << "all of them have their turn";
+  EXPECT_GE(green_.most_proofs_at_once(), 1U);
+  EXPECT_LE(green_.most_proofs_at_once(), 2U) << "one on each of two workers";
+  for (const auto& client : clients) EXPECT_EQ(client->query("SELECT 1").row, "green");
 }
 
 // An error in what fills the caches is no reason to have no connection.

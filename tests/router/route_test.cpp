@@ -57,6 +57,26 @@ TEST(route, holds) {
   }
 }
 
+TEST(route, reads_keep_clear_of_the_work_that_is_released) {
+  struct Row {
+    Unit unit;
+    const char* outcome;
+  };
+  const Row rows[] = {
+      {{.verdict = rd, .session_known_state = true, .during_release = true}, "green read"},
+      {{.verdict = rw, .session_known_state = true, .during_release = true}, "green read"},
+      {{.verdict = wr, .session_known_state = true, .during_release = true}, "green write"},
+      {{.verdict = rd, .session_known_state = false, .during_release = true}, "green write"},
+      {{.verdict = rd, .in_transaction = true, .session_known_state = true, .during_release = true}, "green write"},
+  };
+  RoutingTable table = table_of(Hold::nothing, Side::green);
+  for (const Row& row : rows) EXPECT_EQ(outcome(route(table, row.unit, 0)), row.outcome) << "row " << &row - rows;
+  table.sides[index(Side::green)].may_read = false;
+  EXPECT_EQ(outcome(route(table, rows[0].unit, 0)), "green write");
+  table.hold = Hold::all;
+  EXPECT_EQ(outcome(route(table, rows[0].unit, 0)), "held");
+}
+
 TEST(route, reads_of_a_hold_go_where_the_table_says) {
   RoutingTable table = table_of(Hold::writes);
   const Unit read{.verdict = rd, .session_known_state = true};
