@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [cpu|syscalls|memory|logins|ramp|shadow|cutover]…
+"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [cpu|syscalls|memory|logins|ramp|shadow|instructions|cutover]…
 
 Figures are for reading, not for passing: bench/README.md says how. Nothing here fails because a day is slow.
 """
@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 try:
     import cutover
+    import instructions
     import measure
     import peers
     import ramp
@@ -33,8 +34,8 @@ try:
 except ImportError as error:
     sys.exit(f"{error}: run `./dev setup` first, and this with /usr/bin/python3")
 
-PARTS = ("cpu", "syscalls", "memory", "logins", "ramp", "shadow", "cutover")
-OWN_GROUND = ("ramp", "shadow", "cutover")  # need a pair of servers
+PARTS = ("cpu", "syscalls", "memory", "logins", "ramp", "shadow", "instructions", "cutover")
+OWN_GROUND = ("ramp", "shadow", "instructions", "cutover")  # need a pair of servers
 Starter = Callable[..., Peer]
 
 
@@ -230,6 +231,12 @@ def main() -> None:
         clients = [16] if 16 in options.clients else options.clients[:1]
         document["shadow"] = shadow.run(workspace, options.rounds, options.seconds, clients, options.modes, options.workers[0])
         tables += shadow.shadow_tables(document["shadow"])
+    if "instructions" in options.parts:
+        try:
+            document["instructions"] = instructions.run(workspace, options.modes)
+            tables += instructions.instruction_tables(document["instructions"])
+        except Missing as error:
+            bench.left_out["turnout", "instructions"] = str(error)
     if "cutover" in options.parts:
         document["cutover"] = bench.cutover()
         tables += cutover_tables(document["cutover"])

@@ -113,7 +113,7 @@ class Session final : public Client {
   std::size_t process(protocol::pg::Bytes data);  // returns what was used up
   Take take_message(const protocol::pg::Header& header, protocol::pg::Bytes message);
   void take_streamed(const protocol::pg::Header& header, protocol::pg::Bytes available);
-  Take take_query(protocol::pg::Bytes message);
+  Take take_query(protocol::pg::Bytes message, bool touches_nothing);
   Take take_parse(protocol::pg::Bytes message);
   Take take_bind(const protocol::pg::Header& header, protocol::pg::Bytes available);
   void take_execute(protocol::pg::Bytes message);
@@ -309,6 +309,7 @@ class Session final : public Client {
   bool unit_is_read_ = false;
   bool read_begins_ = false;        // the unit's BEGIN READ ONLY was taken for a read
   bool only_prepares_ = false;      // the unit binds nothing
+  bool touches_nothing_ = false;    // the query that is sent next was looked at, and has no effect on the state
   bool begin_only_ = false;         // in a transaction that holds nothing but its BEGIN
   bool rolling_back_ = false;       // our own ROLLBACK of such a transaction is on its way
   bool must_begin_ = false;         // the client is in a transaction that begins anew with its next message

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "proxy/lock_transfer.h"
 #include "proxy/session.h"
@@ -211,6 +212,7 @@ std::size_t Session::take_prepare_segment(pg::Bytes rest) {
 Session::Take Session::take_message(const pg::Header& header, pg::Bytes message) {
   if (!only_prepares_) begin_only_ = false;  // whatever comes now, the transaction is more than its BEGIN
   discard_body_ = false;
+  const bool touches_nothing = std::exchange(touches_nothing_, false);
   if (message.size() < header.total() && is_taken_whole(header.type)) {
     if (header.type != 'Q') {
       end("message too long", "54000", "a message of this type may have at most limits.buffered_message_size bytes");
@@ -218,13 +220,13 @@ Session::Take Session::take_message(const pg::Header& header, pg::Bytes message)
     }
     pins_ |= pin_unwatched;  // too long to be looked at: it may have set up anything
     server_->exchange.sent(pg::Request::query, pg::Owner::client, ++work_,
-                           lens() != nullptr ? lens()->query({}) : TypeLens::Ticket{0});
+                           lens() != nullptr ? lens()->query(pg::CatalogUse::none) : TypeLens::Ticket{0});
     take_streamed(header, message);
     return Take::done;
   }
   switch (header.type) {
     case 'Q':
-      return take_query(message);
+      return take_query(message, touches_nothing);
     case 'P':
       return take_parse(message);
     case 'B':
@@ -293,12 +295,12 @@ void Session::note_function_call(pg::Bytes available) {
   pins_ |= pin_unwatched;
 }
 
-Session::Take Session::take_query(pg::Bytes message) {
+Session::Take Session::take_query(pg::Bytes message, bool touches_nothing) {
   const pg::Bytes body = message.subspan(pg::header_bytes);
   const std::string_view sql = pg::text(body).substr(0, body.empty() ? 0 : body.size() - 1);
   forget_unnamed();  // a simple query destroys the unnamed statement
   ++work_;
-  if (pg::may_touch_state(sql)) {
+  if (!touches_nothing && pg::may_touch_state(sql)) {
     const pg::Watch watch = pg::watch_state(sql);
     note_effects(watch);
     if (state_ == State::ended) return Take::stop;
@@ -358,7 +360,8 @@ Session::Take Session::take_parse(pg::Bytes message) {
   prepared_.emplace(*name, Prepared{statement});
   unit_parses_.emplace_back(statement->number, *name);
   if (server_->has_statement(statement->number)) {
-    const bool is_refused = client_status_ == 'E';  // by the server, whatever it has: and the client then has no such name
+    const bool is_refused =
+        client_status_ == 'E';  // by the server, whatever it has: and the client then has no such name
     if (!statement->is_found_at_parse && !is_refused) {
       exchange.fabricate(pg::Request::parse, statement->number);
       return Take::done;

@@ -29,7 +29,7 @@ void Session::begin_shadow(const router::Unit& unit, const router::Route& route,
   }
   request->account = &account_.shared;
   request->shape = shape;
-  request->parameters = shadow_parameters(parameters_, conf().shadow.statement_ms_max);
+  request->parameters = runner.parameters_for(parameters_);
   shadow_ = runner.copy(std::move(*request), account_);
 }
 

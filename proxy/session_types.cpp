@@ -72,8 +72,9 @@ void Session::forward_query(pg::Bytes message, std::string_view sql) {
     forward(message, pg::Request::query);
     return;
   }
-  const TypeLens::Ticket ticket = types->query(sql);
-  if (const auto text = types->text_for_server(sql)) {
+  const pg::CatalogUse use = pg::catalog_use(sql);
+  const TypeLens::Ticket ticket = types->query(use);
+  if (const auto text = types->text_for_server(sql, use)) {
     pg::put_query(worker().to_server.own(), *text);
     server_->exchange.sent(pg::Request::query, pg::Owner::client, work_, ticket);
   } else {

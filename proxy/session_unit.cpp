@@ -61,7 +61,7 @@ Session::Begin Session::begin_unit(pg::Bytes rest) {
     return Begin::stop;
   }
   bool incomplete = false;
-  unit_is_read_ = read_begins_ = only_prepares_ = false;
+  unit_is_read_ = read_begins_ = only_prepares_ = touches_nothing_ = false;
   replay_.clear();
   unit_left_ = 0;
   if (!no_ramp_) mark_ = {};
@@ -145,6 +145,7 @@ router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::
         unblocks = frees_others(watch);
         return begin_verdict(*sql, watch);
       }
+      touches_nothing_ = true;
       return text_verdict(*sql);
     }
     if (header.type == 'P') {

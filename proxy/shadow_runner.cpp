@@ -68,6 +68,16 @@ bool ShadowRunner::wants(std::uint64_t shape) {
   return true;
 }
 
+const Parameters& ShadowRunner::parameters_for(const Parameters& session) {
+  const std::uint32_t statement_ms_max = limits().statement_ms_max;
+  if (shadow_parameters_ms_ != statement_ms_max || session_parameters_ != session) {
+    session_parameters_ = session;
+    shadow_parameters_ = shadow_parameters(session, statement_ms_max);
+    shadow_parameters_ms_ = statement_ms_max;
+  }
+  return shadow_parameters_;
+}
+
 std::unique_ptr<ShadowCopy> ShadowRunner::copy(ShadowRequest request, const Account& account) {
   const bool crosses = account.types && writer_side() == Side::blue;
   if (crosses && !may_cross(request, account.types->to_server)) {

@@ -76,6 +76,8 @@ class ShadowRunner {
   // `required_sample`: what the other side must have applied to know all that the writer's answer showed.
   void submit(std::unique_ptr<ShadowCopy> copy, std::uint64_t required_sample);
   void dropped(router::ShadowDrop drop) { book_.dropped(drop); }
+  // shadow_parameters() of a session. Most sessions have the same, so the latest is remembered.
+  [[nodiscard]] const Parameters& parameters_for(const Parameters& session);
 
   // ---- from the shard
   void interrupt();                          // drops all, closes the lanes
@@ -149,6 +151,8 @@ class ShadowRunner {
   Shard& shard_;
   const router::ShapeHash hash_start_;
   router::ShadowSampler sampler_;
+  Parameters session_parameters_, shadow_parameters_;  // of the latest copy: its session's, and what came of them
+  std::uint32_t shadow_parameters_ms_ = 0;             // with this time limit; 0 = there is none yet
   router::ShadowBook book_;
   std::unordered_map<std::uint64_t, Known> known_;
   std::unordered_map<std::uint64_t, std::uint64_t> taken_;  // by shape: how many reads, run or dropped

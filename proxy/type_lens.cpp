@@ -86,15 +86,16 @@ void TypeLens::unnamed_parsed(std::string_view content) {
   unnamed_ = describe_content(content);
 }
 
-std::optional<std::string> TypeLens::text_for_server(std::string_view sql) const {
-  if (pg::catalog_use(sql) != pg::CatalogUse::catalogs) return std::nullopt;
+std::optional<std::string> TypeLens::text_for_server(std::string_view sql, pg::CatalogUse use) const {
+  if (use != pg::CatalogUse::catalogs) return std::nullopt;
   return pg::translate_literals(sql, map_->to_server);
 }
 
 void TypeLens::put_content(std::string& out, std::string_view content) const {
   const std::size_t zero = std::min(content.size(), content.find('\0'));
-  const auto text = text_for_server(content.substr(0, zero));
-  out.append(text ? *text : content.substr(0, zero));
+  const std::string_view sql = content.substr(0, zero);
+  const auto text = text_for_server(sql, pg::catalog_use(sql));
+  out.append(text ? *text : sql);
   const std::size_t types_at = out.size() + 1;
   out.append(content.substr(zero));
   if (types_at < out.size()) pg::translate_types(map_->to_server, tail(out, types_at));
@@ -108,10 +109,10 @@ TypeLens::Ticket TypeLens::owe(DescribedPtr described, PortalPtr portal) {
   return last_ticket_;
 }
 
-TypeLens::Ticket TypeLens::query(std::string_view sql) {
+TypeLens::Ticket TypeLens::query(pg::CatalogUse use) {
   unnamed_.reset();
   auto described = std::make_shared<Described>();
-  described->use = pg::catalog_use(sql);
+  described->use = use;
   return owe(std::move(described), nullptr);
 }
 

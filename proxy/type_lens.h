@@ -53,9 +53,9 @@ class TypeLens {
   // ---- client → server
   // Appends a Parse's content: text, zero, declared types.
   void put_content(std::string& out, std::string_view content) const;
-  // The text for the server; nothing: as it is.
-  [[nodiscard]] std::optional<std::string> text_for_server(std::string_view sql) const;
-  [[nodiscard]] Ticket query(std::string_view sql);
+  // The text for the server; nothing: as it is. `use`: catalog_use() of the text.
+  [[nodiscard]] std::optional<std::string> text_for_server(std::string_view sql, protocol::pg::CatalogUse use) const;
+  [[nodiscard]] Ticket query(protocol::pg::CatalogUse use);
   [[nodiscard]] Ticket describe_statement(const DescribedPtr& described);
   [[nodiscard]] Ticket describe_portal(std::string_view portal);
 

@@ -72,16 +72,17 @@ void BlockEvidence::add(double score) {
   squares_ += score * score;
 }
 
-// The mixture over effects of N(0, 1/tuned): e = √(ρ/(V+ρ)) · exp(S² / 2(V+ρ)), of which only S > 0 speaks against
-// green. V is the variance that chance gives to the sum, or what the blocks show where that is more.
+// The mixture over effects of the upper half of N(0, 1/ρ): e = 2Φ(S/√(V+ρ)) · √(ρ/(V+ρ)) · exp(S² / 2(V+ρ)); only
+// S > 0 speaks against green. V is the variance that chance gives to the sum, or what the blocks show where that is
+// more.
 double BlockEvidence::log_e() const {
-  constexpr double tuned = 8;  // sharpest where about so many blocks decide
   if (blocks_ < 2 || sum_ <= 0) return 0;
   const double count = blocks_;
   const double spread = (squares_ - sum_ * sum_ / count) / (count - 1);
   const double variance = count * std::max(1.0, spread);
-  const double all = variance + tuned;
-  return std::max(0.0, sum_ * sum_ / (2 * all) - std::log(all / tuned) / 2);
+  const double all = variance + decisive_;
+  const double half = std::log(std::erfc(-sum_ / std::sqrt(2 * all)));
+  return std::max(0.0, half + sum_ * sum_ / (2 * all) - std::log(all / decisive_) / 2);
 }
 
 // A bet on green, fair if both sides are equal, that keeps a fifth of its money when it loses.
@@ -94,13 +95,22 @@ void FailureEvidence::add(bool green_failed, bool control_failed, double expecte
 // ---- the shapes
 
 struct Analysis::One {
+  struct Blocks {
+    std::array<LatencyBins, 2> running;
+    std::int64_t began_ms = 0;
+    BlockEvidence slower;
+  };
+
+  explicit One(const AnalysisBounds& bounds) {
+    for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i].slower = BlockEvidence(bounds.blocks[i].decisive);
+  }
+  [[nodiscard]] double log_slower() const { return std::max(blocks[0].slower.log_e(), blocks[1].slower.log_e()); }
+
   std::uint64_t shape = 0;
   std::string text;
   std::uint64_t seen = 0;              // the clock when it was seen last
   std::array<LatencyBins, 2> latency;  // of the step
-  std::array<LatencyBins, 2> block;    // of the running block
-  std::int64_t block_began_ms = 0;
-  BlockEvidence slower;
+  std::array<Blocks, 2> blocks;        // by AnalysisBounds::blocks
   FailureEvidence failing;
   std::vector<ShapeErrors> errors;               // of the whole ramp
   std::array<std::uint64_t, 2> failed{};         // of the step
@@ -117,7 +127,7 @@ void Analysis::begin_step(std::int64_t now_ms) {
   step_began_ms_ = now_ms;
   samples_ = {};
   for (auto& [shape, one] : shapes_) {
-    auto fresh = std::make_unique<One>();
+    auto fresh = std::make_unique<One>(bounds_);
     fresh->shape = shape;
     fresh->text = std::move(one->text);
     fresh->seen = one->seen;
@@ -129,7 +139,7 @@ void Analysis::begin_step(std::int64_t now_ms) {
 Analysis::One& Analysis::one(const ShapeLook& look) {
   auto& found = shapes_[look.shape];
   if (!found) {
-    found = std::make_unique<One>();
+    found = std::make_unique<One>(bounds_);
     found->shape = look.shape;
   }
   if (found->text.empty()) found->text = look.text;
@@ -165,15 +175,17 @@ void Analysis::add(const ShapeLook& look, std::int64_t now_ms) {
     here.ran_lately[group] += look.latency[group].count();
     if (!is_warm || look.latency[group].count() == 0) continue;
     here.latency[group].add(look.latency[group]);
-    here.block[group].add(look.latency[group]);
     samples_[group] += look.latency[group].count();
-    if (here.block_began_ms == 0) here.block_began_ms = now_ms;
+    for (One::Blocks& blocks : here.blocks) {
+      blocks.running[group].add(look.latency[group]);
+      if (blocks.began_ms == 0) blocks.began_ms = now_ms;
+    }
   }
 }
 
 double Analysis::needed() const {
   const auto judged = static_cast<double>(std::ranges::count_if(shapes_, [&](const auto& entry) {
-    return entry.second->slower.blocks() != 0 || entry.second->failing.log_e() != 0;
+    return entry.second->blocks[0].slower.blocks() != 0 || entry.second->failing.log_e() != 0;
   }));
   return std::log(std::max(1.0, judged) / bounds_.alpha);
 }
@@ -213,16 +225,24 @@ std::optional<StepBack> Analysis::judge_errors(One& one) {
   return because;
 }
 
-std::optional<StepBack> Analysis::judge_latency(One& one, std::int64_t now_ms) {
-  const auto& block = one.block;
-  if (block[0].count() < bounds_.block_samples || block[1].count() < bounds_.block_samples ||
-      now_ms - one.block_began_ms < bounds_.block_ms) {
-    return std::nullopt;
+bool Analysis::end_blocks(One& one, std::int64_t now_ms) const {
+  bool is_enough = false;
+  for (std::size_t i = 0; i < one.blocks.size(); ++i) {
+    One::Blocks& blocks = one.blocks[i];
+    const BlockRule& rule = bounds_.blocks[i];
+    const auto& [control, green] = blocks.running;
+    if (control.count() < bounds_.block_samples || green.count() < bounds_.block_samples) continue;
+    if (now_ms - blocks.began_ms < rule.ms) continue;
+    blocks.slower.add(rank_score(green, control));
+    blocks.running = {};
+    blocks.began_ms = 0;
+    is_enough = is_enough || (blocks.slower.blocks() >= rule.blocks_min && blocks.slower.log_e() >= needed());
   }
-  one.slower.add(rank_score(block[index(Group::green)], block[index(Group::control)]));
-  one.block = {};
-  one.block_began_ms = 0;
-  if (one.slower.blocks() < bounds_.blocks_min || one.slower.log_e() < needed()) return std::nullopt;
+  return is_enough;
+}
+
+std::optional<StepBack> Analysis::judge_latency(One& one, std::int64_t now_ms) {
+  if (!end_blocks(one, now_ms)) return std::nullopt;
   double all_ms = 0;
   for (const auto& [shape, other] : shapes_) all_ms += other->latency[0].sum_ms() + other->latency[1].sum_ms();
   const ShapeState state = state_of(one, all_ms);
@@ -252,7 +272,7 @@ ShapeState Analysis::state_of(const One& one, double all_ms) const {
   if (state.control.p95_ms > 0 && state.green.p95_ms > 0) state.ratio = state.green.p95_ms / state.control.p95_ms;
   state.is_slower =
       enough && state.ratio > bounds_.slower_ratio && state.green.p95_ms - state.control.p95_ms > bounds_.slower_ms;
-  state.log_evidence = one.slower.log_e();
+  state.log_evidence = one.log_slower();
   state.log_evidence_needed = needed();
   return state;
 }

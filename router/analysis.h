@@ -80,28 +80,38 @@ struct StepBack {
 // observations decides between several.
 [[nodiscard]] std::optional<StepBack> find_step_back(std::span<const ShapeErrors> errors);
 
+// Latencies are compared within blocks of time, and what the blocks say is added up.
+struct BlockRule {
+  std::uint32_t ms;          // a block ends when it is so old, and both sides have block_samples
+  std::uint32_t blocks_min;  // fewer decide nothing
+  double decisive;           // the evidence is sharpest where about so many decide
+};
+
 struct AnalysisBounds {
   double slower_ratio = 1.25;  // at p95, both must be passed
   double slower_ms = 2;
   double alpha =
-      0.0001;  // per ramp, over all shapes; real noise is no ideal, calibrated so that 10 000 ramps make ≤ 10 alarms
+      0.0001;  // per ramp, over all shapes; real noise is no ideal, calibrated so that 10 000 ramps make ≤ 4 alarms
   double share_min = 0.01;         // of all the time that reads take; a lesser shape is not worth a step back
   std::uint32_t samples_min = 50;  // of a shape on each side
-  std::uint32_t blocks_min = 8;
-  std::uint32_t block_samples = 10;  // a block of time ends when both sides have so many samples …
-  std::uint32_t block_ms = 500;      // … and it is so old
-  std::uint32_t warm_ms = 5'000;     // of a step: green's caches are cold, latencies do not count yet
-  std::size_t shapes_max = 512;      // beyond that the shape that was not seen for longest is forgotten
+  std::uint32_t block_samples = 10;
+  // Either may decide. Short blocks are soon enough for what is read often; a side's own noise lasts as long as one, so
+  // many have to agree. In long ones it averages out, so fewer do: for what is read too seldom to fill a short one.
+  std::array<BlockRule, 2> blocks = {BlockRule{500, 8, 16}, BlockRule{2'000, 7, 1.5}};
+  std::uint32_t warm_ms = 5'000;  // of a step: green's caches are cold, latencies do not count yet
+  std::size_t shapes_max = 512;   // beyond that the shape that was not seen for longest is forgotten
 };
 
-// Evidence that green's blocks are slower: a normal mixture over rank scores.
+// Evidence that green's blocks are slower: a normal mixture over rank scores, `decisive` as in BlockRule.
 class BlockEvidence {
  public:
+  explicit BlockEvidence(double decisive = 16) : decisive_(decisive) {}
   void add(double score);
   [[nodiscard]] double log_e() const;
   [[nodiscard]] std::uint32_t blocks() const { return blocks_; }
 
  private:
+  double decisive_;
   std::uint32_t blocks_ = 0;
   double sum_ = 0, squares_ = 0;
 };
@@ -155,6 +165,8 @@ class Analysis {
   [[nodiscard]] StepBack because_of(const One& one, StepBackKind kind, std::string why) const;
   [[nodiscard]] std::optional<StepBack> judge_errors(One& one);
   [[nodiscard]] std::optional<StepBack> judge_latency(One& one, std::int64_t now_ms);
+  // Ends the blocks that are full. Has one of them brought enough evidence?
+  [[nodiscard]] bool end_blocks(One& one, std::int64_t now_ms) const;
   [[nodiscard]] double needed() const;
 
   AnalysisBounds bounds_;

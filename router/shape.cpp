@@ -1,6 +1,8 @@
 #include "router/shape.h"
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstring>
 #include <string_view>
@@ -388,6 +390,28 @@ void Lexer::take_block_comment() {
   kind_ = ShapeKind::malformed;
 }
 
+// ---- outlines
+
+// Bytes as a number, the first one lowest.
+std::uint64_t word_of(const char* at, std::size_t count) {
+  static_assert(std::endian::native == std::endian::little);
+  std::uint64_t word = 0;
+  if (count >= sizeof word)
+    std::memcpy(&word, at, sizeof word);
+  else
+    std::memcpy(&word, at, count);
+  return word;
+}
+
+// How many bytes stand before the first digit. Bytes that differ from '0' by less than ten are found by a borrow; what
+// a borrow spoils stands behind the first one.
+std::size_t before_digit(std::uint64_t word) {
+  constexpr std::uint64_t each = 0x0101010101010101U;
+  const std::uint64_t from_zero = word ^ (each * '0');
+  const std::uint64_t found = (from_zero - each * 10) & ~from_zero & (each * 0x80);
+  return static_cast<std::size_t>(std::countr_zero(found)) / 8;
+}
+
 std::uint64_t spread(std::uint64_t value) {
   value ^= value >> 33;
   value *= 0xc4ceb9fe1a85ec53ULL ^ 0x5bd1e995ULL;
@@ -408,6 +432,48 @@ void ShapeHash::mix_text(std::string_view text) {
   Packer packer(*this);
   for (const char c : text) packer.add(static_cast<Byte>(c));
   packer.finish(Tag::text);
+}
+
+void ShapeHash::mix_bytes(std::string_view bytes) {
+  mix(bytes.size());
+  for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t))
+    mix(word_of(bytes.data() + at, bytes.size() - at));
+}
+
+// Digits are a number's where no letter stands before them; within a quoted name they never are, and where one begins
+// only the whole lexer knows. A word with less than eight bytes is followed by a number or by digits of a name, or is
+// the last one: so no two different outlines give the same words.
+ShapeHash outline_of(std::string_view sql, const ShapeHash& start) {
+  constexpr std::uint64_t number = 0;  // digits of a name tell their length, which is more
+  ShapeHash hash = start;
+  const bool has_quoted_names = !sql.empty() && std::memchr(sql.data(), '"', sql.size()) != nullptr;
+  hash.mix(has_quoted_names ? 1 : 0);
+  if (has_quoted_names) {
+    hash.mix_bytes(sql);
+    return hash;
+  }
+  const char* at = sql.data();
+  const char* const end = at + sql.size();
+  while (at != end) {
+    const auto left = static_cast<std::size_t>(end - at);
+    const std::uint64_t word = word_of(at, left);
+    const std::size_t before = before_digit(word);
+    if (before >= std::min(left, sizeof word)) {
+      hash.mix(word);
+      at += std::min(left, sizeof word);
+      continue;
+    }
+    hash.mix(before == 0 ? 0 : word & (~std::uint64_t{0} >> (64 - 8 * before)));
+    at += before;
+    const char* const digits = at;
+    while (at != end && *at >= '0' && *at <= '9') ++at;
+    const bool is_of_a_word = digits != sql.data() && folded[static_cast<Byte>(digits[-1])] != 0;
+    if (is_of_a_word)
+      hash.mix_bytes({digits, static_cast<std::size_t>(at - digits)});
+    else
+      hash.mix(number);
+  }
+  return hash;
 }
 
 Shape shape_of(std::string_view sql, const ShapeHash& start) {

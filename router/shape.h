@@ -27,6 +27,7 @@ class ShapeHash {
     high_ ^= high_ >> 32;
   }
   void mix_text(std::string_view text);
+  void mix_bytes(std::string_view bytes);  // the same for who needs no tokens: cheaper
 
   [[nodiscard]] std::uint64_t low() const { return low_; }
   [[nodiscard]] std::uint64_t high() const { return high_; }
@@ -56,6 +57,10 @@ struct Shape {
 };
 
 [[nodiscard]] Shape shape_of(std::string_view sql, const ShapeHash& start);
+
+// The text but for the digits of its numbers, hashed eight bytes at a time: a tenth of what its shape costs, and finer.
+// Always true: texts of one outline have one shape. `sql` holds no zero byte, as no text of the protocol does.
+[[nodiscard]] ShapeHash outline_of(std::string_view sql, const ShapeHash& start);
 
 // The shape as people read it: literals are ?, comments are gone, unquoted words are folded; at most `bytes_max`, then
 // "…". Holds nothing that came from a literal, so it may be shown and logged. Allocates: not for the path.

@@ -34,6 +34,17 @@ struct Entry {
   Kept kept = Kept::nothing;
 };
 
+// Where the entry of an outline's shape stands, as long as it does.
+struct Outlined {
+  std::uint64_t low = 0, high = 0;              // the outline
+  std::uint64_t entry_low = 0, entry_high = 0;  // what that entry holds
+  std::uint32_t entry = 0;
+};
+
+Verdict verdict_of(Kept kept) {
+  return kept == Kept::read ? Verdict::read : kept == Kept::read_writer ? Verdict::read_writer : Verdict::write;
+}
+
 }  // namespace
 
 // Sets of four entries: a key belongs to one set, and the entry of it that was not used for longest makes room. So a
@@ -42,16 +53,32 @@ struct VerdictCache::Impl {
   static constexpr std::size_t ways = 4;
 
   Impl(std::uint64_t seed, std::size_t capacity)
-      : start(seed), set_count(std::max<std::size_t>(1, capacity / ways)), entries(set_count * ways) {}
+      : start(seed),
+        set_count(std::max<std::size_t>(1, capacity / ways)),
+        entries(set_count * ways),
+        outlines(set_count) {}
 
   [[nodiscard]] std::span<Entry> set_of(std::uint64_t low) {
     const auto set = static_cast<std::size_t>((static_cast<Wide>(low) * set_count) >> 64);
     return std::span(entries).subspan(set * ways, ways);
   }
 
+  [[nodiscard]] Outlined& outlined(std::uint64_t low) {
+    return outlines[static_cast<std::size_t>((static_cast<Wide>(low) * outlines.size()) >> 64)];
+  }
+  // Null: nothing is known of it, or it hangs on a literal.
+  [[nodiscard]] Entry* entry_of(const Outlined& outlined) {
+    Entry& entry = entries[outlined.entry];
+    const bool is_it = entry.low == outlined.entry_low && entry.high == outlined.entry_high;
+    return is_it && entry.kept != Kept::nothing && entry.kept != Kept::by_literal ? &entry : nullptr;
+  }
+  // The entry that holds the verdict now; `is_known`: it did before.
+  [[nodiscard]] Entry& find(const Shape& shape, bool& is_known);
+
   ShapeHash start;
   std::size_t set_count;
   std::vector<Entry> entries;
+  std::vector<Outlined> outlines;  // one place for each, whoever was there before
   std::uint32_t clock = 0;
   std::uint64_t last_shape = 0;
   Counters counters;
@@ -69,6 +96,21 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
   const CatalogPtr nothing_known = catalog ? CatalogPtr() : empty_catalog();
   const Catalog& known = catalog ? *catalog : *nothing_known;
   Impl& impl = *impl_;
+  ShapeHash around = impl.start;
+  around.mix(known.identity());
+  around.mix_bytes(database);
+  around.mix_bytes(search_path);
+  const ShapeHash outline = outline_of(sql, around);
+  Outlined& outlined = impl.outlined(outline.low());
+  if (outlined.low == outline.low() && outlined.high == outline.high()) {
+    if (Entry* const entry = impl.entry_of(outlined)) {
+      entry->used = ++impl.clock;
+      ++impl.counters.hits;
+      impl.last_shape = (entry->low ^ known.identity()) | 1;
+      return verdict_of(entry->kept);
+    }
+  }
+
   ShapeHash context = impl.start;
   context.mix_text(database);
   context.mix_text(search_path);
@@ -78,35 +120,36 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
     ++impl.counters.misses;
     return classify(sql, known, database, search_path).verdict;
   }
-
   impl.last_shape = shape.low | 1;  // never the 0 that says there is none
   shape.low ^= known.identity();    // another catalog forgets everything; the shape stays the same
   shape.high += known.identity();
-  const std::span<Entry> set = impl.set_of(shape.low);
-  const std::uint32_t now = ++impl.clock;
-  Entry* oldest = &set.front();
-  for (Entry& entry : set) {
-    if (entry.kept != Kept::nothing && entry.low == shape.low && entry.high == shape.high) {
-      entry.used = now;
-      if (entry.kept == Kept::by_literal) break;
-      ++impl.counters.hits;
-      return entry.kept == Kept::read          ? Verdict::read
-             : entry.kept == Kept::read_writer ? Verdict::read_writer
-                                               : Verdict::write;
-    }
-    // Ages, not the clock's values: those wrap around.
-    const bool older = now - entry.used > now - oldest->used;
-    if (oldest->kept != Kept::nothing && (entry.kept == Kept::nothing || older)) oldest = &entry;
+  bool is_known = false;
+  Entry& entry = impl.find(shape, is_known);
+  entry.used = ++impl.clock;
+  const auto place = static_cast<std::uint32_t>(&entry - impl.entries.data());
+  outlined = {outline.low(), outline.high(), shape.low, shape.high, place};
+  if (is_known && entry.kept != Kept::by_literal) {
+    ++impl.counters.hits;
+    return verdict_of(entry.kept);
   }
-
   ++impl.counters.misses;
   const Classified classified = classify(sql, known, database, search_path);
-  const auto same = std::ranges::find_if(
-      set, [&](const Entry& e) { return e.kept != Kept::nothing && e.low == shape.low && e.high == shape.high; });
-  Entry& slot = same != set.end() ? *same : *oldest;
-  if (same == set.end() && slot.kept != Kept::nothing) ++impl.counters.evictions;
-  slot = {shape.low, shape.high, now, kept(classified)};
+  if (!is_known && entry.kept != Kept::nothing) ++impl.counters.evictions;
+  entry = {shape.low, shape.high, impl.clock, kept(classified)};
   return classified.verdict;
+}
+
+Entry& VerdictCache::Impl::find(const Shape& shape, bool& is_known) {
+  const std::span<Entry> set = set_of(shape.low);
+  Entry* oldest = &set.front();
+  for (Entry& entry : set) {
+    is_known = entry.kept != Kept::nothing && entry.low == shape.low && entry.high == shape.high;
+    if (is_known) return entry;
+    // Ages, not the clock's values: those wrap around.
+    const bool older = clock - entry.used > clock - oldest->used;
+    if (oldest->kept != Kept::nothing && (entry.kept == Kept::nothing || older)) oldest = &entry;
+  }
+  return *oldest;
 }
 
 std::uint64_t VerdictCache::last_shape() const {

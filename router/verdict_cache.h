@@ -3,6 +3,9 @@
 // The key is a keyed hash of (shape, database, search_path, catalog generation): a shape is the text with literals
 // replaced and comments dropped, found by our own lexer in one pass without allocation. A text whose verdict depends on
 // a literal (set_config, function arguments that name relations) is never cached by shape.
+//
+// Most texts come again with nothing changed but numbers: what was said of such an outline (shape.h) is remembered
+// before the shape is looked for, because finding that takes most of the time.
 #pragma once
 
 #include <cstdint>

@@ -137,7 +137,7 @@ TEST(TypeLens, AfterAnErrorItAsksAgain) {
 
 TEST(TypeLens, NothingOfInterestStreamsOn) {
   TypeLens lens(a_map());
-  const auto ticket = lens.query("SELECT 1");
+  const auto ticket = lens.query(pg::CatalogUse::none);
   EXPECT_EQ(through(lens, 'T', ticket, columns(23)), columns(23));
   EXPECT_FALSE(lens.begin_message('D', ticket));
   EXPECT_FALSE(lens.begin_message('C', ticket));
@@ -183,7 +183,7 @@ TEST(TypeLens, NumbersInTextChangeTheLength) {
 
 TEST(TypeLens, AnotherMapCountsWhenNothingIsOwed) {
   TypeLens lens(a_map());
-  static_cast<void>(lens.query("SELECT 1"));
+  static_cast<void>(lens.query(pg::CatalogUse::none));
   const pg::TypeMapPtr next = pg::make_type_map({{{"mood", 16500, pg::TypeKind::plain, 0}}, {}},
                                                 {{{"mood", 16600, pg::TypeKind::plain, 0}}, {}});
   lens.use(next);

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "tests/router/simulated_sides.h"
+
 namespace turnout::router {
 namespace {
 
@@ -77,6 +79,37 @@ TEST(evidence, blocks) {
   EXPECT_EQ(equal.log_e(), 0);
   EXPECT_GT(slower.log_e(), 30);
   EXPECT_LT(bursting.log_e(), 3) << "six bad blocks of forty are a burst";
+}
+
+// Chance alone passes 1/α with a probability of at most α, however often one looks, whatever the evidence is tuned to.
+TEST(evidence, chance_is_seldom_taken_for_a_difference) {
+  for (const double decisive : {1.5, 16.0}) {
+    test::Random random(17);
+    constexpr int runs = 20'000, blocks = 60;
+    int passed = 0;
+    for (int run = 0; run < runs; ++run) {
+      BlockEvidence evidence(decisive);
+      for (int i = 0; i < blocks; ++i) {
+        evidence.add(random.normal());
+        if (evidence.blocks() < 7 || evidence.log_e() < std::log(100)) continue;
+        ++passed;
+        break;
+      }
+    }
+    EXPECT_LE(passed, runs / 100) << decisive;
+    EXPECT_GE(passed, runs / 2000) << decisive << ": it can pass at all";
+  }
+}
+
+// Two deviations a block, as of a shape that is twice as slow: what is tuned to few blocks needs fewer.
+TEST(evidence, tuned_to_fewer_blocks_it_needs_fewer) {
+  const auto blocks_needed = [](double decisive) {
+    BlockEvidence evidence(decisive);
+    while (evidence.log_e() < std::log(10 / 0.0001)) evidence.add(evidence.blocks() % 2 == 0 ? 3 : 1);
+    return evidence.blocks();
+  };
+  EXPECT_EQ(blocks_needed(16), 13U);
+  EXPECT_EQ(blocks_needed(1.5), 7U);
 }
 
 // The mean of what a fair bet makes of one unit is one unit.

@@ -39,12 +39,17 @@ TEST(calibration, ten_thousand_ramps_of_equal_sides) {
     if (alarms_on_equal_sides(seed)) ++alarms;
   }
   std::printf("equal sides: %lu alarms in %lu ramps\n", alarms, ramps);
-  EXPECT_LE(alarms, 10U);
+  EXPECT_LE(alarms, 4U);
 }
 
 struct Found {
   std::uint64_t runs = 0, found = 0, wrong = 0;
   std::vector<std::uint64_t> executions;
+
+  [[nodiscard]] std::uint64_t at(double part) const {
+    if (executions.empty()) return 0;
+    return executions[static_cast<std::size_t>(part * static_cast<double>(executions.size() - 1))];
+  }
 };
 
 // Ten shapes; the last one is twice as slow on green and takes 5 % of the time.
@@ -80,12 +85,8 @@ Found find_regression(std::uint64_t runs, bool count_all_shapes, std::uint64_t e
 }
 
 void print(const char* what, const Found& found) {
-  const auto at = [&](double part) {
-    if (found.executions.empty()) return std::uint64_t{0};
-    return found.executions[static_cast<std::size_t>(part * static_cast<double>(found.executions.size() - 1))];
-  };
   std::printf("%s: %lu of %lu found, %lu wrong; executions p50 %lu, p95 %lu, most %lu\n", what, found.found, found.runs,
-              found.wrong, at(0.5), at(0.95), at(1));
+              found.wrong, found.at(0.5), found.at(0.95), found.at(1));
 }
 
 TEST(calibration, a_shape_twice_as_slow_is_found_within_2000_of_its_executions) {
@@ -95,12 +96,13 @@ TEST(calibration, a_shape_twice_as_slow_is_found_within_2000_of_its_executions) 
   EXPECT_LE(found.wrong, 2U);
 }
 
-// Counted over all shapes: of a hundred reads the slow one makes five. Within 2 000 of these it has a hundred on each
-// side, which is about the least that the noise allows; so the median is measured, and all are found soon after.
+// Counted over all shapes: of a hundred reads the slow one makes five, so within 2 000 of them it has a hundred on each
+// side. That is half of the time enough, and within 5 000 almost always.
 TEST(calibration, it_is_found_within_5000_executions_of_all_shapes) {
   const Found found = find_regression(1'000, true, 5'000);
   print("2 times slower, 5 % of the time, executions of all shapes on green", found);
   EXPECT_GE(found.found, found.runs * 97 / 100);
+  EXPECT_LE(found.at(0.5), 2'000U);
 }
 
 }  // namespace

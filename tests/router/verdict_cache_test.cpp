@@ -92,6 +92,29 @@ TEST(verdict_cache, a_literal_that_decides_is_looked_at_each_time) {
   EXPECT_EQ(cache.counters().hits, 0U);
 }
 
+// The outline leads to the entry of the shape: the same verdict and the same name of it, whether it is there or not.
+TEST(verdict_cache, what_is_found_by_outline_is_what_is_found_by_shape) {
+  const CatalogPtr catalog = sample_catalog();
+  VerdictCache cache(7);
+  for (const CorpusRow& row : read_corpus()) {
+    VerdictCache fresh(7);
+    const Verdict first = fresh.verdict(row.sql, catalog, "app", row.search_path, true);
+    for (int round = 0; round < 2; ++round) {
+      EXPECT_EQ(cache.verdict(row.sql, catalog, "app", row.search_path, true), first) << row.sql;
+      EXPECT_EQ(cache.last_shape(), fresh.last_shape()) << row.sql;
+    }
+  }
+}
+
+TEST(verdict_cache, names_with_other_digits_are_other_names) {
+  const CatalogPtr catalog = sample_catalog();
+  VerdictCache cache(7);
+  EXPECT_EQ(cache.verdict("SELECT * FROM orders WHERE id = 1", catalog, "app", "", true), Verdict::read);
+  EXPECT_NE(cache.verdict("SELECT * FROM orders1 WHERE id = 1", catalog, "app", "", true), Verdict::read);
+  EXPECT_NE(cache.verdict("SELECT * FROM orders2 WHERE id = 1", catalog, "app", "", true), Verdict::read);
+  EXPECT_EQ(cache.counters().hits, 0U);
+}
+
 TEST(verdict_cache, text_that_cannot_be_trusted_or_is_too_long_is_a_write) {
   VerdictCache cache(1);
   const CatalogPtr catalog = sample_catalog();
