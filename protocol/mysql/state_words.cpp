@@ -132,8 +132,9 @@ class Scan {
         is_one_of({"get_lock", "release_lock", "release_all_locks", "service_get_read_locks", "service_get_write_locks",
                    "version_tokens_lock_shared", "version_tokens_lock_exclusive"}))
       found_.lock = true;
-    if ((is_call && is_one_of({"found_rows", "row_count"})) ||
-        (asks_ && is_one_of({"warnings", "errors", "diagnostics"})) ||
+    if (is_call && word == "found_rows") found_.found_rows = true;
+    if ((is_call || asks_) && word == "row_count") found_.row_count = true;
+    if (found_.found_rows || found_.row_count || (asks_ && is_one_of({"warnings", "errors", "diagnostics"})) ||
         (is_system && is_one_of({"warning_count", "error_count"})))
       found_.diagnostics = true;
     if ((is_call || is_system) && is_one_of({"last_insert_id", "identity"})) found_.last_insert_id = true;

@@ -22,6 +22,8 @@ struct StateWords {
   bool prepares = false;        // SQL's PREPARE, EXECUTE, DEALLOCATE
   bool untold = false;          // SET STATEMENT, ROLE, RESOURCE GROUP: the trackers do not say what stays of it
   bool diagnostics = false;     // asks for what the statement before it left on the connection
+  bool row_count = false;       // it is ROW_COUNT()
+  bool found_rows = false;      // it is FOUND_ROWS()
   bool last_insert_id = false;  // likewise, of the one value that can be set again elsewhere
   bool kills = false;           // KILL: by numbers of the server
   bool plain_set = false;       // nothing but SET and USE: what the trackers say of it by name is all there is

@@ -165,7 +165,7 @@ void ServerConnection::put_tracking(std::string& out) {
 void ServerConnection::forget_state() {
   variables.clear();
   statements_.clear();
-  suspect = false;
+  suspect = has_warnings = false;
 }
 
 void ServerConnection::prove() {

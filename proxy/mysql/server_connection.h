@@ -53,7 +53,9 @@ class ServerConnection final : public Connection {
   const Variables& start() const { return start_; }  // character sets as the login made them
   std::uint64_t body_left = 0;                       // of a packet to the client that is being streamed
   bool forward_body = false;
-  bool ends_packet = false;  // the packet that is being streamed went on as it is: Translation::passed() is due
+  bool is_broken = false;     // there is no relying on what the server says: nothing more is waited for on it
+  bool has_warnings = false;  // or may have: of a statement of a session, until it is cleaned of them
+  bool ends_packet = false;   // the packet that is being streamed went on as it is: Translation::passed() is due
 
   // A command of ours: appended, and announced to the exchange.
   void put_own(std::string& out, protocol::mysql::Command command, std::string_view argument, std::uint32_t ticket = 0);

@@ -79,7 +79,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
     const Received received = exchange.received(header, payload);
     if (received.action == my::Exchange::Action::protocol_error || is_cut) {
       shard_.numbers.protocol_errors.add();
-      connection.is_retired = true;
+      connection.is_retired = connection.is_broken = true;
       end("protocol violation by the server", "08P01", "the server broke the protocol");
       return data.size();
     }
@@ -87,7 +87,8 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
     connection.forward_body = connection.ends_packet = false;
     at += available;
     if (received.unasked) {
-      connection.is_retired = true;  // its last words; the loss that follows ends the lease, if it still stands
+      connection.is_retired = connection.is_broken =
+          true;  // its last words; the loss that follows ends the lease, if it still stands
       continue;
     }
     if (received.action == my::Exchange::Action::swallow) {
@@ -150,7 +151,8 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
     connection.add_statement(prepared_key_, received.statement);
   } else if (own == Own::prepare && received.kind == Kind::error) {
     own_error_ = my::text(payload);
-  } else if (received.kind == Kind::error && received.entry.command != Command::ping) {
+    connection.has_warnings = true;
+  } else if (received.kind == Kind::error && own != Own::signal && received.entry.command != Command::ping) {
     const my::Error error = my::parse_error(payload);
     connection.is_retired = true;  // it is not as the session would have it
     end("the server refused the session's state", "53400",
@@ -165,13 +167,15 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
 
 void Session::on_answer(ServerConnection& connection, const Received& received, Bytes payload) {
   begin_only_ = false;
+  if (received.warnings != 0 || received.kind == Kind::error) connection.has_warnings = true;
+  if (received.kind == Kind::columns) left_behind_.got_rows();
   const bool has_changes = received.kind == Kind::ok || (received.kind == Kind::end && !payload.empty());
   if (!has_changes) return;
   status_ = received.status;
   if (received.kind == Kind::end && (connection.exchange.capabilities() & my::capability::deprecate_eof) == 0) return;
   const auto ok = my::parse_ok(payload, connection.exchange.capabilities());
   if (!ok) return;
-  if (ok->last_insert_id != 0) last_insert_id_ = ok->last_insert_id;
+  if (ok->last_insert_id != 0) left_behind_.got_insert_id(ok->last_insert_id);
   if ((ok->status & my::status::session_state_changed) != 0 && !ok->changes.empty()) note_changes(connection, *ok);
 }
 
@@ -238,8 +242,11 @@ void Session::command_done(ServerConnection& connection, const Received& receive
   if (!is_error && !connection.exchange.in_transaction()) numbers.transactions.add();
   if (is_error) preparing_.reset();
   last_connection_ = connection.id();
-  is_stale_ = false;
-  if (received.entry.command == Command::init_db && !is_error) database_ = connection.database = wanted_database_;
+  const Command command = received.entry.command;
+  const bool is_statement =
+      command == Command::query || command == Command::statement_execute || command == Command::statement_bulk_execute;
+  if (is_statement || is_error) left_behind_.ran();
+  if (command == Command::init_db && !is_error) database_ = connection.database = wanted_database_;
   if (is_resetting_ && !is_error) forget_everything();
   is_resetting_ = false;
 }
@@ -326,10 +333,11 @@ void Session::leave_server() {
   const bool is_clean = is_at_safe_point() && !connection.is_backed_up();
   // There is no way back from a database to none but a new connection.
   if (account_.shared.database.empty() && !connection.database.empty()) connection.is_retired = true;
-  // The server waits for the rest of a command, or there is no relying on what it says: nobody can use it again.
+  // The server waits for the rest of a command, or there is no relying on what it says: nobody can use it again. One
+  // that is only retired has its statement ended before it is closed.
   const bool is_command_cut = !discard_body_ && (body_left_ != 0 || track_.is_inside());
   const bool is_lost =
-      is_command_cut || connection.is_backed_up() || !worker().to_server.empty() || connection.is_retired;
+      is_command_cut || connection.is_backed_up() || !worker().to_server.empty() || connection.is_broken;
   server_ = nullptr;
   shard_.lease_ended(connection.pool());
   const bool is_session_mode = conf().pool.mode == conf::PoolMode::session;

@@ -52,8 +52,11 @@ void Session::restore_state(ServerConnection& connection) {
   }
   if (std::exchange(must_begin_, false)) connection.put_own(out, Command::query, "START TRANSACTION", own);
   const bool is_same = connection.id() == last_connection_ && connection.last_session == number_;
-  is_stale_ = is_stale_ || (last_connection_ != 0 && !is_same);
   connection.last_session = number_;
+  if (is_same) return;
+  left_behind_.moved();
+  if (std::exchange(connection.has_warnings, false))
+    connection.put_own(out, Command::query, LeftBehind::blank_sql, own);
 }
 
 // The connection is for the command that has waited. If only what the session needs set went to it, the answer would be
@@ -143,7 +146,7 @@ void Session::forget_everything() {
   variables_.clear();
   prepared_.clear();
   pins_ = 0;
-  last_insert_id_ = 0;
+  left_behind_.reset();
   is_table_locked_ = has_characteristics_ = false;
   server_->forget_state();
   std::string message;

@@ -167,6 +167,28 @@ def test_last_insert_id_is_ones_own(pooled: Turnout) -> None:
             assert one(first, "SELECT LAST_INSERT_ID()") == mine
 
 
+def test_nobody_sees_what_another_session_left_behind(mariadb: MariaDb) -> None:
+    """On one connection for everybody, in each of the orders that a first look can come in."""
+    alone = make_turnout(mariadb, "transaction", 1, "turnout-alone")
+    dirt = ("INSERT INTO item (name) VALUES ('x'), ('y')", "SELECT seq FROM seq_1_to_9", "DELETE FROM item WHERE name IN ('x', 'y')", "DROP TABLE IF EXISTS nowhere")
+    looks = ("SHOW WARNINGS", "SELECT ROW_COUNT()", "SELECT FOUND_ROWS()", "SELECT LAST_INSERT_ID(), @@identity", "SELECT @@warning_count, @@error_count, ROW_COUNT(), FOUND_ROWS()",
+             "GET DIAGNOSTICS @n = NUMBER, @r = ROW_COUNT")
+    with connect(alone) as other:
+        for first in ("", "DO 1", "SELECT 1"):  # none of them touches the warnings; DO leaves FOUND_ROWS() as well
+            for look in looks:
+                answers = []
+                for source in (mariadb, alone):
+                    for text in dirt:
+                        one(other, text)
+                    with source.connect() if source is mariadb else connect(alone) as client:
+                        for text in filter(None, (first, look)):
+                            with client.cursor() as cursor:
+                                cursor.execute(text)
+                                rows = cursor.fetchall()
+                        answers.append((rows, one(client, "SELECT @n"), one(client, "SELECT @r")) if "@n" in look else rows)
+                assert answers[0] == answers[1], (first, look)
+
+
 def test_several_results_and_procedures(pooled: Turnout) -> None:
     with connect(pooled, client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS) as connection:
         with connection.cursor() as cursor:

@@ -61,6 +61,17 @@ TEST(StateWordsTest, BackslashesQuoteOnlyWhereTheServerSaysSo) {
   EXPECT_TRUE(state_words("SELECT '\\', @a", true).unsure);
 }
 
+TEST(StateWordsTest, WhichCountIsAskedFor) {
+  for (const char* sql : {"SELECT row_count()", "GET DIAGNOSTICS r = ROW_COUNT"}) {
+    EXPECT_TRUE(state_words(sql, true).row_count) << sql;
+    EXPECT_TRUE(state_words(sql, true).diagnostics) << sql;
+    EXPECT_FALSE(state_words(sql, true).found_rows) << sql;
+  }
+  EXPECT_TRUE(state_words("SELECT FOUND_ROWS()", true).found_rows);
+  EXPECT_FALSE(state_words("SELECT FOUND_ROWS()", true).row_count);
+  EXPECT_FALSE(state_words("SELECT row_count FROM t; SHOW WARNINGS", true).row_count) << "a column";
+}
+
 TEST(StateWordsTest, NothingButSettings) {
   EXPECT_TRUE(state_words("SET a = 1", true).plain_set);
   EXPECT_TRUE(state_words("USE a; SET b = 1", true).plain_set);

@@ -79,9 +79,10 @@ class Answers {
       return rows({"utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"});
     if (sql.starts_with("SELECT @@global.read_only")) return rows({is_read_only_ ? "1" : "0"});
     if (sql.starts_with("SELECT SLEEP")) return error(1317, "70100", "Query execution was interrupted");
+    if (sql.starts_with("SIGNAL")) return error(1094, "HY000", "as it was told");
     if (sql.starts_with("SELECT nonsense")) return error(1054, "42S22", "Unknown column 'nonsense'");
     if (sql.starts_with("SELECT @@time_zone")) return rows({zone_});
-    if (sql.starts_with("SELECT")) return rows({name_});
+    if (sql.starts_with("SELECT") || sql.starts_with("SHOW")) return rows({name_});
     if (!sql.starts_with("SET time_zone = ")) return ok();
     zone_ = sql.substr(16);
     if (zone_ == "DEFAULT") zone_ = "SYSTEM";
@@ -295,6 +296,14 @@ FakeMysqlClient::Reply FakeMysqlClient::query(const std::string& sql) {
 FakeMysqlClient::Reply FakeMysqlClient::ping() {
   std::string payload, message;
   my::put_command(payload, my::Command::ping);
+  my::put_message(message, 0, payload);
+  send(message);
+  return read_reply();
+}
+
+FakeMysqlClient::Reply FakeMysqlClient::set_option() {
+  std::string payload, message;
+  my::put_command(payload, my::Command::set_option, std::string_view("\0\0", 2));
   my::put_message(message, 0, payload);
   send(message);
   return read_reply();

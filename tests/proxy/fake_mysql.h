@@ -70,6 +70,7 @@ class FakeMysqlClient {
   };
   Reply query(const std::string& sql);
   Reply ping();
+  Reply set_option();  // COM_SET_OPTION: several statements in one text
   // COM_CHANGE_USER, with the change of plugin that it is answered by.
   Reply change_user(const std::string& user, const std::string& password = fake_mysql_password);
   [[nodiscard]] std::uint32_t number() const { return number_; }  // of its connection, as the greeting has it

@@ -306,6 +306,51 @@ TEST_F(MysqlRelay, WhatAClientLeftRunningIsKilledAndItsConnectionUsedAgain) {
   EXPECT_EQ(blue_.connections(), before + 1) << "the one that brought the KILL";
 }
 
+TEST_F(MysqlRelay, AKilledSessionsStatementEndsAlsoOnARetiredConnection) {
+  begin(2);
+  FakeMysqlClient killer(port_, "app"), victim(port_, "app");
+  EXPECT_EQ(victim.set_option().error, 0) << "nobody else gets this connection any more";
+  auto running = std::async(std::launch::async, [&] { return victim.query("SELECT SLEEP(60)"); });
+  ASSERT_TRUE(eventually([this] { return blue_.texts().back() == "SELECT SLEEP(60)"; }));
+  EXPECT_EQ(killer.query("KILL " + std::to_string(victim.number())).error, 0);
+  EXPECT_TRUE(running.get().closed);
+  EXPECT_TRUE(eventually([this] {
+    const std::vector<std::string> texts = blue_.texts();
+    return std::any_of(texts.begin(), texts.end(), [](const auto& text) { return text.starts_with("KILL QUERY "); });
+  })) << "it would run on for a minute, with its locks";
+}
+
+TEST_F(MysqlRelay, WhatAnotherSessionLeftBehindIsNotShown) {
+  begin(1);
+  FakeMysqlClient first(port_, "app"), second(port_, "app");
+  const auto texts_of = [this](std::size_t last) {
+    std::vector<std::string> texts = blue_.texts();
+    texts.erase(texts.begin(), texts.end() - static_cast<std::ptrdiff_t>(std::min(last, texts.size())));
+    return texts;
+  };
+  using Texts = std::vector<std::string>;
+  const std::string blank = "DO (SELECT 1 FROM (SELECT 1) AS nothing)";
+  EXPECT_EQ(first.query("SELECT nonsense").error, 1054);
+  EXPECT_EQ(second.query("SHOW WARNINGS").error, 0);
+  EXPECT_EQ(texts_of(2), (Texts{blank, "SHOW WARNINGS"})) << "it has run nothing yet";
+  EXPECT_EQ(second.query("SHOW WARNINGS").error, 0);
+  EXPECT_EQ(texts_of(2), (Texts{"SHOW WARNINGS", "SHOW WARNINGS"})) << "what it has left itself";
+  EXPECT_EQ(first.query("SHOW WARNINGS").error, 1235) << "its error was on a connection that another one has had since";
+  EXPECT_EQ(first.query("SELECT LAST_INSERT_ID()").row, "blue");
+  EXPECT_EQ(texts_of(2), (Texts{"SET last_insert_id = 0", "SELECT LAST_INSERT_ID()"}));
+}
+
+TEST_F(MysqlRelay, AnErrorOfTurnoutsOwnIsWhatTheNextStatementSees) {
+  begin(1);
+  FakeMysqlClient client(port_, "app");
+  EXPECT_EQ(client.query("KILL 1").error, 1094);
+  EXPECT_EQ(client.query("SHOW WARNINGS").row, "blue");
+  const std::vector<std::string> texts = blue_.texts();
+  ASSERT_GE(texts.size(), 2U);
+  EXPECT_EQ(texts[texts.size() - 2],
+            "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1094, MESSAGE_TEXT = 'Unknown thread id: 1'");
+}
+
 TEST_F(MysqlRelay, BrokenPacketsEndOneSession) {
   begin(2);
   FakeMysqlClient broken(port_, "app"), other(port_, "app");
