@@ -21,6 +21,7 @@ struct StateWords {
   bool temporary = false;       // CREATE or DROP TEMPORARY
   bool prepares = false;        // SQL's PREPARE, EXECUTE, DEALLOCATE
   bool untold = false;          // SET STATEMENT, ROLE, RESOURCE GROUP: the trackers do not say what stays of it
+  bool tracking = false;        // SET session_track_…: what the server tells of its session
   bool diagnostics = false;     // asks for what the statement before it left on the connection
   bool row_count = false;       // it is ROW_COUNT()
   bool found_rows = false;      // it is FOUND_ROWS()
@@ -29,8 +30,8 @@ struct StateWords {
   bool plain_set = false;       // nothing but SET and USE: what the trackers say of it by name is all there is
   bool unsure = false;          // nothing of the above can be relied on
   [[nodiscard]] bool is_quiet() const {
-    return !user_variable && !lock && !table_lock && !handler && !temporary && !prepares && !untold && !diagnostics &&
-           !last_insert_id && !kills && !unsure;
+    return !user_variable && !lock && !table_lock && !handler && !temporary && !prepares && !untold && !tracking &&
+           !diagnostics && !last_insert_id && !kills && !unsure;
   }
 };
 // `has_backslash`: a backslash in a string quotes what follows (status flag no_backslash_escapes is off).

@@ -1,5 +1,7 @@
 #include "protocol/mysql/translation.h"
 
+#include <algorithm>
+
 #include "protocol/mysql/session_changes.h"
 
 namespace turnout::protocol::mysql {
@@ -15,7 +17,8 @@ constexpr unsigned flags_of_ends = status::more_results | status::cursor_exists 
 bool is_wanted(const SessionChange& change, const WantedChanges& wanted) {
   switch (change.kind) {
     case SessionChange::Kind::system_variable:
-      return wanted.system_variables;
+      return wanted.system_variables && (!wanted.names || std::find(wanted.names->begin(), wanted.names->end(),
+                                                                    change.name) != wanted.names->end());
     case SessionChange::Kind::schema:
       return wanted.schema;
     case SessionChange::Kind::state:
@@ -31,6 +34,26 @@ bool is_wanted(const SessionChange& change, const WantedChanges& wanted) {
 }
 
 }  // namespace
+
+WantedChanges wanted_changes(std::string_view schema, std::string_view system_variables, std::string_view state_change,
+                             std::string_view transaction_info) {
+  const auto is_on = [](std::string_view value) { return value == "1" || value == "ON"; };
+  WantedChanges wanted;
+  wanted.schema = is_on(schema);
+  wanted.state = is_on(state_change);
+  wanted.transaction_characteristics = transaction_info == "CHARACTERISTICS";
+  wanted.transaction_state = wanted.transaction_characteristics || transaction_info == "STATE";
+  if (system_variables == "*") return wanted;
+  std::vector<std::string> names(1);
+  for (const char c : system_variables) {
+    if (c == ',')
+      names.emplace_back();
+    else if (c != ' ')
+      names.back() += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  }
+  wanted.names = std::make_shared<const std::vector<std::string>>(std::move(names));
+  return wanted;
+}
 
 std::string filter_changes(std::string_view changes, const WantedChanges& wanted) {
   std::string kept;
@@ -67,9 +90,8 @@ void Translation::put_end_of(const Exchange::Received& received, std::string& ou
     ok.warnings = received.warnings;
     put_ok(translated, ok, client_);
   } else {
-    // EOF has no place for what else the OK said.
-    unsigned status = received.status;
-    if ((client_ & capability::session_track) == 0) status &= ~unsigned{status::session_state_changed};
+    // EOF has no place for what else the OK said, so it does not announce it.
+    const unsigned status = received.status & ~unsigned{status::session_state_changed};
     put_eof(translated, {received.warnings, static_cast<std::uint16_t>(status)});
   }
   put(out, translated);

@@ -13,7 +13,10 @@
 // each. Source: as exchange.h; golden files with both forms.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "protocol/mysql/exchange.h"
 
@@ -21,16 +24,22 @@ namespace turnout::protocol::mysql {
 
 // What a client is told of changes to its session. Turnout makes servers tell more than clients asked for.
 struct WantedChanges {
+  using Names = std::shared_ptr<const std::vector<std::string>>;
   bool system_variables = true;
   bool schema = true;
   bool state = true;
   bool gtids = true;
   bool transaction_characteristics = true;
   bool transaction_state = true;
+  Names names = nullptr;  // of system variables; nothing: all
   [[nodiscard]] bool is_all() const {
-    return system_variables && schema && state && gtids && transaction_characteristics && transaction_state;
+    return system_variables && !names && schema && state && gtids && transaction_characteristics && transaction_state;
   }
 };
+// As the variables session_track_schema, …_system_variables, …_state_change and …_transaction_info have it. What
+// servers track with others (MySQL's session_track_gtids) is passed on.
+[[nodiscard]] WantedChanges wanted_changes(std::string_view schema, std::string_view system_variables,
+                                           std::string_view state_change, std::string_view transaction_info);
 
 class Translation {
  public:

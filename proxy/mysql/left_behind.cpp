@@ -38,7 +38,7 @@ LeftBehind::Before LeftBehind::before(const my::StateWords& words) {
   const bool lacks_insert_id = (words.last_insert_id || words.unsure) && !has_insert_id_here_;
   if (words.diagnostics && !words.unsure) {
     const bool is_elsewhere = has_run_ && !is_here_ && signal_.empty();
-    const bool would_lose_count = words.row_count && is_here_ && (lacks_rows || lacks_insert_id);
+    const bool would_lose_count = words.row_count && is_here_ && !is_count_zero_ && (lacks_rows || lacks_insert_id);
     before.is_refused = is_elsewhere || (lacks_rows && has_had_rows_) || would_lose_count;
     if (before.is_refused) return before;
     before.is_blank = (!is_here_ && signal_.empty()) || lacks_rows;
@@ -50,6 +50,7 @@ LeftBehind::Before LeftBehind::before(const my::StateWords& words) {
     before.has_insert_id = has_insert_id_here_ = true;
     before.insert_id = insert_id_;
   }
+  is_count_zero_ = false;
   return before;
 }
 

@@ -31,6 +31,8 @@ class LeftBehind {
 
   void moved() { is_here_ = has_rows_here_ = has_insert_id_here_ = false; }  // others have had its connection, or will
   void got_rows();
+  void lost_rows() { has_rows_here_ = false; }                                // to a SELECT of ours
+  void got_count(std::uint64_t affected) { is_count_zero_ = affected == 0; }  // in an OK
   void got_insert_id(std::uint64_t id);
   void ran();                                      // a statement has been answered by the server
   void told(const protocol::mysql::Error& error);  // by Turnout, instead of the server
@@ -40,6 +42,7 @@ class LeftBehind {
   bool has_run_ = false;             // any statement at all
   bool has_had_rows_ = false;        // of any
   bool is_here_ = false;             // warnings and ROW_COUNT() of its last statement are on its connection
+  bool is_count_zero_ = false;       // ROW_COUNT(), as it is behind what is put before a text
   bool has_rows_here_ = false;       // FOUND_ROWS() is its own there
   bool has_insert_id_here_ = false;  // LAST_INSERT_ID() is its own there
   bool asks_only_ = false;           // the text under way shows what was left: its rows are not counted by FOUND_ROWS()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "protocol/mysql/result.h"
 #include "proxy/connection_path.h"
@@ -21,6 +22,10 @@ namespace {
 constexpr std::string_view tracking_sql =
     "SET session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, "
     "session_track_transaction_info = 'CHARACTERISTICS'";
+constexpr std::string_view told_sql =
+    "SELECT @@session_track_schema, @@session_track_system_variables, @@session_track_state_change, "
+    "@@session_track_transaction_info";
+constexpr std::size_t told_fields = 4;
 // In the order of `start_names`.
 constexpr std::string_view start_sql =
     "SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection";
@@ -125,10 +130,12 @@ void ServerConnection::logged_in() {
   backend_pid_ = login_->connection_id();
   database = pool_->account().shared.database;
   reported_ = {{"version", login_->server_version()}, {"status", std::to_string(status)}};
-  pool_->shard().deployment.of_mysql->saw(
-      pool_->side(), {login_->server_version(), login_->server_capabilities(), login_->is_mariadb()});
+  if (ok) reported_.emplace_back("changes", ok->changes);
+  pool_->shard().deployment.of_mysql->saw(pool_->side(), {login_->server_version(), login_->server_capabilities(),
+                                                          login_->is_mariadb(), login_->collation()});
   login_.reset();
   std::string message;
+  put_own(message, my::Command::query, told_sql);
   put_own(message, my::Command::query, tracking_sql);
   put_own(message, my::Command::query, start_sql);
   send(message);
@@ -160,6 +167,18 @@ void ServerConnection::put_tracking(std::string& out) {
   put_own(out, my::Command::query, tracking_sql);
   if (const std::string sql = Variables::difference({}, start_, {}); !sql.empty())
     put_own(out, my::Command::query, sql);
+}
+
+void ServerConnection::put_tracking_again(std::string& out, std::uint32_t ticket) {
+  put_own(out, my::Command::query, told_sql, ticket);
+  put_own(out, my::Command::query, tracking_sql, ticket);
+}
+
+std::optional<my::WantedChanges> ServerConnection::wanted_of(my::Bytes row) {
+  const auto fields = my::parse_text_row(row, told_fields);
+  if (!fields) return std::nullopt;
+  const auto value = [&](std::size_t at) { return (*fields)[at].value_or(std::string_view{}); };
+  return my::wanted_changes(value(0), value(1), value(2), value(3));
 }
 
 void ServerConnection::forget_state() {
@@ -328,8 +347,13 @@ void ServerConnection::take_row(my::Bytes payload) {
     proof_says_writable_ = value && (*value == "0" || *value == "OFF");
     return;
   }
+  if (state_ != State::logging_in) return;
+  if (!std::exchange(knows_told_, true)) {
+    if (const auto wanted = wanted_of(payload)) told_ = *wanted;
+    return;
+  }
   const auto fields = my::parse_text_row(payload, start_names.size());
-  if (state_ != State::logging_in || !fields) return;
+  if (!fields) return;
   for (std::size_t i = 0; i < start_names.size(); ++i)
     if (!start_.set(start_names[i], (*fields)[i].value_or(std::string_view{}))) return;
 }

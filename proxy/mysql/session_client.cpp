@@ -211,7 +211,7 @@ void Session::take_close(std::uint32_t number) {
 }
 
 Session::Take Session::take_command(const Header& header, Bytes packet, Command command) {
-  is_plain_set_ = is_resetting_ = false;
+  is_plain_set_ = is_resetting_ = is_tracking_ = false;
   switch (command) {
     case Command::query:
       return take_query(header, packet);
@@ -267,12 +267,14 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
     return state_ == State::ended ? Take::stop : Take::done;
   }
   forward(header, packet, Command::query);
+  track_again();
   return Take::done;
 }
 
 // What a text is going to do to its session, as far as the server will not tell.
 std::string_view Session::heed(const my::StateWords& words) {
   is_plain_set_ = words.plain_set && !words.unsure;
+  is_tracking_ = words.tracking;
   const LeftBehind::Before before = left_behind_.before(words);
   if (words.is_quiet()) return {};
   if (words.kills)
@@ -302,6 +304,13 @@ void Session::put_before(const LeftBehind::Before& before) {
   if (before.signal.empty()) return;
   server_->put_own(out, Command::query, before.signal, static_cast<std::uint32_t>(Own::signal));
   server_->has_warnings = true;
+}
+
+// What the client has set is what it is told; the server goes on telling us everything.
+void Session::track_again() {
+  if (!is_tracking_ || body_left_ != 0 || track_.is_inside()) return;
+  left_behind_.lost_rows();
+  server_->put_tracking_again(worker().to_server.own(), static_cast<std::uint32_t>(Own::track));
 }
 
 Session::Take Session::take_prepare(const Header& header, Bytes packet) {
@@ -399,6 +408,7 @@ Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared
   }
   if (auto* const known = server_->find_statement(prepared.key)) known->has_types = true;
   announce(header, packet.size(), entry);
+  track_again();
   return Take::done;
 }
 

@@ -27,6 +27,7 @@ Session::Session(Shard& shard, Account& account, SessionStart start)
     : Client(shard, account, std::move(start.transport), std::move(start.address), start.number),
       capabilities_(start.capabilities),
       status_(start.status),
+      refused_changes_(start.refused_changes),
       nonce_(std::move(start.nonce)),
       database_(account.shared.database) {}
 
@@ -159,6 +160,10 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
         "the session's state cannot be set again: " + std::to_string(error.number) + " " + std::string(error.message));
     return;
   }
+  if (own == Own::track && received.kind == Kind::row) {
+    if (const auto wanted = ServerConnection::wanted_of(payload)) wanted_ = *wanted;
+    translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
+  }
   if (own == Own::prepare && received.completed) awaits_number_ = false;
   if (own == Own::rewind) has_characteristics_ = false;
 }
@@ -175,6 +180,7 @@ void Session::on_answer(ServerConnection& connection, const Received& received, 
   if (received.kind == Kind::end && (connection.exchange.capabilities() & my::capability::deprecate_eof) == 0) return;
   const auto ok = my::parse_ok(payload, connection.exchange.capabilities());
   if (!ok) return;
+  if (received.kind == Kind::ok) left_behind_.got_count(ok->affected_rows);
   if (ok->last_insert_id != 0) left_behind_.got_insert_id(ok->last_insert_id);
   if ((ok->status & my::status::session_state_changed) != 0 && !ok->changes.empty()) note_changes(connection, *ok);
 }
@@ -186,6 +192,7 @@ void Session::note_changes(ServerConnection& connection, const my::Ok& ok) {
     switch (change->kind) {
       case my::SessionChange::Kind::system_variable: {
         const Variables::Kind kind = Variables::kind_of(change->name);
+        if (change->name.starts_with("session_track") && is_tracking_) break;
         if (kind == Variables::Kind::fleeting) pin(pin_unwatched);
         if (kind != Variables::Kind::kept) break;
         if (!variables_.set(change->name, change->value)) pin(pin_unwatched);

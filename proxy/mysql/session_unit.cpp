@@ -30,10 +30,9 @@ Session::Begin Session::begin_unit(Bytes rest) {
 void Session::attach(ServerConnection& connection) {
   lease_began(connection);
   server_ = &connection;
-  // Clients hear what servers tell by themselves, not what we have asked them to.
-  my::WantedChanges wanted;
-  wanted.state = wanted.transaction_state = wanted.transaction_characteristics = false;
-  translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, wanted);
+  // Clients hear what they have asked for, or what servers tell by themselves, not what we have asked them to.
+  if (!wanted_) wanted_ = connection.told();
+  translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
   restore_state(connection);
 }
 
@@ -147,6 +146,8 @@ void Session::forget_everything() {
   prepared_.clear();
   pins_ = 0;
   left_behind_.reset();
+  wanted_ = server_->told();
+  translation_ = my::Translation(server_->exchange.capabilities(), capabilities_, *wanted_);
   is_table_locked_ = has_characteristics_ = false;
   server_->forget_state();
   std::string message;

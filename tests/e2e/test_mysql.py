@@ -189,6 +189,40 @@ def test_nobody_sees_what_another_session_left_behind(mariadb: MariaDb) -> None:
                 assert answers[0] == answers[1], (first, look)
 
 
+class Tracking(pymysql.connections.Connection):  # type: ignore[type-arg]
+    """Keeps its OKs as they came."""
+
+    def _read_packet(self, *words: Any) -> Any:
+        packet = super()._read_packet(*words)
+        if packet.is_ok_packet():
+            self.__dict__.setdefault("oks", []).append(bytes(packet._data))
+        return packet
+
+
+def test_a_client_hears_of_its_session_what_the_server_would_tell(pooled: Turnout, session_pooled: Turnout, mariadb: MariaDb) -> None:
+    """Not compared: the OK of a SET session_track_… itself, which a server makes by the new setting already."""
+    texts = ("SET sort_buffer_size = 300032", "SET time_zone = '+01:00'", "USE other", "BEGIN", "COMMIT", "SET NAMES latin1", "SET @a = 5", "SET autocommit = 0", "SET autocommit = 1",
+             "INSERT INTO shop.item (name) VALUES ('tracked')", "DELETE FROM shop.item WHERE name = 'tracked'", "CREATE TEMPORARY TABLE t1 (n INT)", "DROP TABLE t1")
+    told: list[list[bytes]] = []
+    for port in (mariadb.port, pooled.port, session_pooled.port):
+        heard = []
+        for wish in ("", "session_track_system_variables = 'sort_buffer_size'", "session_track_schema = OFF, session_track_state_change = ON",
+                     "session_track_transaction_info = 'STATE'", "session_track_transaction_info = 'CHARACTERISTICS'"):
+            client = Tracking(host="127.0.0.1", port=port, user="app", password=PASSWORD, database=DATABASE, client_flag=1 << 23)
+            heard.append(client.__dict__.pop("oks")[0])  # of the login
+            if wish:
+                one(client, f"SET {wish}")
+            client.__dict__["oks"] = []
+            for text in texts:
+                one(client, text)
+            # The ids of rows are not the same.
+            heard += [ok if ok[1] == 0 else ok[:2] for ok in client.__dict__["oks"]]
+            client.close()
+        told.append(heard)
+    assert told[1] == told[0], "transaction pooling"
+    assert told[2] == told[0], "session pooling"
+
+
 def test_several_results_and_procedures(pooled: Turnout) -> None:
     with connect(pooled, client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS) as connection:
         with connection.cursor() as cursor:

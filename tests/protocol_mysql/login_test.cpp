@@ -330,6 +330,27 @@ TEST(Login, ChangeOfUserUsesAFreshNonce) {
   }
 }
 
+// libmariadb would answer for mysql_native_password with the nonce of its login.
+TEST(Login, ChangeOfUserAsksLibmariadbForWhatReadsTheNonce) {
+  const auto asked_of = [](const char* name, Kind kind) {
+    ChangeUser change;
+    change.user = "ann";
+    change.plugin = native_plugin;
+    change.attributes = {{"_client_name", name}};
+    ClientLogin::Input input = ours();
+    input.plugin = native_plugin;
+    ClientLogin client(input, change, always, 0);
+    static_cast<void>(client.start());
+    const LoginStep step = client.answer_for(secret_of(kind));
+    const auto asked = parse_auth_switch(bytes_of(step.send).subspan(header_bytes));
+    EXPECT_TRUE(asked && asked->data.substr(0, nonce_bytes) == view_of(nonce_of(100))) << "a new one, whoever asks";
+    return asked ? std::string(asked->plugin) : std::string();
+  };
+  EXPECT_EQ(asked_of("libmariadb", Kind::plain), sha2_plugin);
+  EXPECT_EQ(asked_of("mysqlnd", Kind::plain), native_plugin);
+  EXPECT_EQ(asked_of("libmariadb", Kind::native_hash), native_plugin) << "a secret that nothing else is made from";
+}
+
 TEST(Login, AHostileServerGetsNoPasswordInClear) {
   for (const char* demand : {"\1\4", "\1-----BEGIN PUBLIC KEY-----",
                              "\xfe"

@@ -72,6 +72,21 @@ TEST(StateWordsTest, WhichCountIsAskedFor) {
   EXPECT_FALSE(state_words("SELECT row_count FROM t; SHOW WARNINGS", true).row_count) << "a column";
 }
 
+TEST(StateWordsTest, WhatIsTrackedIsToldAloneOrNotAtAll) {
+  const auto untold = [](std::string_view sql) {
+    const StateWords words = state_words(sql, true);
+    EXPECT_TRUE(words.tracking) << sql;
+    return words.untold;
+  };
+  EXPECT_FALSE(untold("SET session_track_schema = 1, autocommit = 1"));
+  EXPECT_FALSE(untold("SET @@session.session_track_system_variables = 'a,b'"));
+  EXPECT_TRUE(untold("SET session_track_system_variables = '', time_zone = '+01:00'"));
+  EXPECT_TRUE(untold("SET time_zone = '+01:00', session_track_system_variables = ''"));
+  EXPECT_TRUE(untold("SET session_track_schema = 0; USE other"));
+  EXPECT_FALSE(state_words("SELECT @@session_track_schema", true).tracking);
+  EXPECT_FALSE(state_words("SELECT 1; SET a = 1; SELECT @@session_track_schema", true).tracking);
+}
+
 TEST(StateWordsTest, NothingButSettings) {
   EXPECT_TRUE(state_words("SET a = 1", true).plain_set);
   EXPECT_TRUE(state_words("USE a; SET b = 1", true).plain_set);

@@ -148,6 +148,26 @@ TEST(Translation, ClientsHearOfWhatTheyWant) {
   }
 }
 
+TEST(Translation, WhatAClientWantsIsWhatItsVariablesSay) {
+  const auto kept_of = [](const WantedChanges& wanted) {
+    using Kind = SessionChange::Kind;
+    std::string changes, kept;
+    for (const char* name : {"autocommit", "time_zone", "last_gtid"})
+      put_session_change(changes, {Kind::system_variable, name, "x"});
+    for (const Kind kind : {Kind::schema, Kind::state, Kind::transaction_characteristics, Kind::transaction_state})
+      put_session_change(changes, {kind, {}, "1"});
+    const std::string filtered = filter_changes(changes, wanted);
+    SessionChanges list(bytes_of(filtered));
+    while (const auto change = list.next())
+      kept += (change->name.empty() ? std::to_string(static_cast<int>(change->kind)) : std::string(change->name)) + " ";
+    return kept;
+  };
+  EXPECT_EQ(kept_of(wanted_changes("1", "Autocommit, time_zone", "0", "OFF")), "autocommit time_zone 1 ");
+  EXPECT_EQ(kept_of(wanted_changes("0", "", "1", "STATE")), "2 5 ");
+  EXPECT_EQ(kept_of(wanted_changes("OFF", "*", "ON", "CHARACTERISTICS")), "autocommit time_zone last_gtid 2 4 5 ");
+  EXPECT_EQ(kept_of({}), "autocommit time_zone last_gtid 1 2 4 5 ");
+}
+
 TEST(Translation, RowsPassUnreadWhereNumbersAgree) {
   Translation translation(capability::deprecate_eof, 0);
   translation.begin(1, status::autocommit);

@@ -77,6 +77,10 @@ class Answers {
       status_ = static_cast<std::uint16_t>(status_ & ~unsigned{my::status::in_transaction});
     if (sql.starts_with("SELECT @@character_set_client"))
       return rows({"utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"});
+    if (sql.starts_with("SELECT @@session_track_schema")) return rows({"1", tracked_, "0", "OFF"});
+    constexpr std::string_view tracking = "SET session_track_system_variables = '";
+    if (sql.starts_with(tracking)) tracked_ = sql.substr(tracking.size(), sql.size() - tracking.size() - 1);
+    if (sql.starts_with("SET session_track_schema = ON")) tracked_ = "*";
     if (sql.starts_with("SELECT @@global.read_only")) return rows({is_read_only_ ? "1" : "0"});
     if (sql.starts_with("SELECT SLEEP")) return error(1317, "70100", "Query execution was interrupted");
     if (sql.starts_with("SIGNAL")) return error(1094, "HY000", "as it was told");
@@ -88,6 +92,7 @@ class Answers {
     if (zone_ == "DEFAULT") zone_ = "SYSTEM";
     std::erase(zone_, '\'');
     std::string changes;
+    if (tracked_ != "*" && tracked_ != "time_zone") return ok();
     my::put_session_change(changes, {my::SessionChange::Kind::system_variable, "time_zone", zone_});
     my::put_session_change(changes, {my::SessionChange::Kind::state, {}, "1"});
     return ok(changes);
@@ -95,6 +100,7 @@ class Answers {
 
   void reset() {
     zone_ = "SYSTEM";
+    tracked_ = "time_zone";
     status_ = my::status::autocommit;
   }
 
@@ -138,7 +144,7 @@ class Answers {
   const my::Capabilities capabilities_;
   const std::string name_;
   bool is_read_only_;
-  std::string zone_ = "SYSTEM";
+  std::string zone_ = "SYSTEM", tracked_ = "time_zone";
   std::uint16_t status_ = my::status::autocommit;
 };
 
@@ -199,6 +205,7 @@ void FakeMysql::serve(int fd, std::uint32_t connection) {
   input.connection_id = connection;
   input.offered = offered;
   input.plugin = my::native_plugin;
+  input.collation = fake_mysql_collation;
   input.nonce.fill('n');
   input.switch_nonce.fill('s');
   my::ClientLogin login(std::move(input));
@@ -275,6 +282,7 @@ FakeMysqlClient::FakeMysqlClient(std::uint16_t port, const std::string& user, co
   }
   capabilities_ = login.capabilities();
   number_ = login.connection_id();
+  collation_ = login.collation();
 }
 
 FakeMysqlClient::~FakeMysqlClient() {
@@ -321,6 +329,11 @@ FakeMysqlClient::Reply FakeMysqlClient::change_user(const std::string& user, con
   Reply closed;
   closed.closed = true;
   if (!read_packet(fd_, number, payload)) return closed;
+  if (!payload.empty() && static_cast<std::uint8_t>(payload[0]) == my::error_byte) {
+    Reply refused;
+    refused.error = my::parse_error(my::bytes_of(payload)).number;
+    return refused;
+  }
   const auto wanted = my::parse_auth_switch(my::bytes_of(payload));
   if (!wanted) return closed;
   message.clear();

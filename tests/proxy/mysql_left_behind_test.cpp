@@ -82,6 +82,12 @@ TEST(MysqlLeftBehind, ACountIsNotLostToWhatIsPutBefore) {
   LeftBehind left;
   left.moved();
   static_cast<void>(before(left, "UPDATE t SET a = 1"));
+  left.got_count(0);
+  left.ran();
+  EXPECT_EQ(before(left, "SELECT ROW_COUNT(), LAST_INSERT_ID()"), "id=0 ") << "it stays what it was";
+  left.moved();
+  static_cast<void>(before(left, "UPDATE t SET a = 2"));
+  left.got_count(3);
   left.ran();
   EXPECT_EQ(before(left, "SELECT ROW_COUNT(), LAST_INSERT_ID()"), "refused")
       << "SET last_insert_id has a count as well";

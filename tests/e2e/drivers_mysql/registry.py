@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from drivers.driver import E2E, MODES, Driver, Family
+from drivers.driver import E2E, Driver, Family
 from harness.mariadb import DATABASE, PASSWORD
 
 HERE = Path(__file__).resolve().parent
@@ -28,12 +28,4 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
 )}
 
 # As in ../drivers/registry.py: a cell (driver, scenario, mode) with the reason why it is known to differ.
-_REFUSED_CHANGE = "a refused change of user ends the session, as with MySQL: what the former user had is reset before it; MariaDB goes on with the former one"
-_GREETING = "not yet: Turnout greets with utf8mb4, whatever the server's own character set is; a client that names none takes it from there"
-_NONCE = ("libmariadb answers a request for another plugin, in a change of user, with the nonce of its login; Turnout takes no nonce twice "
-          "(test_mysql_user.py), and refuses it")
-KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {
-    (name, scenario, mode): reason for mode in MODES for name, scenario, reason in (
-        ("mysqlclient", "refused_change", _REFUSED_CHANGE), ("mysqli", "refused_change", _REFUSED_CHANGE),
-        ("mysqlclient", "change_user", _NONCE), ("pymysql", "logins", _GREETING), ("mysqli", "greeted_charset", _GREETING),
-    )}
+KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {}
