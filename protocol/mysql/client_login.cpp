@@ -148,6 +148,9 @@ LoginStep ClientLogin::on_response(Bytes payload) {
     step.status = LoginStep::Status::start_tls;
     return step;
   }
+  // A client that has not looked at what it was offered (PHP's mysqlnd) would go on compressed.
+  if ((response->capabilities & ~input_.offered & capability::compress) != 0)
+    return fail_with(1235, "42000", "Turnout does not compress: connect without compression");
   response_ = std::move(*response);
   if (input_.requires_tls && !is_private_) return fail_without_tls();
   state_ = State::awaiting_user;

@@ -13,6 +13,13 @@ bool is_word_byte(char c) {
          static_cast<unsigned char>(c) >= 0x80;
 }
 
+std::uint8_t tracking_of(std::string_view word) {
+  if (word == "session_track_schema") return Tracking::schema;
+  if (word == "session_track_system_variables") return Tracking::system_variables;
+  if (word == "session_track_state_change") return Tracking::state_change;
+  return word == "session_track_transaction_info" ? Tracking::transaction_info : Tracking::others;
+}
+
 constexpr std::size_t word_bytes_max = 32;  // longer ones are none of ours
 
 class Scan {
@@ -23,7 +30,8 @@ class Scan {
     while (at_ < sql_.size() && !found_.unsure) step();
     if (is_in_executed_) found_.unsure = true;
     // What else the text sets may be behind it, and is not told then.
-    if (found_.tracking && (statements_ > 1 || (tracks_variables_ && has_comma_))) found_.untold = true;
+    const bool tracks_variables = (found_.tracking & Tracking::system_variables) != 0;
+    if (found_.tracking != 0 && (statements_ > 1 || (tracks_variables && has_comma_))) found_.untold = true;
     return found_;
   }
 
@@ -133,8 +141,7 @@ class Scan {
     }
     if (word == "temporary") found_.temporary = true;
     if (is_set_ && word.starts_with("session_track_")) {
-      found_.tracking = true;
-      tracks_variables_ = tracks_variables_ || word == "session_track_system_variables";
+      found_.tracking = static_cast<std::uint8_t>(found_.tracking | tracking_of(word));
     }
     if (is_call &&
         is_one_of({"get_lock", "release_lock", "release_all_locks", "service_get_read_locks", "service_get_write_locks",
@@ -159,7 +166,6 @@ class Scan {
   bool asks_ = false;     // the statement is a SHOW or a GET
   bool is_set_ = false;   // the statement is a SET
   bool has_comma_ = false;
-  bool tracks_variables_ = false;
   bool previous_is_set_ = false;
   bool is_system_ = false;  // behind @@
   StateWords found_;

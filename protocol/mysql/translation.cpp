@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/mysql/session_changes.h"
+#include "protocol/mysql/state_words.h"
 
 namespace turnout::protocol::mysql {
 namespace {
@@ -35,24 +36,25 @@ bool is_wanted(const SessionChange& change, const WantedChanges& wanted) {
 
 }  // namespace
 
-WantedChanges wanted_changes(std::string_view schema, std::string_view system_variables, std::string_view state_change,
-                             std::string_view transaction_info) {
+void set_wanted(WantedChanges& wanted, std::uint8_t which, const TrackingValues& values) {
   const auto is_on = [](std::string_view value) { return value == "1" || value == "ON"; };
-  WantedChanges wanted;
-  wanted.schema = is_on(schema);
-  wanted.state = is_on(state_change);
-  wanted.transaction_characteristics = transaction_info == "CHARACTERISTICS";
-  wanted.transaction_state = wanted.transaction_characteristics || transaction_info == "STATE";
-  if (system_variables == "*") return wanted;
+  if ((which & Tracking::schema) != 0) wanted.schema = is_on(values.schema);
+  if ((which & Tracking::state_change) != 0) wanted.state = is_on(values.state_change);
+  if ((which & Tracking::transaction_info) != 0) {
+    wanted.transaction_characteristics = values.transaction_info == "CHARACTERISTICS";
+    wanted.transaction_state = wanted.transaction_characteristics || values.transaction_info == "STATE";
+  }
+  if ((which & Tracking::system_variables) == 0) return;
+  wanted.names = nullptr;
+  if (values.system_variables == "*") return;
   std::vector<std::string> names(1);
-  for (const char c : system_variables) {
+  for (const char c : values.system_variables) {
     if (c == ',')
       names.emplace_back();
     else if (c != ' ')
       names.back() += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
   }
   wanted.names = std::make_shared<const std::vector<std::string>>(std::move(names));
-  return wanted;
 }
 
 std::string filter_changes(std::string_view changes, const WantedChanges& wanted) {

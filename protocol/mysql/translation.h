@@ -36,10 +36,13 @@ struct WantedChanges {
     return system_variables && !names && schema && state && gtids && transaction_characteristics && transaction_state;
   }
 };
-// As the variables session_track_schema, …_system_variables, …_state_change and …_transaction_info have it. What
-// servers track with others (MySQL's session_track_gtids) is passed on.
-[[nodiscard]] WantedChanges wanted_changes(std::string_view schema, std::string_view system_variables,
-                                           std::string_view state_change, std::string_view transaction_info);
+// Values of the variables session_track_….
+struct TrackingValues {
+  std::string_view schema, system_variables, state_change, transaction_info;
+};
+// `which`: bits of Tracking (state_words.h); the others stay. What servers track besides (MySQL's session_track_gtids)
+// is passed on.
+void set_wanted(WantedChanges& wanted, std::uint8_t which, const TrackingValues& values);
 
 class Translation {
  public:

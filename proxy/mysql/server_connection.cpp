@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "protocol/mysql/result.h"
+#include "protocol/mysql/state_words.h"
 #include "proxy/connection_path.h"
 #include "proxy/mysql/session.h"
 #include "proxy/pool.h"
@@ -174,11 +175,11 @@ void ServerConnection::put_tracking_again(std::string& out, std::uint32_t ticket
   put_own(out, my::Command::query, tracking_sql, ticket);
 }
 
-std::optional<my::WantedChanges> ServerConnection::wanted_of(my::Bytes row) {
+void ServerConnection::take_wanted(my::Bytes row, std::uint8_t which, my::WantedChanges& wanted) {
   const auto fields = my::parse_text_row(row, told_fields);
-  if (!fields) return std::nullopt;
+  if (!fields) return;
   const auto value = [&](std::size_t at) { return (*fields)[at].value_or(std::string_view{}); };
-  return my::wanted_changes(value(0), value(1), value(2), value(3));
+  my::set_wanted(wanted, which, {value(0), value(1), value(2), value(3)});
 }
 
 void ServerConnection::forget_state() {
@@ -349,7 +350,7 @@ void ServerConnection::take_row(my::Bytes payload) {
   }
   if (state_ != State::logging_in) return;
   if (!std::exchange(knows_told_, true)) {
-    if (const auto wanted = wanted_of(payload)) told_ = *wanted;
+    take_wanted(payload, my::Tracking::all, told_);
     return;
   }
   const auto fields = my::parse_text_row(payload, start_names.size());

@@ -64,9 +64,11 @@ class ServerConnection final : public Connection {
   void put_own(std::string& out, protocol::mysql::Command command, std::string_view argument, std::uint32_t ticket = 0);
   void put_reset(std::string& out);     // COM_RESET_CONNECTION and what has to follow it
   void put_tracking(std::string& out);  // behind a COM_RESET_CONNECTION of the client's
-  // Behind a SET session_track_… of the client's: asks what it wants to hear, in a row of wanted_of(), and tracks on.
+  // Behind a SET session_track_… of the client's: asks what it wants to hear, in a row for take_wanted(), and tracks
+  // on.
   void put_tracking_again(std::string& out, std::uint32_t ticket);
-  [[nodiscard]] static std::optional<protocol::mysql::WantedChanges> wanted_of(protocol::mysql::Bytes row);
+  // `which`: bits of Tracking; the others are as Turnout has set them.
+  static void take_wanted(protocol::mysql::Bytes row, std::uint8_t which, protocol::mysql::WantedChanges& wanted);
   void forget_state();  // of what was reset
 
   // Its session has ended in the midst of an answer, which nobody is interested in any more.

@@ -168,7 +168,7 @@ class Session final : public Client {
   bool discard_body_ = false;   // body_left_ is of a command that was refused
   bool answer_begun_ = false;   // the first packet of the answer that is under way has gone to the client
   bool is_resetting_ = false;   // the command is a COM_RESET_CONNECTION
-  bool is_tracking_ = false;    // the command sets what it wants to hear of its session
+  std::uint8_t tracking_ = 0;   // the command sets what it wants to hear of its session: bits of Tracking
   bool is_plain_set_ = false;   // the command is nothing but SET and USE, or COM_INIT_DB
   bool awaits_number_ = false;  // of a statement that is being prepared again: its command waits
   bool is_table_locked_ = false, has_characteristics_ = false;  // as the server told: pins while they last

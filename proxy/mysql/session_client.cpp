@@ -211,7 +211,8 @@ void Session::take_close(std::uint32_t number) {
 }
 
 Session::Take Session::take_command(const Header& header, Bytes packet, Command command) {
-  is_plain_set_ = is_resetting_ = is_tracking_ = false;
+  is_plain_set_ = is_resetting_ = false;
+  tracking_ = 0;
   switch (command) {
     case Command::query:
       return take_query(header, packet);
@@ -274,7 +275,7 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
 // What a text is going to do to its session, as far as the server will not tell.
 std::string_view Session::heed(const my::StateWords& words) {
   is_plain_set_ = words.plain_set && !words.unsure;
-  is_tracking_ = words.tracking;
+  tracking_ = words.tracking;
   const LeftBehind::Before before = left_behind_.before(words);
   if (words.is_quiet()) return {};
   if (words.kills)
@@ -308,7 +309,7 @@ void Session::put_before(const LeftBehind::Before& before) {
 
 // What the client has set is what it is told; the server goes on telling us everything.
 void Session::track_again() {
-  if (!is_tracking_ || body_left_ != 0 || track_.is_inside()) return;
+  if (tracking_ == 0 || body_left_ != 0 || track_.is_inside()) return;
   left_behind_.lost_rows();
   server_->put_tracking_again(worker().to_server.own(), static_cast<std::uint32_t>(Own::track));
 }

@@ -161,7 +161,7 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
     return;
   }
   if (own == Own::track && received.kind == Kind::row) {
-    if (const auto wanted = ServerConnection::wanted_of(payload)) wanted_ = *wanted;
+    ServerConnection::take_wanted(payload, tracking_, *wanted_);
     translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
   }
   if (own == Own::prepare && received.completed) awaits_number_ = false;
@@ -192,7 +192,7 @@ void Session::note_changes(ServerConnection& connection, const my::Ok& ok) {
     switch (change->kind) {
       case my::SessionChange::Kind::system_variable: {
         const Variables::Kind kind = Variables::kind_of(change->name);
-        if (change->name.starts_with("session_track") && is_tracking_) break;
+        if (change->name.starts_with("session_track") && tracking_ != 0) break;
         if (kind == Variables::Kind::fleeting) pin(pin_unwatched);
         if (kind != Variables::Kind::kept) break;
         if (!variables_.set(change->name, change->value)) pin(pin_unwatched);

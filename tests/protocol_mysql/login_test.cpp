@@ -306,6 +306,21 @@ TEST(Login, AClientMustUseTlsWhereItIsRequired) {
   EXPECT_EQ(run(without, stubborn, secret_of(Kind::plain)).server.status, Status::failed);
 }
 
+TEST(Login, AClientThatCompressesUnaskedIsToldSo) {
+  for (const bool compresses : {false, true}) {
+    ClientLogin client(ours());
+    static_cast<void>(client.start());
+    HandshakeResponse response;
+    response.capabilities = always | (compresses ? capability::compress : Capabilities{0});
+    response.user = "ann";
+    std::string payload;
+    put_handshake_response(payload, response);
+    const LoginStep step = client.on_message(1, bytes_of(payload));
+    EXPECT_EQ(step.status, compresses ? Status::failed : Status::user);
+    EXPECT_EQ(step.error_number, compresses ? 1235 : 0);
+  }
+}
+
 TEST(Login, ChangeOfUserUsesAFreshNonce) {
   for (const bool is_wrong : {false, true}) {
     ChangeUser change;

@@ -75,7 +75,7 @@ TEST(StateWordsTest, WhichCountIsAskedFor) {
 TEST(StateWordsTest, WhatIsTrackedIsToldAloneOrNotAtAll) {
   const auto untold = [](std::string_view sql) {
     const StateWords words = state_words(sql, true);
-    EXPECT_TRUE(words.tracking) << sql;
+    EXPECT_NE(words.tracking, 0) << sql;
     return words.untold;
   };
   EXPECT_FALSE(untold("SET session_track_schema = 1, autocommit = 1"));
@@ -83,8 +83,10 @@ TEST(StateWordsTest, WhatIsTrackedIsToldAloneOrNotAtAll) {
   EXPECT_TRUE(untold("SET session_track_system_variables = '', time_zone = '+01:00'"));
   EXPECT_TRUE(untold("SET time_zone = '+01:00', session_track_system_variables = ''"));
   EXPECT_TRUE(untold("SET session_track_schema = 0; USE other"));
-  EXPECT_FALSE(state_words("SELECT @@session_track_schema", true).tracking);
-  EXPECT_FALSE(state_words("SELECT 1; SET a = 1; SELECT @@session_track_schema", true).tracking);
+  EXPECT_EQ(state_words("SET session_track_schema = 0, session_track_state_change = 1", true).tracking,
+            Tracking::schema | Tracking::state_change);
+  EXPECT_EQ(state_words("SELECT @@session_track_schema", true).tracking, 0);
+  EXPECT_EQ(state_words("SELECT 1; SET a = 1; SELECT @@session_track_schema", true).tracking, 0);
 }
 
 TEST(StateWordsTest, NothingButSettings) {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "protocol/mysql/session_changes.h"
+#include "protocol/mysql/state_words.h"
 #include "tests/protocol_mysql/replay.h"
 
 namespace turnout::protocol::mysql {
@@ -162,9 +163,15 @@ TEST(Translation, WhatAClientWantsIsWhatItsVariablesSay) {
       kept += (change->name.empty() ? std::to_string(static_cast<int>(change->kind)) : std::string(change->name)) + " ";
     return kept;
   };
-  EXPECT_EQ(kept_of(wanted_changes("1", "Autocommit, time_zone", "0", "OFF")), "autocommit time_zone 1 ");
-  EXPECT_EQ(kept_of(wanted_changes("0", "", "1", "STATE")), "2 5 ");
-  EXPECT_EQ(kept_of(wanted_changes("OFF", "*", "ON", "CHARACTERISTICS")), "autocommit time_zone last_gtid 2 4 5 ");
+  WantedChanges wanted;
+  set_wanted(wanted, Tracking::all, {"1", "Autocommit, time_zone", "0", "OFF"});
+  EXPECT_EQ(kept_of(wanted), "autocommit time_zone 1 ");
+  set_wanted(wanted, Tracking::state_change, {"0", "", "1", "STATE"});
+  EXPECT_EQ(kept_of(wanted), "autocommit time_zone 1 2 ") << "the others stay";
+  set_wanted(wanted, Tracking::all, {"0", "", "1", "STATE"});
+  EXPECT_EQ(kept_of(wanted), "2 5 ");
+  set_wanted(wanted, Tracking::all, {"OFF", "*", "ON", "CHARACTERISTICS"});
+  EXPECT_EQ(kept_of(wanted), "autocommit time_zone last_gtid 2 4 5 ");
   EXPECT_EQ(kept_of({}), "autocommit time_zone last_gtid 1 2 4 5 ");
 }
 
