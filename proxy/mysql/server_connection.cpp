@@ -29,9 +29,10 @@ constexpr std::string_view told_sql =
 constexpr std::size_t told_fields = 4;
 // In the order of `start_names`.
 constexpr std::string_view start_sql =
-    "SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection";
-constexpr std::array<std::string_view, 4> start_names = {"character_set_client", "character_set_connection",
-                                                         "character_set_results", "collation_connection"};
+    "SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection, "
+    "@@sql_mode";
+constexpr std::array<std::string_view, 5> start_names = {"character_set_client", "character_set_connection",
+                                                         "character_set_results", "collation_connection", "sql_mode"};
 constexpr std::string_view proof_sql = "SELECT @@global.read_only";
 
 // Errors of these numbers are soon over: too many connections, of a user, of an account.
@@ -355,7 +356,9 @@ void ServerConnection::take_row(my::Bytes payload) {
   }
   const auto fields = my::parse_text_row(payload, start_names.size());
   if (!fields) return;
-  for (std::size_t i = 0; i < start_names.size(); ++i)
+  // A login with IGNORE_SPACE has a mode that the server's default has not.
+  const bool has_mode = (exchange.capabilities() & my::capability::ignore_space) != 0;
+  for (std::size_t i = 0; i < start_names.size() - (has_mode ? 0 : 1); ++i)
     if (!start_.set(start_names[i], (*fields)[i].value_or(std::string_view{}))) return;
 }
 

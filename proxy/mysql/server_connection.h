@@ -51,7 +51,7 @@ class ServerConnection final : public Connection {
   protocol::mysql::Exchange exchange;
   std::string database;                              // the default one; empty: none, which it can not go back to
   Variables variables;                               // what a session set on it since it began, or was reset
-  const Variables& start() const { return start_; }  // character sets as the login made them
+  const Variables& start() const { return start_; }  // what the login made of the server's defaults
   // What clients are told of changes to their session until they ask for something else: by the server's own settings.
   const protocol::mysql::WantedChanges& told() const { return told_; }
   std::uint64_t body_left = 0;  // of a packet to the client that is being streamed

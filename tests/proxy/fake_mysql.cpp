@@ -76,7 +76,7 @@ class Answers {
     if (sql.starts_with("COMMIT"))
       status_ = static_cast<std::uint16_t>(status_ & ~unsigned{my::status::in_transaction});
     if (sql.starts_with("SELECT @@character_set_client"))
-      return rows({"utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"});
+      return rows({"utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci", ""});
     if (sql.starts_with("SELECT @@session_track_schema")) return rows({"1", tracked_, "0", "OFF"});
     constexpr std::string_view tracking = "SET session_track_system_variables = '";
     if (sql.starts_with(tracking)) tracked_ = sql.substr(tracking.size(), sql.size() - tracking.size() - 1);
