@@ -148,6 +148,9 @@ LoginStep ClientLogin::on_response(Bytes payload) {
     step.status = LoginStep::Status::start_tls;
     return step;
   }
+  // A client that has not looked at what it was offered (PHP's mysqlnd) would go on compressed.
+  if ((response->capabilities & ~input_.offered & capability::compress) != 0)
+    return fail_with(1235, "42000", "Turnout does not compress: connect without compression");
   response_ = std::move(*response);
   if (input_.requires_tls && !is_private_) return fail_without_tls();
   state_ = State::awaiting_user;
@@ -177,7 +180,15 @@ bool ClientLogin::can_do(std::string_view plugin) const {
   return false;
 }
 
+// It answers a request for mysql_native_password in a change of user with the nonce of its login (auth_native.c), which
+// is taken from nobody. Its caching_sha2_password reads the one that it is sent.
+bool ClientLogin::keeps_old_nonce() const {
+  const auto is_libmariadb = [](const auto& one) { return one.first == "_client_name" && one.second == "libmariadb"; };
+  return is_change_ && std::any_of(response_.attributes.begin(), response_.attributes.end(), is_libmariadb);
+}
+
 std::string_view ClientLogin::plugin_for_secret() const {
+  if (keeps_old_nonce() && can_do(sha2_plugin)) return sha2_plugin;
   if (can_do(input_.plugin)) return input_.plugin;
   return can_do(sha2_plugin) ? sha2_plugin : native_plugin;
 }

@@ -60,9 +60,20 @@ std::optional<Kill> parse_kill(std::string_view sql) {
   Kill kill;
   kill.is_query_only = is_word(word, "query");
   if (kill.is_query_only || is_word(word, "connection")) word = take_word(sql);
+  // Connector/J holds the number of a connection in 32 bits with a sign.
+  skip(sql);
+  const bool is_negative = word.empty() && sql.starts_with('-');
+  if (is_negative) {
+    sql.remove_prefix(1);
+    word = take_word(sql);
+  }
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), kill.connection);
   if (error == std::errc::invalid_argument || end != word.data() + word.size()) return std::nullopt;
   if (error == std::errc::result_out_of_range) kill.connection = UINT64_MAX;  // nobody's
+  if (is_negative) {
+    if (kill.connection == 0 || kill.connection > 1ULL << 31U) return std::nullopt;
+    kill.connection = (1ULL << 32U) - kill.connection;
+  }
   skip(sql);
   if (sql.starts_with(';')) {
     sql.remove_prefix(1);

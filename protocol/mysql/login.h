@@ -145,6 +145,7 @@ class ClientLogin {
   LoginStep ask_whole();
   LoginStep on_whole(Bytes payload);
   LoginStep on_encrypted(std::string_view bytes);
+  [[nodiscard]] bool keeps_old_nonce() const;
   [[nodiscard]] std::string_view plugin_for_secret() const;
   [[nodiscard]] bool can_take_whole() const { return is_private_ || input_.key; }
   [[nodiscard]] bool can_do(std::string_view plugin) const;
@@ -188,6 +189,7 @@ class ServerLogin {
   // Of the greeting, once it came.
   [[nodiscard]] bool is_mariadb() const { return is_mariadb_; }
   [[nodiscard]] const std::string& server_version() const { return server_version_; }
+  [[nodiscard]] std::uint8_t collation() const { return collation_; }
   [[nodiscard]] std::uint32_t connection_id() const { return connection_id_; }
   [[nodiscard]] Capabilities server_capabilities() const { return server_capabilities_; }
   // After done: what both agreed on, and the payload of the OK, for its status and its session state changes.
@@ -225,6 +227,7 @@ class ServerLogin {
   Capabilities server_capabilities_ = 0, capabilities_ = 0;
   std::uint8_t number_ = 0;
   std::uint8_t switches_ = 0;
+  std::uint8_t collation_ = 0;  // the server's own
   bool is_mariadb_ = false, is_tls_ = false;
 };
 

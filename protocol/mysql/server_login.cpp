@@ -61,6 +61,7 @@ LoginStep ServerLogin::on_greeting(Bytes payload) {
   if (!greeting) return fail("server's greeting is not that of a MySQL or MariaDB server");
   if (greeting->nonce.size() != nonce_bytes) return fail("server's greeting has no nonce of 20 bytes");
   server_version_ = greeting->server_version;
+  collation_ = greeting->collation;
   connection_id_ = greeting->connection_id;
   server_capabilities_ = greeting->capabilities;
   is_mariadb_ = greeting->is_mariadb();

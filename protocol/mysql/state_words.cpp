@@ -13,7 +13,14 @@ bool is_word_byte(char c) {
          static_cast<unsigned char>(c) >= 0x80;
 }
 
-constexpr std::size_t word_bytes_max = 24;  // longer ones are none of ours
+std::uint8_t tracking_of(std::string_view word) {
+  if (word == "session_track_schema") return Tracking::schema;
+  if (word == "session_track_system_variables") return Tracking::system_variables;
+  if (word == "session_track_state_change") return Tracking::state_change;
+  return word == "session_track_transaction_info" ? Tracking::transaction_info : Tracking::others;
+}
+
+constexpr std::size_t word_bytes_max = 32;  // longer ones are none of ours
 
 class Scan {
  public:
@@ -22,6 +29,9 @@ class Scan {
   StateWords run() {
     while (at_ < sql_.size() && !found_.unsure) step();
     if (is_in_executed_) found_.unsure = true;
+    // What else the text sets may be behind it, and is not told then.
+    const bool tracks_variables = (found_.tracking & Tracking::system_variables) != 0;
+    if (found_.tracking != 0 && (statements_ > 1 || (tracks_variables && has_comma_))) found_.untold = true;
     return found_;
   }
 
@@ -44,9 +54,10 @@ class Scan {
       take_word();
     } else if (c == ';') {
       is_first_ = true;
-      asks_ = is_system_ = false;
+      asks_ = is_set_ = is_system_ = false;
       at_ += 1;
     } else {
+      has_comma_ = has_comma_ || c == ',';
       at_ += 1;
     }
   }
@@ -116,8 +127,9 @@ class Scan {
       return std::find(words.begin(), words.end(), word) != words.end();
     };
     if (is_first_) {
-      const bool is_set = is_one_of({"set", "use"});
-      found_.plain_set = is_set && (found_.plain_set || statements_ == 0);
+      is_set_ = word == "set";
+      const bool is_plain = is_one_of({"set", "use"});
+      found_.plain_set = is_plain && (found_.plain_set || statements_ == 0);
       if (is_one_of({"lock", "unlock", "flush", "backup"})) found_.table_lock = true;
       if (word == "handler") found_.handler = true;
       if (is_one_of({"prepare", "execute", "deallocate"})) found_.prepares = true;
@@ -128,12 +140,16 @@ class Scan {
       found_.untold = true;
     }
     if (word == "temporary") found_.temporary = true;
+    if (is_set_ && word.starts_with("session_track_")) {
+      found_.tracking = static_cast<std::uint8_t>(found_.tracking | tracking_of(word));
+    }
     if (is_call &&
         is_one_of({"get_lock", "release_lock", "release_all_locks", "service_get_read_locks", "service_get_write_locks",
                    "version_tokens_lock_shared", "version_tokens_lock_exclusive"}))
       found_.lock = true;
-    if ((is_call && is_one_of({"found_rows", "row_count"})) ||
-        (asks_ && is_one_of({"warnings", "errors", "diagnostics"})) ||
+    if (is_call && word == "found_rows") found_.found_rows = true;
+    if ((is_call || asks_) && word == "row_count") found_.row_count = true;
+    if (found_.found_rows || found_.row_count || (asks_ && is_one_of({"warnings", "errors", "diagnostics"})) ||
         (is_system && is_one_of({"warning_count", "error_count"})))
       found_.diagnostics = true;
     if ((is_call || is_system) && is_one_of({"last_insert_id", "identity"})) found_.last_insert_id = true;
@@ -148,6 +164,8 @@ class Scan {
   bool is_in_executed_ = false;
   bool is_first_ = true;  // the next word is the first of its statement
   bool asks_ = false;     // the statement is a SHOW or a GET
+  bool is_set_ = false;   // the statement is a SET
+  bool has_comma_ = false;
   bool previous_is_set_ = false;
   bool is_system_ = false;  // behind @@
   StateWords found_;

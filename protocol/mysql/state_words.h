@@ -13,6 +13,12 @@
 
 namespace turnout::protocol::mysql {
 
+// Which of the session_track_… variables a text sets.
+struct Tracking {
+  static constexpr std::uint8_t schema = 1, system_variables = 2, state_change = 4, transaction_info = 8, others = 16;
+  static constexpr std::uint8_t all = schema | system_variables | state_change | transaction_info;
+};
+
 struct StateWords {
   bool user_variable = false;   // @name, set or read
   bool lock = false;            // GET_LOCK and its kin: the session holds it until it lets go
@@ -21,14 +27,17 @@ struct StateWords {
   bool temporary = false;       // CREATE or DROP TEMPORARY
   bool prepares = false;        // SQL's PREPARE, EXECUTE, DEALLOCATE
   bool untold = false;          // SET STATEMENT, ROLE, RESOURCE GROUP: the trackers do not say what stays of it
+  std::uint8_t tracking = 0;    // SET session_track_…: what the server tells of its session (bits of Tracking)
   bool diagnostics = false;     // asks for what the statement before it left on the connection
+  bool row_count = false;       // it is ROW_COUNT()
+  bool found_rows = false;      // it is FOUND_ROWS()
   bool last_insert_id = false;  // likewise, of the one value that can be set again elsewhere
   bool kills = false;           // KILL: by numbers of the server
   bool plain_set = false;       // nothing but SET and USE: what the trackers say of it by name is all there is
   bool unsure = false;          // nothing of the above can be relied on
   [[nodiscard]] bool is_quiet() const {
-    return !user_variable && !lock && !table_lock && !handler && !temporary && !prepares && !untold && !diagnostics &&
-           !last_insert_id && !kills && !unsure;
+    return !user_variable && !lock && !table_lock && !handler && !temporary && !prepares && !untold && tracking == 0 &&
+           !diagnostics && !last_insert_id && !kills && !unsure;
   }
 };
 // `has_backslash`: a backslash in a string quotes what follows (status flag no_backslash_escapes is off).

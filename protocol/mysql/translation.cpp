@@ -1,6 +1,9 @@
 #include "protocol/mysql/translation.h"
 
+#include <algorithm>
+
 #include "protocol/mysql/session_changes.h"
+#include "protocol/mysql/state_words.h"
 
 namespace turnout::protocol::mysql {
 namespace {
@@ -15,7 +18,8 @@ constexpr unsigned flags_of_ends = status::more_results | status::cursor_exists 
 bool is_wanted(const SessionChange& change, const WantedChanges& wanted) {
   switch (change.kind) {
     case SessionChange::Kind::system_variable:
-      return wanted.system_variables;
+      return wanted.system_variables && (!wanted.names || std::find(wanted.names->begin(), wanted.names->end(),
+                                                                    change.name) != wanted.names->end());
     case SessionChange::Kind::schema:
       return wanted.schema;
     case SessionChange::Kind::state:
@@ -31,6 +35,27 @@ bool is_wanted(const SessionChange& change, const WantedChanges& wanted) {
 }
 
 }  // namespace
+
+void set_wanted(WantedChanges& wanted, std::uint8_t which, const TrackingValues& values) {
+  const auto is_on = [](std::string_view value) { return value == "1" || value == "ON"; };
+  if ((which & Tracking::schema) != 0) wanted.schema = is_on(values.schema);
+  if ((which & Tracking::state_change) != 0) wanted.state = is_on(values.state_change);
+  if ((which & Tracking::transaction_info) != 0) {
+    wanted.transaction_characteristics = values.transaction_info == "CHARACTERISTICS";
+    wanted.transaction_state = wanted.transaction_characteristics || values.transaction_info == "STATE";
+  }
+  if ((which & Tracking::system_variables) == 0) return;
+  wanted.names = nullptr;
+  if (values.system_variables == "*") return;
+  std::vector<std::string> names(1);
+  for (const char c : values.system_variables) {
+    if (c == ',')
+      names.emplace_back();
+    else if (c != ' ')
+      names.back() += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  }
+  wanted.names = std::make_shared<const std::vector<std::string>>(std::move(names));
+}
 
 std::string filter_changes(std::string_view changes, const WantedChanges& wanted) {
   std::string kept;
@@ -67,9 +92,8 @@ void Translation::put_end_of(const Exchange::Received& received, std::string& ou
     ok.warnings = received.warnings;
     put_ok(translated, ok, client_);
   } else {
-    // EOF has no place for what else the OK said.
-    unsigned status = received.status;
-    if ((client_ & capability::session_track) == 0) status &= ~unsigned{status::session_state_changed};
+    // EOF has no place for what else the OK said, so it does not announce it.
+    const unsigned status = received.status & ~unsigned{status::session_state_changed};
     put_eof(translated, {received.warnings, static_cast<std::uint16_t>(status)});
   }
   put(out, translated);

@@ -13,7 +13,10 @@
 // each. Source: as exchange.h; golden files with both forms.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "protocol/mysql/exchange.h"
 
@@ -21,16 +24,25 @@ namespace turnout::protocol::mysql {
 
 // What a client is told of changes to its session. Turnout makes servers tell more than clients asked for.
 struct WantedChanges {
+  using Names = std::shared_ptr<const std::vector<std::string>>;
   bool system_variables = true;
   bool schema = true;
   bool state = true;
   bool gtids = true;
   bool transaction_characteristics = true;
   bool transaction_state = true;
+  Names names = nullptr;  // of system variables; nothing: all
   [[nodiscard]] bool is_all() const {
-    return system_variables && schema && state && gtids && transaction_characteristics && transaction_state;
+    return system_variables && !names && schema && state && gtids && transaction_characteristics && transaction_state;
   }
 };
+// Values of the variables session_track_….
+struct TrackingValues {
+  std::string_view schema, system_variables, state_change, transaction_info;
+};
+// `which`: bits of Tracking (state_words.h); the others stay. What servers track besides (MySQL's session_track_gtids)
+// is passed on.
+void set_wanted(WantedChanges& wanted, std::uint8_t which, const TrackingValues& values);
 
 class Translation {
  public:

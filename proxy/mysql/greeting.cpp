@@ -18,6 +18,9 @@ namespace {
 
 constexpr std::size_t user_bytes_max = 320;      // 80 characters, of both products
 constexpr std::size_t database_bytes_max = 256;  // 64 characters
+constexpr std::uint16_t access_denied = 1045;
+// Changes of user on one connection that may be refused before none is tried any more (MariaDB, dispatch_command).
+constexpr std::uint8_t refused_changes_max = 3;
 
 // Old clients read it as a string: no byte is zero. Printable ones without '$', as the servers' own are.
 my::Nonce random_nonce() {
@@ -39,6 +42,13 @@ std::uint16_t status_in(const Welcome& welcome) {
   for (const auto& [name, value] : welcome)
     if (name == "status") std::from_chars(value.data(), value.data() + value.size(), status);
   return status;
+}
+
+// The default database, where the server tells its clients of it.
+std::string_view changes_in(const Welcome& welcome) {
+  const auto found =
+      std::find_if(welcome.begin(), welcome.end(), [](const auto& one) { return one.first == "changes"; });
+  return found == welcome.end() ? std::string_view{} : std::string_view(found->second);
 }
 
 bool is_required(conf::TlsMode mode) {
@@ -92,6 +102,8 @@ my::ClientLogin::Input Greeting::login_input(const Shared::Offer& offer) {
   input.server_version = offer.version;
   input.connection_id = shown_number(number_);
   input.offered = offer.capabilities;
+  input.collation = collation_ = offer.collation;
+  is_mariadb_ = offer.is_mariadb;
   input.plugin = offer.is_mariadb ? my::native_plugin : my::sha2_plugin;
   input.client_host = address_.substr(0, address_.rfind(':'));
   input.nonce = random_nonce();
@@ -111,8 +123,15 @@ void Greeting::begin_change() {
   my::ChangeUser& wanted = change_->wanted;
   if (wanted.collation == 0) wanted.collation = change_->collation;
   wanted.collation = login_collation(wanted.collation);
+  if (may_go_back() && change_->refused >= refused_changes_max) {
+    std::string payload, reply;
+    my::put_error(payload, {my::unknown_command_number, my::unknown_command_sqlstate, "Unknown command"});
+    my::put_message(reply, static_cast<std::uint8_t>(change_->packet + 1), payload);
+    send(reply);
+    go_back();
+    return;
+  }
   login_ = std::make_unique<my::ClientLogin>(std::move(input), wanted, change_->agreed, change_->packet);
-  change_.reset();
   state_ = State::conversing;
   on_login_step(login_->start());
 }
@@ -135,7 +154,10 @@ void Greeting::welcome_failed(const LoginFailure& failure) {
               is_their_own ? failure.message : "the database server cannot be asked what it is",
               is_their_own ? failure.raw_error : std::string{});
   send(reply);
-  end(failure.message.c_str());
+  if (is_their_own && !failure.raw_error.empty() && may_go_back())
+    go_back();
+  else
+    end(failure.message.c_str());
 }
 
 // ---- the conversation ----------------------------------------------------------------------------------------------
@@ -203,6 +225,10 @@ void Greeting::on_login_step(const my::LoginStep& step) {
       return;
     case Status::failed:
       shard_.numbers.login_failures.add();
+      if (step.error_number == access_denied && may_go_back()) {
+        go_back();
+        return;
+      }
       end(step.detail.empty() ? "authentication failed" : step.detail.c_str());  // the client has been told
       return;
   }
@@ -242,8 +268,8 @@ void Greeting::authenticated() {
   agreed_ = login_->agreed();
   next_number_ = login_->next_number();
   const my::HandshakeResponse& response = login_->response();
-  SharedAccount& shared =
-      shard_.deployment.account(response.database, response.user, dialect_of(agreed_, response.collation));
+  const std::uint8_t collation = response.collation != 0 ? response.collation : collation_;
+  SharedAccount& shared = shard_.deployment.account(response.database, response.user, dialect_of(agreed_, collation));
   login_.reset();
   state_ = State::awaiting_welcome;
   if (await_welcome(shard_.account(shared))) welcome();
@@ -253,20 +279,36 @@ void Greeting::welcome() {
   const WelcomePtr told = known_welcome();  // kept: another worker may replace it meanwhile
   my::Ok ok;
   ok.status = static_cast<std::uint16_t>(status_in(*told) & ~unsigned{my::status::session_state_changed});
+  ok.changes = changes_in(*told);
   std::string payload, reply;
   my::put_ok(payload, ok, agreed_);
   my::put_message(reply, next_number_, payload);
   send(reply);
   if (state_ == State::ended) return;
+  shard_.numbers.logins.add();
+  begin_session(ok.status);
+}
+
+// As MariaDB does: what the former user had is gone, and the character sets are the server's own.
+void Greeting::go_back() {
+  if (state_ == State::ended) return;  // what it was told could not be sent
+  agreed_ = change_->agreed;
+  if (change_->refused < refused_changes_max) ++change_->refused;
+  account_ =
+      &shard_.account(shard_.deployment.account(change_->database, change_->user, dialect_of(agreed_, collation_)));
+  begin_session(my::status::autocommit);
+}
+
+void Greeting::begin_session(std::uint16_t status) {
   SessionStart start;
   start.transport = std::move(transport_);
   start.address = std::move(address_);
   start.number = number_;
   start.capabilities = agreed_;
-  start.status = ok.status;
+  start.status = status;
+  if (change_) start.refused_changes = change_->refused;
   if ((agreed_ & my::capability::plugin_auth) == 0) start.nonce = std::move(nonce_);
   state_ = State::ended;
-  shard_.numbers.logins.add();
   shard_.add_session(std::make_unique<Session>(shard_, *account_, std::move(start)));
   shard_.remove_greeting(*this);
 }

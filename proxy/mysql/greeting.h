@@ -25,7 +25,10 @@ struct ChangeOfUser {
   std::string address;
   std::uint32_t number = 0;
   protocol::mysql::Capabilities agreed = 0;
-  std::string nonce;           // of the greeting, for clients that cannot be sent another one
+  std::string nonce;  // of the greeting, for clients that cannot be sent another one
+  std::string user;   // the former one, and the database it was in
+  std::string database;
+  std::uint8_t refused = 0;    // changes before this one
   std::uint8_t collation = 0;  // of the former user, for clients that do not name one
   std::uint8_t packet = 0;     // the number of the command
   protocol::mysql::ChangeUser wanted;
@@ -53,8 +56,11 @@ class Greeting final : public Arrival {
     ended,
   };
 
+  [[nodiscard]] bool may_go_back() const { return change_ && is_mariadb_; }
   [[nodiscard]] bool greet();  // false: it is not known yet what to offer
   void begin_change();
+  void go_back();  // to the former user, whose change was refused
+  void begin_session(std::uint16_t status);
   [[nodiscard]] protocol::mysql::ClientLogin::Input login_input(const Shared::Offer& offer);
   void on_readable();
   void on_login_step(const protocol::mysql::LoginStep& step);
@@ -69,8 +75,10 @@ class Greeting final : public Arrival {
   std::unique_ptr<protocol::mysql::ClientLogin> login_;
   protocol::mysql::Capabilities agreed_ = 0;
   std::uint8_t next_number_ = 0;
-  std::string nonce_;  // of the greeting, when the client has to use it again
-  std::unique_ptr<ChangeOfUser> change_;
+  bool is_mariadb_ = false;               // what it was offered as
+  std::uint8_t collation_ = 0;            // of the greeting: that of clients that name none
+  std::string nonce_;                     // of the greeting, when the client has to use it again
+  std::unique_ptr<ChangeOfUser> change_;  // what a change of user began with
 };
 
 }  // namespace turnout::proxy::mysql

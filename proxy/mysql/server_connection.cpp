@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "protocol/mysql/result.h"
+#include "protocol/mysql/state_words.h"
 #include "proxy/connection_path.h"
 #include "proxy/mysql/session.h"
 #include "proxy/pool.h"
@@ -21,11 +23,16 @@ namespace {
 constexpr std::string_view tracking_sql =
     "SET session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, "
     "session_track_transaction_info = 'CHARACTERISTICS'";
+constexpr std::string_view told_sql =
+    "SELECT @@session_track_schema, @@session_track_system_variables, @@session_track_state_change, "
+    "@@session_track_transaction_info";
+constexpr std::size_t told_fields = 4;
 // In the order of `start_names`.
 constexpr std::string_view start_sql =
-    "SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection";
-constexpr std::array<std::string_view, 4> start_names = {"character_set_client", "character_set_connection",
-                                                         "character_set_results", "collation_connection"};
+    "SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection, "
+    "@@sql_mode";
+constexpr std::array<std::string_view, 5> start_names = {"character_set_client", "character_set_connection",
+                                                         "character_set_results", "collation_connection", "sql_mode"};
 constexpr std::string_view proof_sql = "SELECT @@global.read_only";
 
 // Errors of these numbers are soon over: too many connections, of a user, of an account.
@@ -125,10 +132,12 @@ void ServerConnection::logged_in() {
   backend_pid_ = login_->connection_id();
   database = pool_->account().shared.database;
   reported_ = {{"version", login_->server_version()}, {"status", std::to_string(status)}};
-  pool_->shard().deployment.of_mysql->saw(
-      pool_->side(), {login_->server_version(), login_->server_capabilities(), login_->is_mariadb()});
+  if (ok) reported_.emplace_back("changes", ok->changes);
+  pool_->shard().deployment.of_mysql->saw(pool_->side(), {login_->server_version(), login_->server_capabilities(),
+                                                          login_->is_mariadb(), login_->collation()});
   login_.reset();
   std::string message;
+  put_own(message, my::Command::query, told_sql);
   put_own(message, my::Command::query, tracking_sql);
   put_own(message, my::Command::query, start_sql);
   send(message);
@@ -162,10 +171,22 @@ void ServerConnection::put_tracking(std::string& out) {
     put_own(out, my::Command::query, sql);
 }
 
+void ServerConnection::put_tracking_again(std::string& out, std::uint32_t ticket) {
+  put_own(out, my::Command::query, told_sql, ticket);
+  put_own(out, my::Command::query, tracking_sql, ticket);
+}
+
+void ServerConnection::take_wanted(my::Bytes row, std::uint8_t which, my::WantedChanges& wanted) {
+  const auto fields = my::parse_text_row(row, told_fields);
+  if (!fields) return;
+  const auto value = [&](std::size_t at) { return (*fields)[at].value_or(std::string_view{}); };
+  my::set_wanted(wanted, which, {value(0), value(1), value(2), value(3)});
+}
+
 void ServerConnection::forget_state() {
   variables.clear();
   statements_.clear();
-  suspect = false;
+  suspect = has_warnings = false;
 }
 
 void ServerConnection::prove() {
@@ -328,9 +349,16 @@ void ServerConnection::take_row(my::Bytes payload) {
     proof_says_writable_ = value && (*value == "0" || *value == "OFF");
     return;
   }
+  if (state_ != State::logging_in) return;
+  if (!std::exchange(knows_told_, true)) {
+    take_wanted(payload, my::Tracking::all, told_);
+    return;
+  }
   const auto fields = my::parse_text_row(payload, start_names.size());
-  if (state_ != State::logging_in || !fields) return;
-  for (std::size_t i = 0; i < start_names.size(); ++i)
+  if (!fields) return;
+  // A login with IGNORE_SPACE has a mode that the server's default has not.
+  const bool has_mode = (exchange.capabilities() & my::capability::ignore_space) != 0;
+  for (std::size_t i = 0; i < start_names.size() - (has_mode ? 0 : 1); ++i)
     if (!start_.set(start_names[i], (*fields)[i].value_or(std::string_view{}))) return;
 }
 

@@ -15,6 +15,7 @@
 
 #include "protocol/mysql/exchange.h"
 #include "protocol/mysql/login.h"
+#include "protocol/mysql/translation.h"
 #include "proxy/connection.h"
 #include "proxy/mysql/variables.h"
 #include "proxy/statement.h"
@@ -50,16 +51,25 @@ class ServerConnection final : public Connection {
   protocol::mysql::Exchange exchange;
   std::string database;                              // the default one; empty: none, which it can not go back to
   Variables variables;                               // what a session set on it since it began, or was reset
-  const Variables& start() const { return start_; }  // character sets as the login made them
-  std::uint64_t body_left = 0;                       // of a packet to the client that is being streamed
+  const Variables& start() const { return start_; }  // what the login made of the server's defaults
+  // What clients are told of changes to their session until they ask for something else: by the server's own settings.
+  const protocol::mysql::WantedChanges& told() const { return told_; }
+  std::uint64_t body_left = 0;  // of a packet to the client that is being streamed
   bool forward_body = false;
-  bool ends_packet = false;  // the packet that is being streamed went on as it is: Translation::passed() is due
+  bool is_broken = false;     // there is no relying on what the server says: nothing more is waited for on it
+  bool has_warnings = false;  // or may have: of a statement of a session, until it is cleaned of them
+  bool ends_packet = false;   // the packet that is being streamed went on as it is: Translation::passed() is due
 
   // A command of ours: appended, and announced to the exchange.
   void put_own(std::string& out, protocol::mysql::Command command, std::string_view argument, std::uint32_t ticket = 0);
   void put_reset(std::string& out);     // COM_RESET_CONNECTION and what has to follow it
   void put_tracking(std::string& out);  // behind a COM_RESET_CONNECTION of the client's
-  void forget_state();                  // of what was reset
+  // Behind a SET session_track_… of the client's: asks what it wants to hear, in a row for take_wanted(), and tracks
+  // on.
+  void put_tracking_again(std::string& out, std::uint32_t ticket);
+  // `which`: bits of Tracking; the others are as Turnout has set them.
+  static void take_wanted(protocol::mysql::Bytes row, std::uint8_t which, protocol::mysql::WantedChanges& wanted);
+  void forget_state();  // of what was reset
 
   // Its session has ended in the midst of an answer, which nobody is interested in any more.
   void leave_behind() { is_left_behind_ = true; }
@@ -94,6 +104,8 @@ class ServerConnection final : public Connection {
 
   std::unique_ptr<protocol::mysql::ServerLogin> login_;
   Variables start_;
+  protocol::mysql::WantedChanges told_;
+  bool knows_told_ = false;
   bool proof_says_writable_ = false;
   bool is_left_behind_ = false;  // until it is cleaned
   std::unordered_map<std::string, Known, TextHash, std::equal_to<>> statements_;

@@ -11,11 +11,12 @@
 //    default database, system variables, and prepared statements. Everything else that a text may have set up keeps the
 //    session where it is, for a reason that is shown (pins);
 //  - what the statement before left behind (warnings, ROW_COUNT()) is asked of the connection that ran it, or refused;
-//    it is never another session's.
+//    it is never another session's (left_behind.h).
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,6 +26,7 @@
 #include "protocol/mysql/translation.h"
 #include "proxy/client_path.h"
 #include "proxy/mysql/kill_ticket.h"
+#include "proxy/mysql/left_behind.h"
 #include "proxy/mysql/server_connection.h"
 #include "proxy/mysql/variables.h"
 
@@ -37,6 +39,7 @@ struct SessionStart {
   std::uint32_t number = 0;
   protocol::mysql::Capabilities capabilities = 0;  // agreed on
   std::uint16_t status = 0;                        // as the client was told
+  std::uint8_t refused_changes = 0;                // of user, on this socket
   std::string nonce;                               // of the greeting, for clients that cannot be sent another one
 };
 
@@ -83,7 +86,7 @@ class Session final : public Client {
     std::string types;  // of the parameters, as last bound
   };
   // What our own command on a lease is for.
-  enum class Own : std::uint32_t { none, restore, prepare, ask_status, track, rewind };
+  enum class Own : std::uint32_t { none, restore, prepare, ask_status, track, rewind, signal };
 
   // what every protocol's clients are asked: client.h
   void run_input() override;
@@ -112,7 +115,8 @@ class Session final : public Client {
   void announce(const Header& header, std::size_t available, const protocol::mysql::Exchange::Entry& entry);
   void forward(const Header& header, Bytes packet, Command command);
   void begin_message(const Header& header, std::size_t available, bool discards);
-  void restore_insert_id(const protocol::mysql::StateWords& words);
+  void put_before(const LeftBehind::Before& before);
+  void track_again();
   // Of the command that begins `input`: an error instead of its answer. It is used up, or discarded as it comes.
   std::size_t refuse(const Header& header, Bytes rest, std::string_view sqlstate, std::string_view message,
                      std::string_view raw_error = {});
@@ -164,20 +168,22 @@ class Session final : public Client {
   bool discard_body_ = false;   // body_left_ is of a command that was refused
   bool answer_begun_ = false;   // the first packet of the answer that is under way has gone to the client
   bool is_resetting_ = false;   // the command is a COM_RESET_CONNECTION
+  std::uint8_t tracking_ = 0;   // the command sets what it wants to hear of its session: bits of Tracking
   bool is_plain_set_ = false;   // the command is nothing but SET and USE, or COM_INIT_DB
   bool awaits_number_ = false;  // of a statement that is being prepared again: its command waits
-  bool is_stale_ = false;       // what its last statement left behind is on a connection that others have had since
   bool is_table_locked_ = false, has_characteristics_ = false;  // as the server told: pins while they last
   bool begin_only_ = false;      // as the server told: nothing has happened in its transaction but the beginning
   bool is_served_ = false;       // the command that waited for a connection goes first, together with what it needs set
   bool must_begin_ = false;      // the client is in a transaction that no server knows of
   std::uint64_t body_left_ = 0;  // of a client's packet that is being streamed
   std::uint64_t last_connection_ = 0;  // the one that ran the last statement
-  std::uint64_t last_insert_id_ = 0;
+  LeftBehind left_behind_;
+  std::optional<protocol::mysql::WantedChanges> wanted_;  // of changes to its session; nothing: not known yet
   std::uint32_t next_statement_ = 0;
   bool awaits_kill_ = false;       // it has asked for one, of which another worker will tell
   bool is_changing_user_ = false;  // its connection is being cleaned, then the login of the other user begins
-  const std::string nonce_;        // of its greeting, if that has to be used again
+  const std::uint8_t refused_changes_;
+  const std::string nonce_;  // of its greeting, if that has to be used again
   std::string database_;
   Variables variables_;
   std::unordered_map<std::uint32_t, Prepared> prepared_;  // by the client's number

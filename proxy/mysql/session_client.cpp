@@ -212,6 +212,7 @@ void Session::take_close(std::uint32_t number) {
 
 Session::Take Session::take_command(const Header& header, Bytes packet, Command command) {
   is_plain_set_ = is_resetting_ = false;
+  tracking_ = 0;
   switch (command) {
     case Command::query:
       return take_query(header, packet);
@@ -266,18 +267,20 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
     settle_refused();
     return state_ == State::ended ? Take::stop : Take::done;
   }
-  restore_insert_id(words);
   forward(header, packet, Command::query);
+  track_again();
   return Take::done;
 }
 
 // What a text is going to do to its session, as far as the server will not tell.
 std::string_view Session::heed(const my::StateWords& words) {
   is_plain_set_ = words.plain_set && !words.unsure;
+  tracking_ = words.tracking;
+  const LeftBehind::Before before = left_behind_.before(words);
   if (words.is_quiet()) return {};
   if (words.kills)
     return "KILL takes the number of a connection to Turnout, written out, and nothing else stands in its text";
-  if (words.diagnostics && is_stale_)
+  if (before.is_refused)
     return "what the statement before left behind (warnings, ROW_COUNT(), FOUND_ROWS()) is on another server "
            "connection: ask in the same transaction, or use pool.mode: session";
   if (words.user_variable) pin(pin_user_variable);
@@ -286,13 +289,29 @@ std::string_view Session::heed(const my::StateWords& words) {
   if (words.temporary) pin(pin_temp_object);
   if (words.prepares) pin(pin_sql_prepare);
   if (words.handler || words.untold || words.unsure) pin(pin_unwatched);
+  put_before(before);
   return {};
 }
 
-void Session::restore_insert_id(const my::StateWords& words) {
-  if (!words.last_insert_id || !is_stale_) return;
-  server_->put_own(worker().to_server.own(), Command::query, "SET last_insert_id = " + std::to_string(last_insert_id_),
-                   static_cast<std::uint32_t>(Own::restore));
+void Session::put_before(const LeftBehind::Before& before) {
+  std::string& out = worker().to_server.own();
+  const auto own = static_cast<std::uint32_t>(Own::restore);
+  if (before.is_blank) {
+    server_->put_own(out, Command::query, LeftBehind::blank_sql, own);
+    server_->has_warnings = false;
+  }
+  if (before.has_insert_id)
+    server_->put_own(out, Command::query, "SET last_insert_id = " + std::to_string(before.insert_id), own);
+  if (before.signal.empty()) return;
+  server_->put_own(out, Command::query, before.signal, static_cast<std::uint32_t>(Own::signal));
+  server_->has_warnings = true;
+}
+
+// What the client has set is what it is told; the server goes on telling us everything.
+void Session::track_again() {
+  if (tracking_ == 0 || body_left_ != 0 || track_.is_inside()) return;
+  left_behind_.lost_rows();
+  server_->put_tracking_again(worker().to_server.own(), static_cast<std::uint32_t>(Own::track));
 }
 
 Session::Take Session::take_prepare(const Header& header, Bytes packet) {
@@ -369,7 +388,6 @@ Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared
     settle_refused();
     return state_ == State::ended ? Take::stop : Take::done;
   }
-  restore_insert_id(prepared.words);
   my::Exchange::Entry entry;
   entry.command = is_bulk ? Command::statement_bulk_execute : Command::statement_execute;
   entry.statement = server_number;
@@ -391,6 +409,7 @@ Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared
   }
   if (auto* const known = server_->find_statement(prepared.key)) known->has_types = true;
   announce(header, packet.size(), entry);
+  track_again();
   return Take::done;
 }
 
@@ -429,6 +448,7 @@ std::size_t Session::refuse(const Header& header, Bytes rest, std::string_view s
   if (command && my::answer_form(*command) == my::AnswerForm::none) return available;
   std::string reply;
   put_refusal(reply, 1, sqlstate, message, raw_error);
+  left_behind_.told(my::parse_error(my::bytes_of(reply).subspan(my::header_bytes)));
   send_to_client(reply);
   return available;
 }

@@ -79,10 +79,10 @@ std::size_t Session::take_kill(const Header& header, const my::Kill& kill) {
 
 std::size_t Session::kill_self(const Header& header, const my::Kill& kill) {
   std::string payload, reply;
-  if (kill.is_query_only)
-    my::put_error(payload, {1317, "70100", "Query execution was interrupted"});
-  else
-    my::put_error(payload, {1927, "70100", "Connection was killed"});
+  const my::Error error = kill.is_query_only ? my::Error{1317, "70100", "Query execution was interrupted"}
+                                             : my::Error{1927, "70100", "Connection was killed"};
+  left_behind_.told(error);
+  my::put_error(payload, error);
   my::put_message(reply, 1, payload);
   send_to_client(reply);
   if (!kill.is_query_only) end("killed by itself");
@@ -98,6 +98,7 @@ void Session::kill_answered(KillOutcome outcome, std::uint64_t connection) {
     my::put_ok(payload, ok, capabilities_);
   } else {
     const std::string text = text_of(outcome, connection);
+    left_behind_.told(error_of(outcome, text));
     my::put_error(payload, error_of(outcome, text));
   }
   my::put_message(reply, 1, payload);

@@ -27,6 +27,7 @@ Session::Session(Shard& shard, Account& account, SessionStart start)
     : Client(shard, account, std::move(start.transport), std::move(start.address), start.number),
       capabilities_(start.capabilities),
       status_(start.status),
+      refused_changes_(start.refused_changes),
       nonce_(std::move(start.nonce)),
       database_(account.shared.database) {}
 
@@ -79,7 +80,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
     const Received received = exchange.received(header, payload);
     if (received.action == my::Exchange::Action::protocol_error || is_cut) {
       shard_.numbers.protocol_errors.add();
-      connection.is_retired = true;
+      connection.is_retired = connection.is_broken = true;
       end("protocol violation by the server", "08P01", "the server broke the protocol");
       return data.size();
     }
@@ -87,7 +88,8 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
     connection.forward_body = connection.ends_packet = false;
     at += available;
     if (received.unasked) {
-      connection.is_retired = true;  // its last words; the loss that follows ends the lease, if it still stands
+      connection.is_retired = connection.is_broken =
+          true;  // its last words; the loss that follows ends the lease, if it still stands
       continue;
     }
     if (received.action == my::Exchange::Action::swallow) {
@@ -150,12 +152,17 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
     connection.add_statement(prepared_key_, received.statement);
   } else if (own == Own::prepare && received.kind == Kind::error) {
     own_error_ = my::text(payload);
-  } else if (received.kind == Kind::error && received.entry.command != Command::ping) {
+    connection.has_warnings = true;
+  } else if (received.kind == Kind::error && own != Own::signal && received.entry.command != Command::ping) {
     const my::Error error = my::parse_error(payload);
     connection.is_retired = true;  // it is not as the session would have it
     end("the server refused the session's state", "53400",
         "the session's state cannot be set again: " + std::to_string(error.number) + " " + std::string(error.message));
     return;
+  }
+  if (own == Own::track && received.kind == Kind::row) {
+    ServerConnection::take_wanted(payload, tracking_, *wanted_);
+    translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
   }
   if (own == Own::prepare && received.completed) awaits_number_ = false;
   if (own == Own::rewind) has_characteristics_ = false;
@@ -165,13 +172,16 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
 
 void Session::on_answer(ServerConnection& connection, const Received& received, Bytes payload) {
   begin_only_ = false;
+  if (received.warnings != 0 || received.kind == Kind::error) connection.has_warnings = true;
+  if (received.kind == Kind::columns) left_behind_.got_rows();
   const bool has_changes = received.kind == Kind::ok || (received.kind == Kind::end && !payload.empty());
   if (!has_changes) return;
   status_ = received.status;
   if (received.kind == Kind::end && (connection.exchange.capabilities() & my::capability::deprecate_eof) == 0) return;
   const auto ok = my::parse_ok(payload, connection.exchange.capabilities());
   if (!ok) return;
-  if (ok->last_insert_id != 0) last_insert_id_ = ok->last_insert_id;
+  if (received.kind == Kind::ok) left_behind_.got_count(ok->affected_rows);
+  if (ok->last_insert_id != 0) left_behind_.got_insert_id(ok->last_insert_id);
   if ((ok->status & my::status::session_state_changed) != 0 && !ok->changes.empty()) note_changes(connection, *ok);
 }
 
@@ -182,6 +192,7 @@ void Session::note_changes(ServerConnection& connection, const my::Ok& ok) {
     switch (change->kind) {
       case my::SessionChange::Kind::system_variable: {
         const Variables::Kind kind = Variables::kind_of(change->name);
+        if (change->name.starts_with("session_track") && tracking_ != 0) break;
         if (kind == Variables::Kind::fleeting) pin(pin_unwatched);
         if (kind != Variables::Kind::kept) break;
         if (!variables_.set(change->name, change->value)) pin(pin_unwatched);
@@ -238,8 +249,11 @@ void Session::command_done(ServerConnection& connection, const Received& receive
   if (!is_error && !connection.exchange.in_transaction()) numbers.transactions.add();
   if (is_error) preparing_.reset();
   last_connection_ = connection.id();
-  is_stale_ = false;
-  if (received.entry.command == Command::init_db && !is_error) database_ = connection.database = wanted_database_;
+  const Command command = received.entry.command;
+  const bool is_statement =
+      command == Command::query || command == Command::statement_execute || command == Command::statement_bulk_execute;
+  if (is_statement || is_error) left_behind_.ran();
+  if (command == Command::init_db && !is_error) database_ = connection.database = wanted_database_;
   if (is_resetting_ && !is_error) forget_everything();
   is_resetting_ = false;
 }
@@ -326,10 +340,11 @@ void Session::leave_server() {
   const bool is_clean = is_at_safe_point() && !connection.is_backed_up();
   // There is no way back from a database to none but a new connection.
   if (account_.shared.database.empty() && !connection.database.empty()) connection.is_retired = true;
-  // The server waits for the rest of a command, or there is no relying on what it says: nobody can use it again.
+  // The server waits for the rest of a command, or there is no relying on what it says: nobody can use it again. One
+  // that is only retired has its statement ended before it is closed.
   const bool is_command_cut = !discard_body_ && (body_left_ != 0 || track_.is_inside());
   const bool is_lost =
-      is_command_cut || connection.is_backed_up() || !worker().to_server.empty() || connection.is_retired;
+      is_command_cut || connection.is_backed_up() || !worker().to_server.empty() || connection.is_broken;
   server_ = nullptr;
   shard_.lease_ended(connection.pool());
   const bool is_session_mode = conf().pool.mode == conf::PoolMode::session;

@@ -30,10 +30,9 @@ Session::Begin Session::begin_unit(Bytes rest) {
 void Session::attach(ServerConnection& connection) {
   lease_began(connection);
   server_ = &connection;
-  // Clients hear what servers tell by themselves, not what we have asked them to.
-  my::WantedChanges wanted;
-  wanted.state = wanted.transaction_state = wanted.transaction_characteristics = false;
-  translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, wanted);
+  // Clients hear what they have asked for, or what servers tell by themselves, not what we have asked them to.
+  if (!wanted_) wanted_ = connection.told();
+  translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
   restore_state(connection);
 }
 
@@ -52,8 +51,11 @@ void Session::restore_state(ServerConnection& connection) {
   }
   if (std::exchange(must_begin_, false)) connection.put_own(out, Command::query, "START TRANSACTION", own);
   const bool is_same = connection.id() == last_connection_ && connection.last_session == number_;
-  is_stale_ = is_stale_ || (last_connection_ != 0 && !is_same);
   connection.last_session = number_;
+  if (is_same) return;
+  left_behind_.moved();
+  if (std::exchange(connection.has_warnings, false))
+    connection.put_own(out, Command::query, LeftBehind::blank_sql, own);
 }
 
 // The connection is for the command that has waited. If only what the session needs set went to it, the answer would be
@@ -143,7 +145,9 @@ void Session::forget_everything() {
   variables_.clear();
   prepared_.clear();
   pins_ = 0;
-  last_insert_id_ = 0;
+  left_behind_.reset();
+  wanted_ = server_->told();
+  translation_ = my::Translation(server_->exchange.capabilities(), capabilities_, *wanted_);
   is_table_locked_ = has_characteristics_ = false;
   server_->forget_state();
   std::string message;

@@ -1,6 +1,7 @@
 // COM_CHANGE_USER: the session ends, its client goes on. What it had on a server connection is reset there before the
 // login of the other user begins, so that nobody meets its locks or its transaction afterwards; the rest of it ends
-// with the session itself, and the next one begins as any other does: another account, hence another pool.
+// with the session itself, and the next one begins as any other does: another account, hence another pool. A server of
+// MariaDB goes on with the former user when the change is refused, and so do we; MySQL ends the connection.
 #include "proxy/mysql/greeting.h"
 #include "proxy/mysql/session.h"
 #include "proxy/worker.h"
@@ -51,6 +52,9 @@ void Session::change_user(const Header& header, Bytes payload) {
   change.address = address_;
   change.number = number_;
   change.agreed = capabilities_;
+  change.user = account_.shared.user;
+  change.database = database_;
+  change.refused = refused_changes_;
   change.nonce = nonce_;
   change.collation = collation_of(account_.shared.dialect);
   change.packet = header.number;

@@ -41,6 +41,7 @@ std::optional<Shared::Offer> Shared::offer(bool has_green, bool has_tls) {
   Offer offer;
   offer.version = blue.version;
   offer.is_mariadb = blue.is_mariadb;
+  if (blue.collation != 0) offer.collation = blue.collation;
   std::optional<my::Capabilities> of_green;
   if (has_green) of_green = green.capabilities;
   offer.capabilities = my::offer(blue.capabilities, of_green, has_tls);

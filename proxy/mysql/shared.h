@@ -42,6 +42,7 @@ class Shared {
     std::string version;
     protocol::mysql::Capabilities capabilities = 0;
     bool is_mariadb = false;
+    std::uint8_t collation = 0;  // the server's own: clients that name none take it
   };
   void saw(router::Side side, Face face);
 
@@ -50,6 +51,7 @@ class Shared {
     std::string version;  // of the server that was seen first
     protocol::mysql::Capabilities capabilities = 0;
     bool is_mariadb = false;
+    std::uint8_t collation = 45;
   };
   [[nodiscard]] std::optional<Offer> offer(bool has_green, bool has_tls);
 

@@ -167,6 +167,70 @@ def test_last_insert_id_is_ones_own(pooled: Turnout) -> None:
             assert one(first, "SELECT LAST_INSERT_ID()") == mine
 
 
+def test_nobody_sees_what_another_session_left_behind(mariadb: MariaDb) -> None:
+    """On one connection for everybody, in each of the orders that a first look can come in."""
+    alone = make_turnout(mariadb, "transaction", 1, "turnout-alone")
+    dirt = ("INSERT INTO item (name) VALUES ('x'), ('y')", "SELECT seq FROM seq_1_to_9", "DELETE FROM item WHERE name IN ('x', 'y')", "DROP TABLE IF EXISTS nowhere")
+    looks = ("SHOW WARNINGS", "SELECT ROW_COUNT()", "SELECT FOUND_ROWS()", "SELECT LAST_INSERT_ID(), @@identity", "SELECT @@warning_count, @@error_count, ROW_COUNT(), FOUND_ROWS()",
+             "GET DIAGNOSTICS @n = NUMBER, @r = ROW_COUNT")
+    with connect(alone) as other:
+        for first in ("", "DO 1", "SELECT 1"):  # none of them touches the warnings; DO leaves FOUND_ROWS() as well
+            for look in looks:
+                answers = []
+                for source in (mariadb, alone):
+                    for text in dirt:
+                        one(other, text)
+                    with source.connect() if source is mariadb else connect(alone) as client:
+                        for text in filter(None, (first, look)):
+                            with client.cursor() as cursor:
+                                cursor.execute(text)
+                                rows = cursor.fetchall()
+                        answers.append((rows, one(client, "SELECT @n"), one(client, "SELECT @r")) if "@n" in look else rows)
+                assert answers[0] == answers[1], (first, look)
+
+
+class Tracking(pymysql.connections.Connection):  # type: ignore[type-arg]
+    """Keeps its OKs as they came."""
+
+    def _read_packet(self, *words: Any) -> Any:
+        packet = super()._read_packet(*words)
+        if packet.is_ok_packet():
+            self.__dict__.setdefault("oks", []).append(bytes(packet._data))
+        return packet
+
+
+def changes(ok: bytes) -> tuple[bytes, list[bytes]]:
+    """An OK without counts: its flags, and what it tells of the session in an order of its own (a server has none)."""
+    block, entries = ok[9:], []
+    while block:
+        entries.append(block[:2 + block[1]])
+        block = block[2 + block[1]:]
+    return ok[3:7], sorted(entries)
+
+
+def test_a_client_hears_of_its_session_what_the_server_would_tell(pooled: Turnout, session_pooled: Turnout, mariadb: MariaDb) -> None:
+    """Not compared: the OK of a SET session_track_… itself, which a server makes by the new setting already."""
+    texts = ("SET sort_buffer_size = 300032", "SET time_zone = '+01:00'", "USE other", "BEGIN", "COMMIT", "SET NAMES latin1", "SET @a = 5", "SET autocommit = 0", "SET autocommit = 1",
+             "INSERT INTO shop.item (name) VALUES ('tracked')", "DELETE FROM shop.item WHERE name = 'tracked'", "CREATE TEMPORARY TABLE t1 (n INT)", "DROP TABLE t1")
+    told = []
+    for port in (mariadb.port, pooled.port, session_pooled.port):
+        heard: list[Any] = []
+        for wish in ("", "session_track_system_variables = 'sort_buffer_size'", "session_track_schema = OFF, session_track_state_change = ON",
+                     "session_track_transaction_info = 'STATE'", "session_track_transaction_info = 'CHARACTERISTICS'"):
+            client = Tracking(host="127.0.0.1", port=port, user="app", password=PASSWORD, database=DATABASE, client_flag=1 << 23)
+            heard.append(client.__dict__.pop("oks")[0])  # of the login
+            if wish:
+                one(client, f"SET {wish}")
+            client.__dict__["oks"] = []
+            for text in texts:
+                one(client, text)
+            heard += [changes(ok) for ok in client.__dict__["oks"] if ok[1] == 0]
+            client.close()
+        told.append(heard)
+    assert told[1] == told[0], "transaction pooling"
+    assert told[2] == told[0], "session pooling"
+
+
 def test_several_results_and_procedures(pooled: Turnout) -> None:
     with connect(pooled, client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS) as connection:
         with connection.cursor() as cursor:

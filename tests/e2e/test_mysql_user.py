@@ -118,13 +118,19 @@ def refusal_of(connection: Any, user: str, password: str = PASSWORD, database: s
 
 
 @pytest.mark.parametrize("user,password", [("reader", "wrong"), ("nobody", PASSWORD), ("reader", "")])
-def test_a_refusal_ends_the_connection_and_tells_nothing(turnout: Turnout, mariadb: MariaDb, user: str, password: str) -> None:
+def test_a_refusal_goes_back_to_the_former_user_and_tells_nothing(turnout: Turnout, mariadb: MariaDb, user: str, password: str) -> None:
     client = connect(turnout)
+    one(client, "USE other")
+    one(client, "SET @mine = 5, time_zone = '+05:00'")
+    one(client, "CREATE TEMPORARY TABLE temporary_item (n INT)")
     client.begin()
-    one(client, "INSERT INTO item VALUES (8101, 'never')")
+    one(client, "INSERT INTO shop.item VALUES (8101, 'never')")
     number, text = refusal_of(client, user, password)
     assert number == 1045 and text.startswith(f"Access denied for user '{user}'@'"), text
-    assert client._sock is None or client._sock.recv(10) == b"", "and it is closed"
+    assert who(client) == ("app", "other"), "as MariaDB does"
+    assert [one(client, f"SELECT {what}") for what in ("@mine", "@@time_zone", "@@character_set_client", "@@in_transaction")] == [None, "SYSTEM", "latin1", 0]
+    with pytest.raises(pymysql.err.MySQLError):
+        one(client, "SELECT * FROM temporary_item")
     with connect(turnout) as other:
         assert one(other, "SELECT COUNT(*) FROM item WHERE id = 8101") == 0
     deadline = time.monotonic() + 10
@@ -134,9 +140,20 @@ def test_a_refusal_ends_the_connection_and_tells_nothing(turnout: Turnout, maria
 
 
 def test_the_servers_own_refusal_reaches_the_client(turnout: Turnout, mariadb: MariaDb) -> None:
-    with mariadb.connect() as direct:
-        wanted = refusal_of(direct, "app", database="missing")
-    assert refusal_of(connect(turnout), "app", database="missing")[0] == wanted[0]
+    with mariadb.connect() as direct, connect(turnout) as client:
+        assert refusal_of(client, "app", database="missing") == refusal_of(direct, "app", database="missing")
+        assert who(client) == who(direct) == ("app", DATABASE)
+
+
+def test_three_refusals_are_enough(turnout: Turnout, mariadb: MariaDb) -> None:
+    story = []
+    for source in (mariadb.connect(), connect(turnout)):
+        with source as client:
+            seen = [refusal_of(client, "reader", "wrong")[0] for _ in range(2)]
+            change_user(client, "reader")
+            seen += [who(client), refusal_of(client, "reader", "wrong")[0], refusal_of(client, "app")[0], who(client), refusal_of(client, "app")[0]]
+            story.append(seen)
+    assert story[0] == story[1] == [1045, 1045, ("reader", DATABASE), 1045, 1047, ("reader", DATABASE), 1047]
 
 
 def test_what_came_with_the_command_is_no_proof(turnout: Turnout) -> None:
@@ -181,7 +198,8 @@ def test_changes_count_as_one_client_and_have_a_deadline(mariadb: MariaDb) -> No
         for _ in range(6):
             change_user(client, "reader")
         for _ in range(2):
-            refusal_of(connect(turnout), "reader", "wrong")
+            with connect(turnout) as other:
+                refusal_of(other, "reader", "wrong")
         half = connect(turnout)
         half._execute_command(0x11, b"reader\x00\x00shop\x00\x2d\x00mysql_native_password\x00\x00")
         assert half._read_packet().is_auth_switch_request()

@@ -306,6 +306,21 @@ TEST(Login, AClientMustUseTlsWhereItIsRequired) {
   EXPECT_EQ(run(without, stubborn, secret_of(Kind::plain)).server.status, Status::failed);
 }
 
+TEST(Login, AClientThatCompressesUnaskedIsToldSo) {
+  for (const bool compresses : {false, true}) {
+    ClientLogin client(ours());
+    static_cast<void>(client.start());
+    HandshakeResponse response;
+    response.capabilities = always | (compresses ? capability::compress : Capabilities{0});
+    response.user = "ann";
+    std::string payload;
+    put_handshake_response(payload, response);
+    const LoginStep step = client.on_message(1, bytes_of(payload));
+    EXPECT_EQ(step.status, compresses ? Status::failed : Status::user);
+    EXPECT_EQ(step.error_number, compresses ? 1235 : 0);
+  }
+}
+
 TEST(Login, ChangeOfUserUsesAFreshNonce) {
   for (const bool is_wrong : {false, true}) {
     ChangeUser change;
@@ -328,6 +343,27 @@ TEST(Login, ChangeOfUserUsesAFreshNonce) {
     const Sha256 answer = sha2_scramble(sha256(is_wrong ? "wrong" : password), nonce);
     EXPECT_EQ(client.on_message(2, bytes_of(view_of(answer))).status, is_wrong ? Status::failed : Status::done);
   }
+}
+
+// libmariadb would answer for mysql_native_password with the nonce of its login.
+TEST(Login, ChangeOfUserAsksLibmariadbForWhatReadsTheNonce) {
+  const auto asked_of = [](const char* name, Kind kind) {
+    ChangeUser change;
+    change.user = "ann";
+    change.plugin = native_plugin;
+    change.attributes = {{"_client_name", name}};
+    ClientLogin::Input input = ours();
+    input.plugin = native_plugin;
+    ClientLogin client(input, change, always, 0);
+    static_cast<void>(client.start());
+    const LoginStep step = client.answer_for(secret_of(kind));
+    const auto asked = parse_auth_switch(bytes_of(step.send).subspan(header_bytes));
+    EXPECT_TRUE(asked && asked->data.substr(0, nonce_bytes) == view_of(nonce_of(100))) << "a new one, whoever asks";
+    return asked ? std::string(asked->plugin) : std::string();
+  };
+  EXPECT_EQ(asked_of("libmariadb", Kind::plain), sha2_plugin);
+  EXPECT_EQ(asked_of("mysqlnd", Kind::plain), native_plugin);
+  EXPECT_EQ(asked_of("libmariadb", Kind::native_hash), native_plugin) << "a secret that nothing else is made from";
 }
 
 TEST(Login, AHostileServerGetsNoPasswordInClear) {

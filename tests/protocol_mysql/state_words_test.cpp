@@ -61,6 +61,34 @@ TEST(StateWordsTest, BackslashesQuoteOnlyWhereTheServerSaysSo) {
   EXPECT_TRUE(state_words("SELECT '\\', @a", true).unsure);
 }
 
+TEST(StateWordsTest, WhichCountIsAskedFor) {
+  for (const char* sql : {"SELECT row_count()", "GET DIAGNOSTICS r = ROW_COUNT"}) {
+    EXPECT_TRUE(state_words(sql, true).row_count) << sql;
+    EXPECT_TRUE(state_words(sql, true).diagnostics) << sql;
+    EXPECT_FALSE(state_words(sql, true).found_rows) << sql;
+  }
+  EXPECT_TRUE(state_words("SELECT FOUND_ROWS()", true).found_rows);
+  EXPECT_FALSE(state_words("SELECT FOUND_ROWS()", true).row_count);
+  EXPECT_FALSE(state_words("SELECT row_count FROM t; SHOW WARNINGS", true).row_count) << "a column";
+}
+
+TEST(StateWordsTest, WhatIsTrackedIsToldAloneOrNotAtAll) {
+  const auto untold = [](std::string_view sql) {
+    const StateWords words = state_words(sql, true);
+    EXPECT_NE(words.tracking, 0) << sql;
+    return words.untold;
+  };
+  EXPECT_FALSE(untold("SET session_track_schema = 1, autocommit = 1"));
+  EXPECT_FALSE(untold("SET @@session.session_track_system_variables = 'a,b'"));
+  EXPECT_TRUE(untold("SET session_track_system_variables = '', time_zone = '+01:00'"));
+  EXPECT_TRUE(untold("SET time_zone = '+01:00', session_track_system_variables = ''"));
+  EXPECT_TRUE(untold("SET session_track_schema = 0; USE other"));
+  EXPECT_EQ(state_words("SET session_track_schema = 0, session_track_state_change = 1", true).tracking,
+            Tracking::schema | Tracking::state_change);
+  EXPECT_EQ(state_words("SELECT @@session_track_schema", true).tracking, 0);
+  EXPECT_EQ(state_words("SELECT 1; SET a = 1; SELECT @@session_track_schema", true).tracking, 0);
+}
+
 TEST(StateWordsTest, NothingButSettings) {
   EXPECT_TRUE(state_words("SET a = 1", true).plain_set);
   EXPECT_TRUE(state_words("USE a; SET b = 1", true).plain_set);

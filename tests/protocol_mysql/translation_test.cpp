@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "protocol/mysql/session_changes.h"
+#include "protocol/mysql/state_words.h"
 #include "tests/protocol_mysql/replay.h"
 
 namespace turnout::protocol::mysql {
@@ -146,6 +147,32 @@ TEST(Translation, ClientsHearOfWhatTheyWant) {
     EXPECT_GT(kinds_told(golden, {}).size(), 20U);
     EXPECT_TRUE(kinds_told(golden, {false, false, false, false, false, false}).empty());
   }
+}
+
+TEST(Translation, WhatAClientWantsIsWhatItsVariablesSay) {
+  const auto kept_of = [](const WantedChanges& wanted) {
+    using Kind = SessionChange::Kind;
+    std::string changes, kept;
+    for (const char* name : {"autocommit", "time_zone", "last_gtid"})
+      put_session_change(changes, {Kind::system_variable, name, "x"});
+    for (const Kind kind : {Kind::schema, Kind::state, Kind::transaction_characteristics, Kind::transaction_state})
+      put_session_change(changes, {kind, {}, "1"});
+    const std::string filtered = filter_changes(changes, wanted);
+    SessionChanges list(bytes_of(filtered));
+    while (const auto change = list.next())
+      kept += (change->name.empty() ? std::to_string(static_cast<int>(change->kind)) : std::string(change->name)) + " ";
+    return kept;
+  };
+  WantedChanges wanted;
+  set_wanted(wanted, Tracking::all, {"1", "Autocommit, time_zone", "0", "OFF"});
+  EXPECT_EQ(kept_of(wanted), "autocommit time_zone 1 ");
+  set_wanted(wanted, Tracking::state_change, {"0", "", "1", "STATE"});
+  EXPECT_EQ(kept_of(wanted), "autocommit time_zone 1 2 ") << "the others stay";
+  set_wanted(wanted, Tracking::all, {"0", "", "1", "STATE"});
+  EXPECT_EQ(kept_of(wanted), "2 5 ");
+  set_wanted(wanted, Tracking::all, {"OFF", "*", "ON", "CHARACTERISTICS"});
+  EXPECT_EQ(kept_of(wanted), "autocommit time_zone last_gtid 2 4 5 ");
+  EXPECT_EQ(kept_of({}), "autocommit time_zone last_gtid 1 2 4 5 ");
 }
 
 TEST(Translation, RowsPassUnreadWhereNumbersAgree) {

@@ -76,17 +76,23 @@ class Answers {
     if (sql.starts_with("COMMIT"))
       status_ = static_cast<std::uint16_t>(status_ & ~unsigned{my::status::in_transaction});
     if (sql.starts_with("SELECT @@character_set_client"))
-      return rows({"utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci"});
+      return rows({"utf8mb4", "utf8mb4", "utf8mb4", "utf8mb4_general_ci", ""});
+    if (sql.starts_with("SELECT @@session_track_schema")) return rows({"1", tracked_, "0", "OFF"});
+    constexpr std::string_view tracking = "SET session_track_system_variables = '";
+    if (sql.starts_with(tracking)) tracked_ = sql.substr(tracking.size(), sql.size() - tracking.size() - 1);
+    if (sql.starts_with("SET session_track_schema = ON")) tracked_ = "*";
     if (sql.starts_with("SELECT @@global.read_only")) return rows({is_read_only_ ? "1" : "0"});
     if (sql.starts_with("SELECT SLEEP")) return error(1317, "70100", "Query execution was interrupted");
+    if (sql.starts_with("SIGNAL")) return error(1094, "HY000", "as it was told");
     if (sql.starts_with("SELECT nonsense")) return error(1054, "42S22", "Unknown column 'nonsense'");
     if (sql.starts_with("SELECT @@time_zone")) return rows({zone_});
-    if (sql.starts_with("SELECT")) return rows({name_});
+    if (sql.starts_with("SELECT") || sql.starts_with("SHOW")) return rows({name_});
     if (!sql.starts_with("SET time_zone = ")) return ok();
     zone_ = sql.substr(16);
     if (zone_ == "DEFAULT") zone_ = "SYSTEM";
     std::erase(zone_, '\'');
     std::string changes;
+    if (tracked_ != "*" && tracked_ != "time_zone") return ok();
     my::put_session_change(changes, {my::SessionChange::Kind::system_variable, "time_zone", zone_});
     my::put_session_change(changes, {my::SessionChange::Kind::state, {}, "1"});
     return ok(changes);
@@ -94,6 +100,7 @@ class Answers {
 
   void reset() {
     zone_ = "SYSTEM";
+    tracked_ = "time_zone";
     status_ = my::status::autocommit;
   }
 
@@ -137,7 +144,7 @@ class Answers {
   const my::Capabilities capabilities_;
   const std::string name_;
   bool is_read_only_;
-  std::string zone_ = "SYSTEM";
+  std::string zone_ = "SYSTEM", tracked_ = "time_zone";
   std::uint16_t status_ = my::status::autocommit;
 };
 
@@ -198,6 +205,7 @@ void FakeMysql::serve(int fd, std::uint32_t connection) {
   input.connection_id = connection;
   input.offered = offered;
   input.plugin = my::native_plugin;
+  input.collation = fake_mysql_collation;
   input.nonce.fill('n');
   input.switch_nonce.fill('s');
   my::ClientLogin login(std::move(input));
@@ -274,6 +282,7 @@ FakeMysqlClient::FakeMysqlClient(std::uint16_t port, const std::string& user, co
   }
   capabilities_ = login.capabilities();
   number_ = login.connection_id();
+  collation_ = login.collation();
 }
 
 FakeMysqlClient::~FakeMysqlClient() {
@@ -300,6 +309,14 @@ FakeMysqlClient::Reply FakeMysqlClient::ping() {
   return read_reply();
 }
 
+FakeMysqlClient::Reply FakeMysqlClient::set_option() {
+  std::string payload, message;
+  my::put_command(payload, my::Command::set_option, std::string_view("\0\0", 2));
+  my::put_message(message, 0, payload);
+  send(message);
+  return read_reply();
+}
+
 FakeMysqlClient::Reply FakeMysqlClient::change_user(const std::string& user, const std::string& password) {
   my::ChangeUser change;
   change.user = user;
@@ -312,6 +329,11 @@ FakeMysqlClient::Reply FakeMysqlClient::change_user(const std::string& user, con
   Reply closed;
   closed.closed = true;
   if (!read_packet(fd_, number, payload)) return closed;
+  if (!payload.empty() && static_cast<std::uint8_t>(payload[0]) == my::error_byte) {
+    Reply refused;
+    refused.error = my::parse_error(my::bytes_of(payload)).number;
+    return refused;
+  }
   const auto wanted = my::parse_auth_switch(my::bytes_of(payload));
   if (!wanted) return closed;
   message.clear();

@@ -1,8 +1,8 @@
 // A MariaDB server of a few lines for tests of the data path: real sockets, a thread a connection, answers it was told.
 //
 // It lets in who knows the password below, answers every SELECT with one row holding the server's name (or what the
-// proof and the login ask for), keeps transactions by the first word, and tells of time_zone like a session tracker.
-// SELECT SLEEP lasts until a KILL QUERY names its connection.
+// proof and the login ask for), keeps transactions by the first word, and tells of time_zone like a session tracker, if
+// it is told to. SELECT SLEEP lasts until a KILL QUERY names its connection.
 #pragma once
 
 #include <atomic>
@@ -20,6 +20,7 @@
 namespace turnout::proxy {
 
 inline constexpr const char* fake_mysql_password = "correct horse";
+inline constexpr std::uint8_t fake_mysql_collation = 8;  // latin1_swedish_ci
 
 class FakeMysql {
  public:
@@ -70,9 +71,11 @@ class FakeMysqlClient {
   };
   Reply query(const std::string& sql);
   Reply ping();
+  Reply set_option();  // COM_SET_OPTION: several statements in one text
   // COM_CHANGE_USER, with the change of plugin that it is answered by.
   Reply change_user(const std::string& user, const std::string& password = fake_mysql_password);
-  [[nodiscard]] std::uint32_t number() const { return number_; }  // of its connection, as the greeting has it
+  [[nodiscard]] std::uint32_t number() const { return number_; }       // of its connection, as the greeting has it
+  [[nodiscard]] std::uint8_t collation() const { return collation_; }  // of the greeting
   void send(const std::string& bytes);
   Reply read_reply();
   [[nodiscard]] bool is_logged_in() const { return logged_in_; }
@@ -83,6 +86,7 @@ class FakeMysqlClient {
   bool logged_in_ = false;
   std::uint16_t login_error_ = 0;
   std::uint32_t number_ = 0;
+  std::uint8_t collation_ = 0;
   std::uint8_t expected_ = 1;  // the number of the next packet
   protocol::mysql::Capabilities capabilities_ = 0;
 };

@@ -141,6 +141,27 @@ TEST_F(MysqlRelay, ASettingFollowsItsSession) {
 }
 
 // A connection that passes from one waiting session to the next must not come by with nothing done but SET.
+TEST_F(MysqlRelay, AClientHearsOfItsSessionWhatItWouldHearFromItsServer) {
+  begin(1);
+  FakeMysqlClient client(port_, "app"), other(port_, "app");
+  const auto is_told = [](const FakeMysqlClient::Reply& reply) {
+    return (reply.status & my::status::session_state_changed) != 0;
+  };
+  EXPECT_TRUE(is_told(client.query("SET time_zone = '+01:00'"))) << "as the server's own settings have it";
+  EXPECT_FALSE(is_told(client.query("SET session_track_system_variables = 'sort_buffer_size'")));
+  EXPECT_FALSE(is_told(client.query("SET time_zone = '+02:00'"))) << "not any more";
+  EXPECT_TRUE(is_told(other.query("SET time_zone = '+03:00'"))) << "its own wish only";
+  EXPECT_EQ(other.query("SELECT @@time_zone").row, "+03:00");
+  EXPECT_EQ(client.query("SELECT @@time_zone").row, "+02:00") << "Turnout goes on hearing everything";
+  EXPECT_FALSE(is_told(client.query("SET time_zone = '+04:00'"))) << "on whatever connection";
+  for (const auto& info : proxy_->clients(0)) EXPECT_EQ(info.pinned_by, "");
+  client.query("SET session_track_system_variables = '', time_zone = '+05:00'");
+  EXPECT_EQ(proxy_->clients(0).size(), 2U);
+  const auto clients = proxy_->clients(0);
+  EXPECT_TRUE(std::any_of(clients.begin(), clients.end(), [](const auto& info) { return !info.pinned_by.empty(); }))
+      << "what is set behind it in one text nobody tells of";
+}
+
 TEST_F(MysqlRelay, WhoWaitsForAConnectionWithSettingsOfItsOwnGetsToItsCommand) {
   begin(1);
   FakeMysqlClient holder(port_, "app");
@@ -243,9 +264,32 @@ TEST_F(MysqlRelay, AChangeOfUserIsAnotherSessionOnTheSameSocket) {
   EXPECT_EQ(proxy_->levels(0).side[0].writes_in_flight, 0u);
   EXPECT_EQ(client.change_user("app").error, 0);
   EXPECT_EQ(client.query("SELECT 1").row, "blue");
-  EXPECT_EQ(client.change_user("app", "wrong").error, 1045);
-  EXPECT_TRUE(client.query("SELECT 1").closed);
-  EXPECT_TRUE(eventually([this] { return proxy_->clients(0).empty(); }));
+}
+
+TEST_F(MysqlRelay, ARefusedChangeOfUserGoesOnWithTheFormerOne) {
+  begin(2);
+  FakeMysqlClient client(port_, "app");
+  for (int turn = 0; turn < 3; ++turn) {
+    client.query("SET time_zone = '+03:00'");
+    client.query("BEGIN");
+    EXPECT_EQ(client.change_user(turn == 1 ? "nobody" : "reader", "wrong").error, 1045);
+    EXPECT_FALSE(is_open(client.ping().status)) << "its transaction is over";
+    EXPECT_EQ(client.query("SELECT @@time_zone").row, "SYSTEM");
+    const auto clients = proxy_->clients(0);
+    ASSERT_EQ(clients.size(), 1u);
+    EXPECT_EQ(clients[0].user, "app");
+    EXPECT_EQ(clients[0].id, client.number());
+  }
+  EXPECT_EQ(client.change_user("reader").error, 1047) << "three wrong passwords are enough for one connection";
+  EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  EXPECT_EQ(client.change_user("app").error, 1047);
+}
+
+TEST_F(MysqlRelay, ClientsAreGreetedWithTheServersOwnCollation) {
+  begin(1);
+  FakeMysqlClient first(port_, "app"), second(port_, "app");
+  EXPECT_EQ(first.collation(), fake_mysql_collation) << "it had to be asked for first";
+  EXPECT_EQ(second.collation(), fake_mysql_collation);
 }
 
 TEST_F(MysqlRelay, AKillFindsItsSessionOnWhateverWorker) {
@@ -304,6 +348,51 @@ TEST_F(MysqlRelay, WhatAClientLeftRunningIsKilledAndItsConnectionUsedAgain) {
   FakeMysqlClient next(port_, "app");
   EXPECT_EQ(next.query("SELECT 1").row, "blue");
   EXPECT_EQ(blue_.connections(), before + 1) << "the one that brought the KILL";
+}
+
+TEST_F(MysqlRelay, AKilledSessionsStatementEndsAlsoOnARetiredConnection) {
+  begin(2);
+  FakeMysqlClient killer(port_, "app"), victim(port_, "app");
+  EXPECT_EQ(victim.set_option().error, 0) << "nobody else gets this connection any more";
+  auto running = std::async(std::launch::async, [&] { return victim.query("SELECT SLEEP(60)"); });
+  ASSERT_TRUE(eventually([this] { return blue_.texts().back() == "SELECT SLEEP(60)"; }));
+  EXPECT_EQ(killer.query("KILL " + std::to_string(victim.number())).error, 0);
+  EXPECT_TRUE(running.get().closed);
+  EXPECT_TRUE(eventually([this] {
+    const std::vector<std::string> texts = blue_.texts();
+    return std::any_of(texts.begin(), texts.end(), [](const auto& text) { return text.starts_with("KILL QUERY "); });
+  })) << "it would run on for a minute, with its locks";
+}
+
+TEST_F(MysqlRelay, WhatAnotherSessionLeftBehindIsNotShown) {
+  begin(1);
+  FakeMysqlClient first(port_, "app"), second(port_, "app");
+  const auto texts_of = [this](std::size_t last) {
+    std::vector<std::string> texts = blue_.texts();
+    texts.erase(texts.begin(), texts.end() - static_cast<std::ptrdiff_t>(std::min(last, texts.size())));
+    return texts;
+  };
+  using Texts = std::vector<std::string>;
+  const std::string blank = "DO (SELECT 1 FROM (SELECT 1) AS nothing)";
+  EXPECT_EQ(first.query("SELECT nonsense").error, 1054);
+  EXPECT_EQ(second.query("SHOW WARNINGS").error, 0);
+  EXPECT_EQ(texts_of(2), (Texts{blank, "SHOW WARNINGS"})) << "it has run nothing yet";
+  EXPECT_EQ(second.query("SHOW WARNINGS").error, 0);
+  EXPECT_EQ(texts_of(2), (Texts{"SHOW WARNINGS", "SHOW WARNINGS"})) << "what it has left itself";
+  EXPECT_EQ(first.query("SHOW WARNINGS").error, 1235) << "its error was on a connection that another one has had since";
+  EXPECT_EQ(first.query("SELECT LAST_INSERT_ID()").row, "blue");
+  EXPECT_EQ(texts_of(2), (Texts{"SET last_insert_id = 0", "SELECT LAST_INSERT_ID()"}));
+}
+
+TEST_F(MysqlRelay, AnErrorOfTurnoutsOwnIsWhatTheNextStatementSees) {
+  begin(1);
+  FakeMysqlClient client(port_, "app");
+  EXPECT_EQ(client.query("KILL 1").error, 1094);
+  EXPECT_EQ(client.query("SHOW WARNINGS").row, "blue");
+  const std::vector<std::string> texts = blue_.texts();
+  ASSERT_GE(texts.size(), 2U);
+  EXPECT_EQ(texts[texts.size() - 2],
+            "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1094, MESSAGE_TEXT = 'Unknown thread id: 1'");
 }
 
 TEST_F(MysqlRelay, BrokenPacketsEndOneSession) {

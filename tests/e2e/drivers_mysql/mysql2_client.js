@@ -7,10 +7,8 @@ const { shared, server, digest, refusal, textScenarios, killed, parallel } = req
 const options = { ...server, charset: 'utf8mb4', supportBigNumbers: true, bigNumberStrings: true, dateStrings: true };
 const open = (more = {}) => mysql.createConnection({ ...options, ...more });
 
-// Not shown: Turnout has the server tell of more variables than the server's default (last_gtid), and passes that on.
-const sessionStateChanged = 0x4000;
 const plain = (value) => (value && value.constructor && value.constructor.name === 'ResultSetHeader'
-  ? { affected: value.affectedRows, changed: value.changedRows, id: String(value.insertId), info: value.info, warnings: value.warningStatus, status: value.serverStatus & ~sessionStateChanged }
+  ? { affected: value.affectedRows, changed: value.changedRows, id: String(value.insertId), info: value.info, warnings: value.warningStatus, status: value.serverStatus, changes: value.stateChanges }
   : value);
 const fieldsOf = (fields) => fields && fields.map((field) => (Array.isArray(field) ? fieldsOf(field) : field && [field.name, field.orgName, field.orgTable, field.columnType,
   field.columnLength, field.flags, field.decimals, field.characterSet]));

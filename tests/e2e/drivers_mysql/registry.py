@@ -14,8 +14,11 @@ MYSQL = Family(HERE, lambda port: {
     "MYSQL_HOST": "127.0.0.1", "MYSQL_PORT": str(port), "MYSQL_USER": "app", "MYSQL_PASSWORD": PASSWORD, "MYSQL_DATABASE": DATABASE,
     "PYTHONPATH": f"{HERE}:{E2E / 'drivers'}", "DRIVER_STATEMENTS": str(HERE / "statements.json")})
 
-_python, _node, _driver = MYSQL.python, MYSQL.node, MYSQL.driver
+_python, _node, _driver, _compiled = MYSQL.python, MYSQL.node, MYSQL.driver, MYSQL.compiled
 _DBAPI = SHARED + "commits types typed_rows escaped multi batch large streaming kill databases_by_command ended parallel "
+
+_JDBC = "/usr/share/java/mariadb-java-client.jar"
+_DBD = SHARED + "commits prepared types typed_rows multi large kill catalogue_calls logins parallel "
 
 DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
     _python("pymysql", "pymysql_client.py", _DBAPI + "callproc logins local_infile", "pymysql", seconds=4),
@@ -25,16 +28,17 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
           "pool", "mysql2", seconds=4),
     _driver("mysqli", "php {here}/mysqli_client.php", SHARED + "commits prepared cursors types typed_rows multi large streaming kill change_user refused_change commands "
             "greeted_charset", "php /usr/lib/php/20220829/mysqli.so", seconds=4),
+    _python("aiomysql", "aiomysql_client.py", SHARED + "commits types typed_rows large streaming commands kill logins parallel pool", "aiomysql", seconds=4),
+    _driver("pdo-mysql", "php {here}/pdo_mysql_client.php", SHARED + "commits prepared written types typed_rows multi one_only large streaming logins",
+            "php /usr/lib/php/20220829/pdo_mysql.so", seconds=4),
+    _driver("ruby-mysql2", "ruby {here}/mysql2_client.rb", SHARED + "commits prepared types typed_rows multi large streaming kill commands logins parallel",
+            "ruby /usr/lib/x86_64-linux-gnu/ruby/vendor_ruby/3.1.0/mysql2/mysql2.so", seconds=4),
+    _driver("dbd-mariadb", "perl {here}/dbd_client.pl", _DBD, "perl /usr/lib/x86_64-linux-gnu/perl5/5.36/DBD/MariaDB.pm", environment={"DBD": "MariaDB"}, seconds=4),
+    _compiled("mariadb-java", f"java -Xshare:auto -XX:TieredStopAtLevel=1 -Duser.timezone=UTC -Dfile.encoding=UTF-8 -cp {{out}}:{_JDBC} MysqlJdbc",
+              f"javac -encoding UTF-8 -cp {_JDBC} -d {{out}}", "MysqlJdbc.java", SHARED + "types typed_rows commits prepared written batch procedures_called multi large streaming cancel "
+              "metadata logins parallel", f"java javac {_JDBC}", seconds=7),
 )}
 
 # As in ../drivers/registry.py: a cell (driver, scenario, mode) with the reason why it is known to differ.
-_REFUSED_CHANGE = "a refused change of user ends the session, as with MySQL: what the former user had is reset before it; MariaDB goes on with the former one"
-_KILLS = "a KILL is answered by Turnout; the server that is asked for its warnings next, and has seen nothing of this session, tells another one's"
-_GREETING = "not yet: Turnout greets with utf8mb4, whatever the server's own character set is; a client that names none takes it from there"
-_NONCE = ("libmariadb answers a request for another plugin, in a change of user, with the nonce of its login; Turnout takes no nonce twice "
-          "(test_mysql_user.py), and refuses it")
-KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {
-    (name, scenario, mode): reason for mode in MODES for name, scenario, reason in (
-        ("mysqlclient", "refused_change", _REFUSED_CHANGE), ("mysqli", "refused_change", _REFUSED_CHANGE),
-        ("mysqlclient", "change_user", _NONCE), ("pymysql", "logins", _GREETING), ("mysqli", "greeted_charset", _GREETING),
-    )} | {("mariadb-cli", "kills", "transaction"): _KILLS}
+_PREPARED_KILL = "a KILL that is prepared on the server is refused: its number would be one of the server's, and it is read in texts only"
+KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {("pdo-mysql", "kills", mode): _PREPARED_KILL for mode in MODES}
