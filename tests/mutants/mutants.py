@@ -316,6 +316,6 @@ MUTANTS = [
            "  return opening() == 0;\n"),
     Mutant("idle_connections_stay_with_their_worker", 15,
            "a connection that nobody needs where it was opened idles there while somebody waits on another worker",
-           (Edit("proxy/pool.cpp", "    make_idle(*ready);\n    lend_if_wanted();\n", "    make_idle(*ready);\n"),),
+           (Edit("proxy/pool.cpp", "    prove_idle();\n    lend_if_wanted();\n", "    prove_idle();\n"),),
            "tests/e2e/test_pool_limits.py::test_a_connection_that_nobody_needs_here_serves_who_waits_on_another_worker"),
 ]
