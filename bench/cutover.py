@@ -255,11 +255,11 @@ def read_after_hold_ms(answers: list[Answer], start_s: float, end_s: float) -> f
     return round((read.due_s - write.due_s) * 1000, 1) if read and write else None
 
 
-def read_in_hold_ms(answers: list[Answer], start_s: float, end_s: float) -> float | None:
+def read_in_hold_ms(answers: list[Answer], start_s: float, end_s: float) -> float:
     """The longest answer of a read that fell due while writes were held, or just before or behind: nothing subtracted."""
     write = longest_answer(answers, "w", start_s, end_s)
     around_s = 0.05
-    return longest(answers, "r", write.due_s - around_s, write.due_s + write.latency_ms / 1000 + around_s) if write else None
+    return longest(answers, "r", write.due_s - around_s, write.due_s + write.latency_ms / 1000 + around_s) if write else 0.0
 
 
 def pauses(answers: list[Answer], start_s: float, window_s: float, baseline_s: float) -> dict[str, dict[str, float]]:

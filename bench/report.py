@@ -115,8 +115,7 @@ def cutover_tables(document: dict[str, Any]) -> list[str]:
                          f"{sum(row['lost'] for row in own)}/{sum(row['duplicated'] for row in own)}"])
     lines = table(f"cutover pause, ms: {len(distinct(rows, 'run'))} runs, load {document['rate']:.0f} transactions/s, fsync on",
                   ["", "pause", "longest in the window", "longest without", "× pgbouncer", "errors", "lost/doubled"], body)
-    holds = [[name, spread(row["read_in_hold_ms"] for row in rows if row["target"] == name and row["read_in_hold_ms"] is not None)]
-             for name in _sorted(rows)]
+    holds = [[name, spread(row["read_in_hold_ms"] for row in rows if row["target"] == name)] for name in _sorted(rows)]
     lines += table("longest read that fell due during the hold or within 50 ms of it, ms, nothing subtracted", ["", "read"], holds)
     phases = []
     for name in _sorted(rows):

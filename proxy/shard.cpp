@@ -1,6 +1,7 @@
 #include "proxy/shard.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/pg/notification.h"
 #include "proxy/auth_query.h"
@@ -176,12 +177,15 @@ void Shard::unhold(Client& session) {
 }
 
 void Shard::begin_release(bool was_holding) {
-  const bool begins = was_holding && table_->hold == router::Hold::nothing;
-  if (!begins && table_->hold == router::Hold::nothing) return;
-  releasing_since_ms_ = worker.loop.now_ms();
-  releasing_until_ms_ = begins ? releasing_since_ms_ + releasing_ms_max : 0;
-  if (std::exchange(counts_as_releasing_, begins) == begins) return;
-  if (begins)
+  const bool is_over = table_->hold == router::Hold::nothing;
+  if (is_over && !was_holding) return;
+  releasing_until_ms_ = is_over ? worker.loop.now_ms() + releasing_ms_max : 0;
+  count_as_releasing(is_over);
+}
+
+void Shard::count_as_releasing(bool counts) {
+  if (std::exchange(counts_as_releasing_, counts) == counts) return;
+  if (counts)
     deployment.releasing_workers.fetch_add(1, std::memory_order_relaxed);
   else
     deployment.releasing_workers.fetch_sub(1, std::memory_order_relaxed);
@@ -190,13 +194,10 @@ void Shard::begin_release(bool was_holding) {
 void Shard::continue_release(bool is_at_work) {
   const std::uint64_t now_ms = worker.loop.now_ms();
   const bool is_late = now_ms >= releasing_until_ms_;
-  if (counts_as_releasing_ && (is_at_work || is_late)) {
-    counts_as_releasing_ = false;
-    deployment.releasing_workers.fetch_sub(1, std::memory_order_relaxed);
-  }
+  if (is_at_work || is_late) count_as_releasing(false);
   // Not at once: another worker may not have seen the table yet.
   const bool all_are_at_work = deployment.releasing_workers.load(std::memory_order_relaxed) == 0 &&
-                               now_ms - releasing_since_ms_ >= releasing_ms_min;
+                               now_ms + releasing_ms_max >= releasing_until_ms_ + releasing_ms_min;
   if (all_are_at_work || is_late) releasing_until_ms_ = 0;
 }
 

@@ -139,6 +139,7 @@ class Shard {
   template <typename Do>
   void for_each_replication(Do what);
   void begin_release(bool was_holding);
+  void count_as_releasing(bool counts);
   void continue_release(bool is_at_work);
   void release_held();
   void move_locks(std::uint64_t now_ms);
@@ -149,12 +150,12 @@ class Shard {
   std::map<std::uint32_t, std::unique_ptr<Replication>> replications_;
   std::list<std::unique_ptr<Arrival>> greetings_;
   std::deque<Client*> held_;
-  std::set<std::uint32_t> lock_movers_;                            // numbers of sessions
-  std::unique_ptr<AuthQuery> auth_query_;                          // made for the first question
-  std::list<std::unique_ptr<Farewell>> farewells_;                 // oldest first
-  std::list<std::unique_ptr<Canceller>> cancellers_;               // oldest first
-  std::uint64_t releasing_since_ms_ = 0, releasing_until_ms_ = 0;  // 0 = not
-  bool counts_as_releasing_ = false;                               // in deployment.releasing_workers
+  std::set<std::uint32_t> lock_movers_;               // numbers of sessions
+  std::unique_ptr<AuthQuery> auth_query_;             // made for the first question
+  std::list<std::unique_ptr<Farewell>> farewells_;    // oldest first
+  std::list<std::unique_ptr<Canceller>> cancellers_;  // oldest first
+  std::uint64_t releasing_until_ms_ = 0;              // 0 = not
+  bool counts_as_releasing_ = false;                  // in deployment.releasing_workers
   RoomClaim claim_;
   std::uint64_t swept_ms_ = 0;
   bool stopping_ = false;

@@ -276,10 +276,10 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
 std::string_view Session::heed(const my::StateWords& words) {
   is_plain_set_ = words.plain_set && !words.unsure;
   tracking_ = words.tracking;
-  const LeftBehind::Before before = left_behind_.before(words);
-  if (words.is_quiet()) return {};
   if (words.kills)
     return "KILL takes the number of a connection to Turnout, written out, and nothing else stands in its text";
+  const LeftBehind::Before before = left_behind_.before(words);
+  if (words.is_quiet()) return {};
   if (before.is_refused)
     return "what the statement before left behind (warnings, ROW_COUNT(), FOUND_ROWS()) is on another server "
            "connection: ask in the same transaction, or use pool.mode: session";

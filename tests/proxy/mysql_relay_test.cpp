@@ -383,6 +383,7 @@ TEST_F(MysqlRelay, WhatAnotherSessionLeftBehindIsNotShown) {
   EXPECT_EQ(second.query("SHOW WARNINGS").error, 0);
   EXPECT_EQ(texts_of(2), (Texts{"SHOW WARNINGS", "SHOW WARNINGS"})) << "what it has left itself";
   EXPECT_EQ(first.query("SHOW WARNINGS").error, 1235) << "its error was on a connection that another one has had since";
+  EXPECT_EQ(first.query("KILL LAST_INSERT_ID()").error, 1235) << "nothing of it reaches the server";
   EXPECT_EQ(first.query("SELECT LAST_INSERT_ID()").row, "blue");
   EXPECT_EQ(texts_of(2), (Texts{"SET last_insert_id = 0", "SELECT LAST_INSERT_ID()"}));
 }
