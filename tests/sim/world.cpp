@@ -546,6 +546,10 @@ void World::crash() {
     const bool is_sent = !running.has_landed && is_effect(step) && !is_publication(step) && !is_log_step(step);
     if (is_sent) orphans_.push_back(running.action);
   }
+  // The store serves the process that holds its lock. A dead one begins no attempt there any more; that its decision of
+  // the attempt that goes on arrives late is more than the lock allows, and must do no harm.
+  std::erase_if(orphans_,
+                [this](const Action& orphan) { return is_log_step(orphan.step) && orphan.epoch != log_.epoch; });
   running_.clear();
   stale_.clear();
   state_ = {};
