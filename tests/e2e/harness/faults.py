@@ -91,7 +91,7 @@ def killed(scene: Scene) -> None:
 
 def stalled(scene: Scene) -> None:
     """Longer than the window may last: the deadline has passed before it moves again."""
-    scene.turnout.signal(signal.SIGSTOP)
+    scene.turnout.stand_still()
     scene.release()
     time.sleep(WINDOW_S + 0.5)
     scene.turnout.signal(signal.SIGCONT)

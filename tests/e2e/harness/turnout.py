@@ -184,6 +184,14 @@ class Turnout:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def stand_still(self, timeout_s: float = 10) -> None:
+        """SIGSTOP, and every thread has stopped: on a busy machine they run on for a while after the signal was sent."""
+        self.signal(signal.SIGSTOP)
+        deadline = time.monotonic() + timeout_s
+        while any(stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in Path(f"/proc/{self.pid}/task").glob("*/stat")):
+            assert time.monotonic() < deadline, "Turnout does not stop"
+            time.sleep(0.001)
+
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
