@@ -15,8 +15,9 @@ from harness import faults
 from harness.checks import assert_books, assert_writer, other, writes_soon
 from harness.ledger import Ledger
 from harness.load import Hammer
+from harness.managed import admin_by_password, make_managed
 from harness.pair import Pair, Template
-from harness.turnout import DONE, Turnout
+from harness.turnout import DONE, Turnout, merged
 from harness.workspace import Workspace
 
 CHANGES: dict[str, Any] = {"waive": ["bypassing_clients"],  # the hammer
@@ -29,9 +30,13 @@ ON_THE_NEW = ("old", "new")  # see test_hammer.py
 class World:
     """What outlives a cell."""
 
-    def __init__(self, workspace: Workspace, template: Template) -> None:
+    def __init__(self, workspace: Workspace, template: Template, is_managed: bool) -> None:
         self.pair: Pair = template.copy(**SETTINGS)
-        self.turnout = Turnout(workspace, self.pair, f"{self.pair.name}/turnout", CHANGES)
+        changes = CHANGES
+        if is_managed:
+            make_managed(self.pair)
+            changes = merged(CHANGES, admin_by_password(workspace, self.pair))
+        self.turnout = Turnout(workspace, self.pair, f"{self.pair.name}/turnout", changes)
         self.stops = faults.StopPoints(workspace.directory(f"{self.pair.name}/stops"))
         self.turnout.environment = self.stops.environment
         self.turnout.start()
@@ -69,15 +74,15 @@ class World:
 
 
 class Worlds:
-    def __init__(self, workspace: Workspace, template: Template) -> None:
-        self._workspace, self._template = workspace, template
+    def __init__(self, workspace: Workspace, template: Template, is_managed: bool) -> None:
+        self._workspace, self._template, self._is_managed = workspace, template, is_managed
         self._world: World | None = None
         self._failed = False
 
     def take(self) -> World:
         if self._failed:
             self.close()
-        self._world = self._world or World(self._workspace, self._template)
+        self._world = self._world or World(self._workspace, self._template, self._is_managed)
         self._failed = True  # until the cell says otherwise
         return self._world
 
@@ -96,7 +101,14 @@ class Worlds:
 
 @pytest.fixture(scope="module")
 def worlds(workspace: Workspace, template: Template) -> Iterator[Worlds]:
-    made = Worlds(workspace, template)
+    made = Worlds(workspace, template, is_managed=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def managed_worlds(workspace: Workspace, template: Template) -> Iterator[Worlds]:
+    made = Worlds(workspace, template, is_managed=True)
     yield made
     made.close()
 
@@ -181,6 +193,14 @@ def judged(worlds: Worlds, verb: str, road: str, fault: str, when: str, step: st
 @pytest.mark.parametrize(("road", "fault", "when", "step", "verb"), faults.walk())
 def test_fault(worlds: Worlds, road: str, fault: str, when: str, step: str, verb: str) -> None:
     judged(worlds, verb, road, fault, when, step)
+
+
+# The other fence, by ALTER DATABASE and REVOKE CONNECT, of an admin who is no superuser (test_managed_fence.py).
+@pytest.mark.soak
+@pytest.mark.faults
+@pytest.mark.parametrize(("road", "fault", "when", "step", "verb"), faults.walk(faults.AT_THE_FENCE))
+def test_managed_fault(managed_worlds: Worlds, road: str, fault: str, when: str, step: str, verb: str) -> None:
+    judged(managed_worlds, verb, road, fault, when, step)
 
 
 # Green's slot forgot where it had been moved to, and the way back never began; an empty pool did not try again to be warm.

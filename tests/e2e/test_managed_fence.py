@@ -11,7 +11,7 @@ import pytest
 from conftest import Fresh
 from harness.checks import assert_books, assert_no_errors, assert_report, assert_writer
 from harness.ledger import Ledger
-from harness.managed import PASSWORD, make_managed
+from harness.managed import admin_by_password, make_managed
 from harness.pair import Template
 from harness.turnout import REFUSED, REVERTED, Turnout, merged
 from harness.workspace import Workspace
@@ -31,10 +31,7 @@ def managed(workspace: Workspace, template: Template, request: pytest.FixtureReq
     changes, grants = request.param if hasattr(request, "param") else ({}, True)
     copy = template.copy(**SETTINGS)
     make_managed(copy, grants)
-    password_file = workspace.directory(f"{copy.name}/secrets") / "admin.pass"
-    password_file.write_text(PASSWORD)
-    admin = {"admin": {"user": "turnout", "password_file": str(password_file)}}
-    running = Turnout(workspace, copy, f"{copy.name}/turnout", merged(admin, changes))
+    running = Turnout(workspace, copy, f"{copy.name}/turnout", merged(admin_by_password(workspace, copy), changes))
     running.start()
     yield Fresh(copy, running)
     running.stop()

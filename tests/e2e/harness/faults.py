@@ -10,7 +10,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Collection, Iterator
 
 import psycopg
 
@@ -40,6 +40,9 @@ ROADS = {
     "restarted_undecided": ["publish_doubt", "end_former_from", "end_former_to", "lower_fence"],
     "restarted_decided": ["end_former_from", "end_former_to", "publish_flip", "open_to", "start_reverse"],  # no doubt there
 }
+# Where it matters how the fence is raised: what puts it up, takes it down, or finds it there.
+AT_THE_FENCE = ("record_undo", "publish_fence", "raise_fence", "verify_fence", "decide_commit", "publish_flip", "open_to", "start_reverse",
+                "decide_abort", "lower_fence", "await_writable", "end_former_from", "end_former_to")
 ABORTED_AT, UNDECIDED_AT, DECIDED_AT = "after-verify_fence", "after-raise_fence", "after-decide_commit"
 
 
@@ -140,19 +143,20 @@ def outcomes(road: str, fault: str, when: str, step: str, old: str) -> set[str]:
     return {old, new}
 
 
-def cells() -> Iterator[tuple[str, str, str, str]]:
+def cells(of: Collection[str]) -> Iterator[tuple[str, str, str, str]]:
     """(road, fault, when, step)"""
     for road, walked in ROADS.items():
         for fault in FAULTS:
             for step in walked:
                 for when in ("before", "after"):
-                    yield road, fault, when, step
+                    if step in of:
+                        yield road, fault, when, step
 
 
-def walk() -> list[tuple[str, str, str, str, str]]:
-    """Every cell of both verbs, in an order in which the writer is nearly always where the next one begins: a move that
+def walk(of: Collection[str] = tuple(step for walked in ROADS.values() for step in walked)) -> list[tuple[str, str, str, str, str]]:
+    """Every cell of both verbs at the steps `of`, in an order in which the writer is nearly always where the next one begins: a move that
     comes through is followed by one of the other verb, one that is undone by the next of its own."""
-    left = {verb: list(reversed(list(cells()))) for verb in WRITER_OF}
+    left = {verb: list(reversed(list(cells(of)))) for verb in WRITER_OF}
     order, verb = [], "cutover"
     while any(left.values()):
         if not left[verb]:

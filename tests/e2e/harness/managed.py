@@ -6,8 +6,11 @@ lends the attribute for that one statement, and nobody ever sees it committed.
 """
 from __future__ import annotations
 
+from typing import Any
+
 from .pair import DATABASE, Pair
 from .postgres import Postgres
+from .workspace import Workspace
 
 PASSWORD = "no-superuser"
 FIRST_WITH_GRANTED_SUBSCRIPTIONS = 16
@@ -68,3 +71,10 @@ def make_managed(pair: Pair, grants: bool = True) -> None:
         server.sql(RIGHTS)
     pair.green.sql("ALTER SUBSCRIPTION turnout_fwd ENABLE")
     pair.blue.wait_for("SELECT count(*) > 0 FROM pg_stat_replication WHERE state = 'streaming'")
+
+
+def admin_by_password(workspace: Workspace, pair: Pair) -> dict[str, Any]:
+    """What Turnout's configuration says of its role on such a pair."""
+    file = workspace.directory(f"{pair.name}/secrets") / "admin.pass"
+    file.write_text(PASSWORD)
+    return {"admin": {"user": "turnout", "password_file": str(file)}}
