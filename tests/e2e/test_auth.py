@@ -12,7 +12,6 @@ import psycopg.sql
 import pytest
 
 from harness.pair import Pair
-from harness.postgres import superuser_of_system
 from harness.turnout import Turnout
 
 PASSWORD = "correct horse"
@@ -223,15 +222,7 @@ def test_tls_towards_servers(workspace: Any, pair: Pair, users_file: Path, certi
     """Both servers speak TLS with our certificate; verify-full accepts it by its CA and refuses it by another."""
     cert, key = certificate
     for server in pair.sides.values():
-        for source in (cert, key):
-            target = server.data / source.name
-            target.write_bytes(source.read_bytes())
-            target.chmod(0o600)
-            if superuser_of_system():
-                subprocess.run(["chown", f"{superuser_of_system()}:", str(target)], check=True)
-        server.sql("ALTER SYSTEM SET ssl = on")
-        server.sql("SELECT pg_reload_conf()")
-        server.wait_for("SELECT setting FROM pg_settings WHERE name = 'ssl'", "on")
+        server.speak_tls(cert, key)
     config = {"auth": "scram-sha-256", "users": str(users_file), "server_tls": {"sslmode": "verify-full", "ca_file": str(cert)}}
     running = Turnout(workspace, pair, "auth-tls-server", config)
     running.start()

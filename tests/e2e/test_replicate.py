@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import subprocess
 import time
+from contextlib import ExitStack
 from typing import Any, Callable, Iterator
 
 import pytest
 
 from conftest import Fresh
+from harness.certificates import Authority
 from harness.checks import assert_books, assert_no_errors, assert_writer
 from harness.ledger import Ledger
 from harness.pair import PUBLISHED, Pair, Template
 from harness.turnout import CONFLICT, DONE, REFUSED, Turnout
 from harness.workspace import Workspace
 
+DATABASES = ("app", "second")
+PASSWORD = "between the servers"
 OURS = {
     "slots": "SELECT slot_name FROM pg_replication_slots WHERE NOT temporary",
     "publications": "SELECT pubname FROM pg_publication",
@@ -234,3 +238,63 @@ def test_nobody_waits_for_a_copy_and_abort_ends_it(bare: Fresh) -> None:
     allow_copies(pair, 4)
     turnout.ask("prepare", "app", "--replicate", timeout_s=120)
     assert_copied(pair)
+
+
+# No word of Turnout's role, and nothing that the two servers tell each other, goes over the wire in the clear.
+ENCRYPTED_AND_BY_PASSWORD = """
+local all all trust
+hostssl all turnout 127.0.0.1/32 scram-sha-256
+host all turnout 127.0.0.1/32 reject
+host all all 127.0.0.1/32 trust
+"""
+
+
+def lock_down(pair: Pair, authority: Authority, turnout: Turnout) -> None:
+    certificate, key = authority.server()
+    for server in pair.sides.values():
+        server.sql(f"ALTER ROLE turnout PASSWORD '{PASSWORD}'")
+        server.speak_tls(certificate, key)
+        (server.data / "pg_hba.conf").write_text(ENCRYPTED_AND_BY_PASSWORD)
+        server.sql("SELECT pg_reload_conf()")
+    password_file = turnout.home / "admin.pass"
+    password_file.write_text(PASSWORD)
+    turnout.config["deployments"]["app"] |= {
+        "databases": list(DATABASES), "replication": {"tls": "require"},
+        "admin": {"user": "turnout", "password_file": str(password_file)},
+        "server_tls": {"sslmode": "verify-full", "ca_file": str(authority.certificate)}}
+    turnout.write_config()
+
+
+def test_two_databases_by_password_and_encrypted(workspace: Workspace, template: Template) -> None:
+    pair = template.copy()
+    turnout = Turnout(workspace, pair, f"{pair.name}/turnout", {})
+    try:
+        pair.add_database("second")
+        for database, name in (("app", "turnout_fwd"), ("second", "second_fwd")):
+            pair.green.sql(f"DROP SUBSCRIPTION {name}", user="turnout", database=database)
+            pair.blue.sql(f"DROP PUBLICATION {name}", database=database)
+            pair.green.sql(f"DROP DATABASE {database} WITH (FORCE)", database="postgres")
+            pair.green.sql(f"CREATE DATABASE {database} OWNER app_owner", database="postgres")
+        lock_down(pair, Authority(turnout.home), turnout)
+        turnout.start()
+        made = turnout.ask("prepare", "app", "--replicate", timeout_s=120)
+        assert made["tables_ready"] == made["tables"] >= 2 * len(PUBLISHED), made
+        in_the_clear = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE usename = 'turnout' AND NOT s.ssl"
+        with ExitStack() as stack:
+            ledgers = {database: stack.enter_context(Ledger(turnout.conninfo(database=database), sessions_per_kind=1)) for database in DATABASES}
+            for verb, writer in (("cutover", "green"), ("rollback", "blue"), ("cutover", "green")):
+                turnout.ask(verb, "app", timeout_s=60)
+                turnout.wait_settled()
+                assert_writer(pair, turnout, writer)
+                for ledger in ledgers.values():
+                    ledger.wait_commits(10)
+                assert [server.value(in_the_clear) for server in pair.sides.values()] == [0, 0]
+            for database, ledger in ledgers.items():
+                ledger.stop()
+                assert_no_errors(ledger)
+                assert_books(ledger, pair, "green", database=database)
+        turnout.ask("finish", "app")
+        assert left(pair) == NOTHING_LEFT
+    finally:
+        turnout.stop()
+        Template.drop(pair)

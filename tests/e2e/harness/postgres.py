@@ -104,7 +104,8 @@ class Postgres:
         self.fsync = fsync
         self._process: subprocess.Popen[bytes] | None = None
         user = superuser_of_system()
-        self._as_user: dict[str, Any] = {"cwd": "/"}
+        # As a client of another server it looks for certificates at home, and ours is closed to it.
+        self._as_user: dict[str, Any] = {"cwd": "/", "env": os.environ | {"HOME": str(self.home)}}
         if user:
             account = pwd.getpwnam(user)
             os.chown(self.home, account.pw_uid, account.pw_gid)
@@ -250,6 +251,17 @@ class Postgres:
         (self.data / "pg_hba.conf").write_text(always + lines)
         self.sql("SELECT pg_reload_conf()", database="postgres")
         time.sleep(0.05)  # the reload is asynchronous; new connections read the file after the postmaster did
+
+    def speak_tls(self, certificate: Path, key: Path) -> None:
+        for source, name in ((certificate, "server.crt"), (key, "server.key")):
+            target = self.data / name
+            target.write_bytes(source.read_bytes())
+            target.chmod(0o600)
+            if superuser_of_system():
+                shutil.chown(target, superuser_of_system())
+        self.sql("ALTER SYSTEM SET ssl = on")
+        self.sql("SELECT pg_reload_conf()")
+        self.wait_for("SELECT setting FROM pg_settings WHERE name = 'ssl'", "on", database="postgres")
 
     def log_tail(self, lines: int = 25) -> str:
         try:
