@@ -38,6 +38,9 @@ CREATE DEFINER = turnout@'%' PROCEDURE {DATABASE}.hides() BEGIN CREATE TEMPORARY
 
 
 class MariaDb:
+    PRODUCT = "MariaDB"
+    SETUP = _SETUP  # one statement a line: a body of a procedure has no line ends of its own
+
     def __init__(self, workspace: Workspace, name: str = "mariadb", server_id: int = 7, options: list[str] | None = None) -> None:
         self.workspace, self.server_id, self.options = workspace, server_id, options or []
         self.port = free_port()
@@ -56,18 +59,20 @@ class MariaDb:
                         "--auth-root-authentication-method=normal", "--skip-test-db"],
                        check=True, capture_output=True, **self._as_user)
 
+    def program(self) -> list[str]:
+        return ["mariadbd", "--no-defaults"]
+
     def start(self, timeout_s: float = 60) -> None:
         first = not self.data.exists()
         if first:
             self.initialise()
-        command = ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--socket={self.home}/socket",
+        command = [*self.program(), f"--datadir={self.data}", f"--socket={self.home}/socket",
                    f"--pid-file={self.home}/pid", "--bind-address=127.0.0.1", f"--port={self.port}", f"--tmpdir={self.home}",
                    "--log-bin=binlog", f"--server-id={self.server_id}", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve",
                    "--max-connections=100", "--max-allowed-packet=64M", *self.options]
         if first:
             setup = self.home / "setup.sql"
-            # One statement a line: a body of a procedure has no line ends of its own.
-            setup.write_text(_SETUP)
+            setup.write_text(self.SETUP)
             command.append(f"--init-file={setup}")
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=self.workspace.tie(signal.SIGKILL),
@@ -79,7 +84,7 @@ class MariaDb:
                 return
             except pymysql.Error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"MariaDB did not start:\n{self.log.read_text()[-4000:]}")
+                    raise RuntimeError(f"{self.PRODUCT} did not start:\n{self.log.read_text()[-4000:]}")
                 time.sleep(0.05)
 
     def stop(self) -> None:
