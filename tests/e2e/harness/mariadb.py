@@ -39,6 +39,8 @@ CREATE DEFINER = turnout@'%' PROCEDURE {DATABASE}.hides() BEGIN CREATE TEMPORARY
 
 class MariaDb:
     PRODUCT = "MariaDB"
+    TIME_LIMIT = ("max_statement_time", "7.5")  # a setting of the session's, and a value of it
+    KILLED_ITSELF = 1927
     SETUP = _SETUP  # one statement a line: a body of a procedure has no line ends of its own
 
     def __init__(self, workspace: Workspace, name: str = "mariadb", server_id: int = 7, options: list[str] | None = None) -> None:
@@ -107,6 +109,20 @@ class MariaDb:
             cursor.execute(sql)
             row = cursor.fetchone()
             return row[0] if row else None
+
+    def end_sessions_of(self, user: str) -> None:
+        with self.connect("turnout", None) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT id FROM information_schema.processlist WHERE user = '{user}'")
+            for number, in cursor.fetchall():
+                try:
+                    cursor.execute(f"KILL {number}")
+                except pymysql.err.OperationalError as error:
+                    if error.args[0] != 1094:  # it has gone meanwhile
+                        raise
+
+    def numbers(self, count: int) -> str:
+        """A table of them: SELECT seq FROM …"""
+        return f"seq_1_to_{count}"
 
     def log_tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else "(no log)"

@@ -18,6 +18,11 @@ def is_there() -> bool:
 
 class Mysql97(MariaDb):
     PRODUCT = "MySQL"
+    TIME_LIMIT = ("max_execution_time", "7500")
+    KILLED_ITSELF = 1317
+
+    def numbers(self, count: int) -> str:
+        return f"JSON_TABLE(CONCAT('[', REPEAT('1,', {count - 1}), '1]'), '$[*]' COLUMNS (seq FOR ORDINALITY)) AS numbers"
 
     def initialise(self) -> None:
         subprocess.run([*self.program(), "--initialize-insecure", f"--datadir={self.data}"], check=True, capture_output=True,
