@@ -21,11 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import harness.turnout  # noqa: E402
+from harness import sid_tree  # noqa: E402
 from harness.postgres import DEBIAN_BIN, Postgres, superuser_of_system  # noqa: E402
 from harness.workspace import Workspace, die_with_parent, free_port  # noqa: E402
 
-SID = ROOT / ".cache/sid"
-SID_PGBOUNCER = SID / "usr/sbin/pgbouncer"
 POOL_SIZE = 20
 DATABASE, USER = "app", "app"
 PGBENCH = DEBIAN_BIN / "pgbench"
@@ -142,9 +141,9 @@ def haproxy(workspace: Workspace, server: Postgres) -> Peer:
 
 def pgbouncer_command() -> list[str]:
     """The tree's own loader and libraries, so that neither chroot nor root is needed."""
-    if not SID_PGBOUNCER.exists():
+    if not sid_tree.has("pgbouncer"):
         raise Missing("no PgBouncer 1.26: `./dev bench --setup` makes a Debian sid tree with it in .cache/sid (root, a minute)")
-    return [str(SID / "lib64/ld-linux-x86-64.so.2"), "--library-path", str(SID / "usr/lib/x86_64-linux-gnu"), str(SID_PGBOUNCER)]
+    return sid_tree.command("usr/sbin/pgbouncer")
 
 
 def pgbouncer_ini(listen_port: int, server_port: int, users_file: Path) -> str:
@@ -215,33 +214,10 @@ def turnout(workers: int, name: str = "turnout") -> Callable[..., Turnout]:
     return start
 
 
-# ---- PgBouncer's tree
-
-
 def set_up() -> None:
-    """Makes .cache/sid: a minimal Debian sid with PgBouncer and its libraries, none of its maintainer scripts."""
-    if SID_PGBOUNCER.exists():
-        version = subprocess.run([*pgbouncer_command(), "--version"], capture_output=True, text=True, check=True).stdout
-        return say(f"{version.splitlines()[0]} is there: {SID}")
-    if os.geteuid() != 0 or not shutil.which("debootstrap"):
-        raise Missing("--setup needs root and debootstrap (`apt-get install debootstrap`)")
-    partial = SID.with_name("sid.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(exist_ok=True)
-    say(f"debootstrap of Debian sid into {SID} (about half a minute)")
-    steps = [
-        ["debootstrap", "--variant=minbase", "sid", str(partial), "http://deb.debian.org/debian"],
-        # The mirror's release file may be older than it allows.
-        ["chroot", str(partial), "apt-get", "-q", "-o", "Acquire::Check-Valid-Until=false", "update"],
-        ["chroot", str(partial), "apt-get", "-q", "-y", "install", "--no-install-recommends", "libcares2", "libevent-2.1-7t64",
-         "libldap2", "libpam0g", "libssl3t64", "libsystemd0"],
-        ["chroot", str(partial), "sh", "-ec", "cd /tmp; apt-get -q download pgbouncer; dpkg -x pgbouncer_*.deb /; "
-         "rm -f pgbouncer_*.deb; apt-get clean; rm -rf /var/lib/apt/lists/* /usr/share/doc /usr/share/locale"],
-    ]
-    for step in steps:
-        done = subprocess.run(step, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode != 0:
-            raise Missing(f"{' '.join(step)} failed:\n" + "\n".join(done.stdout.splitlines()[-15:]))
-    shutil.rmtree(SID, ignore_errors=True)
-    partial.rename(SID)
-    set_up()
+    """Puts PgBouncer into the Debian sid tree, and makes that where it is missing."""
+    try:
+        sid_tree.ensure("pgbouncer")
+    except sid_tree.CannotMake as error:
+        raise Missing(f"--setup: {error}") from error
+    say(f"{sid_tree.version('pgbouncer')} is there: {sid_tree.TREE}")

@@ -19,8 +19,10 @@ void initialise_library() {
 }
 
 // Backslashes are letters in our texts (mysql_literal), and no lock is waited for longer than a window can bear.
+// Fingerprints are made of whole lists: MySQL would cut them.
 constexpr const char* session_sql =
-    "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', lock_wait_timeout = 2, autocommit = 1";
+    "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', lock_wait_timeout = 2, autocommit = 1, group_concat_max_len = "
+    "1048576";
 
 // Whether somebody may listen between us is the operator's choice; whether TLS is there, the server's.
 enum class TlsTry { none, encrypted };
@@ -104,6 +106,7 @@ MysqlOutcome<MysqlClient> MysqlClient::connect(const MysqlTarget& target, std::u
     client.connection_.reset(open(target, ms_max, TlsTry::none));
   if (!is_connected(client.connection_.get())) return client.error_now();
   client.number_ = mysql_thread_id(client.connection_.get());
+  client.product_ = mysql_product(mysql_get_server_info(client.connection_.get()));
   return client;
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "conf/config.h"
+#include "control/mysql_dialect.h"
 #include "router/routing_table.h"
 
 struct st_mysql;
@@ -77,6 +78,8 @@ class MysqlClient {
   [[nodiscard]] bool is_alive() const;
   [[nodiscard]] std::uint64_t number() const { return number_; }  // CONNECTION_ID()
   [[nodiscard]] const MysqlTarget& target() const { return target_; }
+  // Of the server that it is logged in to.
+  [[nodiscard]] const MysqlDialect& dialect() const { return dialect_of(product_); }
 
  private:
   struct Close {
@@ -90,6 +93,7 @@ class MysqlClient {
   MysqlTarget target_;
   std::unique_ptr<st_mysql, Close> connection_;
   std::uint64_t number_ = 0;
+  MysqlProduct product_ = MysqlProduct::mariadb;
 };
 
 // What begins every text of ours, in the server's list of what runs.

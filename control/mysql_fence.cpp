@@ -13,6 +13,13 @@ namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
 
+// Whether nobody's writes pass, or only those of the product's admins: read_only alone is less than that on MySQL.
+MysqlOutcome<bool> is_fenced(MysqlClient& client) {
+  const auto rows = client.query(std::string("SELECT @@global.") + client.dialect().fence);
+  if (!rows) return rows.error();
+  return says_read_only(rows->text(0));
+}
+
 MysqlOutcome<MysqlSettings> read_settings(MysqlClient& client) {
   const auto rows = client.query("SELECT @@global.read_only, @@global.event_scheduler");
   if (!rows) return rows.error();
@@ -134,7 +141,7 @@ StepAnswer raise_fence(MysqlContext& context, router::Side from) {
   }
   // It waits for statements that run and for commits under way; for no longer than lock_wait_timeout, then it fails and
   // nothing has changed.
-  const auto set = set_global(**loan, "read_only", true);
+  const auto set = set_global(**loan, (*loan)->dialect().fence, true);
   return set ? StepAnswer::done() : failed(set.error());
 }
 
@@ -142,9 +149,9 @@ StepAnswer verify_fence(MysqlContext& context, Attempt& attempt, router::Side fr
                         const std::atomic<bool>& cancelled) {
   auto probe = context.shelf.fresh(from, connect_ms_max);
   if (!probe) return failed(probe.error());
-  const auto told = read_settings(*probe);
-  if (!told) return failed(told.error());
-  if (!told->read_only) return StepAnswer::failed(std::string(router::name(from)) + " is not read-only");
+  const auto fenced = is_fenced(*probe);
+  if (!fenced) return failed(fenced.error());
+  if (!*fenced) return StepAnswer::failed(std::string(router::name(from)) + " is not read-only");
   if (!answers_for_passing_users(context, attempt)) {
     if (auto alone = await_alone(context, attempt, *probe, cancelled); !alone.ok) return alone;
   }
@@ -192,11 +199,12 @@ StepAnswer await_writable(MysqlContext& context, router::Side side, const std::a
 std::string keep_read_only(MysqlContext& context, router::Side to, boost::json::array& done) {
   auto loan = context.shelf.take(to);
   if (!loan) return loan.error().message();
-  const auto now = read_settings(**loan);
+  const auto now = is_fenced(**loan);
   if (!now) return now.error().message();
-  if (now->read_only) return "";
-  if (const auto set = set_global(**loan, "read_only", true); !set) return set.error().message();
-  done.emplace_back(std::string(router::name(to)) + " is read-only (SET GLOBAL read_only)");
+  if (*now) return "";
+  const auto& dialect = (*loan)->dialect();
+  if (const auto set = set_global(**loan, dialect.fence, true); !set) return set.error().message();
+  done.emplace_back(std::string(router::name(to)) + " is read-only (SET GLOBAL " + dialect.fence + ")");
   return "";
 }
 

@@ -1,4 +1,5 @@
-// The fence of a MySQL pair: the old writer's read_only. Raise, verify, lower; and the same setting on the new one.
+// The fence of a MySQL pair: the old writer's read_only, on MySQL its super_read_only. Raise, verify, lower; and the
+// same setting on the new one.
 //
 // Always true: the former settings are durable before anything changes; the fence is raised only when the drain has
 // ended, because it breaks transactions that are open (drain::drained_plan); setting it waits for commits that are

@@ -10,7 +10,6 @@ namespace turnout::control {
 namespace {
 
 constexpr std::uint32_t connect_ms_max = 5'000;
-constexpr std::uint32_t version_min = 10'010;  // MASTER_DEMOTE_TO_SLAVE
 
 constexpr std::array same_settings = {
     "sql_mode",
@@ -27,12 +26,6 @@ constexpr std::array of_servers = {"identity", "version", "binlog", "settings.pa
 constexpr std::array of_replication = {"replication.active", "replication.errors", "replication.gtid",
                                        "replication.filters", "green.no_writes"};
 
-std::string texts_of(const std::vector<Gtid>& gtids) {
-  std::vector<std::string> texts;
-  for (const auto& gtid : gtids) texts.push_back(gtid.text());
-  return some_of(texts);
-}
-
 MysqlOutcome<MysqlServer> look_at_side(MysqlShelf& shelf, router::Side side) {
   auto loan = shelf.take(side);
   if (!loan) return loan.error();
@@ -40,33 +33,37 @@ MysqlOutcome<MysqlServer> look_at_side(MysqlShelf& shelf, router::Side side) {
 }
 
 void judge_version(const MysqlPair& pair, CheckList& list) {
-  const auto here = mariadb_version(pair.here.variable("version")),
-             there = mariadb_version(pair.there.variable("version"));
+  const auto here = mysql_version(pair.here.variable("version")), there = mysql_version(pair.there.variable("version"));
+  const auto& dialect = pair.here.dialect();
   const auto measured = pair.here.variable("version") + " → " + pair.there.variable("version");
-  const std::string bound = "MariaDB 10.10 or later on both sides";
-  if (!here || !there) return list.fail("version", measured, bound, "protocol mysql moves MariaDB pairs only, so far");
-  if (*here < version_min || *there < version_min)
-    return list.fail("version", measured, bound, "an older server cannot become the follower of its follower");
-  if (*there < *here)
+  const std::string bound = dialect.version_bound;
+  if (!here || !there || here->product != there->product)
+    return list.fail("version", measured, bound, "a move from one product to the other is not what Turnout does");
+  if (here->number < dialect.version_min || there->number < dialect.version_min)
+    return list.fail("version", measured, bound, dialect.why_not_older);
+  if (there->number < here->number)
     return list.warn("version", measured, bound, "replication from a newer to an older server is supported by nobody");
-  if (*here < *there)
+  if (here->number < there->number)
     return list.warn("version", measured, bound,
                      "the way back replicates from the newer to the older server, which nobody supports: rehearse it");
   list.pass("version", measured, bound);
 }
 
 void judge_binlog(const MysqlPair& pair, CheckList& list) {
+  const auto& dialect = pair.here.dialect();
   std::vector<std::string> wrong;
   for (const auto& [side, server] : {std::pair{pair.from, &pair.here}, std::pair{pair.to(), &pair.there}}) {
     const std::string who = router::name(side);
     if (!server->is_on("log_bin")) wrong.push_back(who + ": log_bin is off");
-    if (!server->is_on("log_slave_updates")) wrong.push_back(who + ": log_slave_updates is off");
+    if (!server->is_on(dialect.log_updates)) wrong.push_back(who + ": " + dialect.log_updates + " is off");
+    if (dialect.product == MysqlProduct::mysql && server->variable("gtid_mode") != "ON")
+      wrong.push_back(who + ": gtid_mode is not ON");
     if (server->variable("binlog_format") == "STATEMENT") wrong.push_back(who + ": binlog_format is STATEMENT");
   }
-  if (const auto position = parse_gtids(pair.here.variable("gtid_binlog_pos")); !position || position->empty())
-    wrong.push_back(std::string(router::name(pair.from)) + ": gtid_binlog_pos is empty");
+  if (!is_position(dialect, pair.here.variable(dialect.position)))
+    wrong.push_back(std::string(router::name(pair.from)) + ": " + dialect.position + " is empty");
   list.verdict("binlog", Verdict::fail, wrong, "on, with what was replicated, by rows",
-               "log_bin, log_slave_updates and binlog_format ROW (or MIXED) on both sides",
+               fmt::format("log_bin, {} and binlog_format ROW (or MIXED) on both sides", dialect.log_updates),
                "set them in the option files and restart: the proof and the way back are made of it");
 }
 
@@ -83,15 +80,18 @@ void judge_settings(const MysqlPair& pair, CheckList& list) {
 void check_lag(MysqlLook& look) {
   constexpr const char* name = "replication.lag";
   const auto bound = look.config.cutover.lag_ms_max;
-  const auto position = look.ask(name, look.from, "SELECT @@global.gtid_binlog_pos");
+  if (!look.pair) return look.could_not_look(name, look.no_pair);
+  const auto& dialect = look.pair->here.dialect();
+  const auto position = look.ask(name, look.from, std::string("SELECT @@global.") + dialect.position);
   if (!position) return;
-  const auto waited = look.ask(
-      name, look.to, fmt::format("SELECT MASTER_GTID_WAIT({}, {})", mysql_literal(position->text(0)), bound / 1000.0));
+  const auto waited =
+      look.ask(name, look.to, wait_sql(dialect, mysql_literal(position->text(0)), fmt::format("{}", bound / 1000.0)));
   if (!waited) return;
   const auto bound_text = fmt::format("{} ms", bound);
   if (waited->is_null(0, 0) || waited->integer(0) != 0) {
-    return look.fail(name, fmt::format("{} is not applied yet after {} ms", position->text(0), bound), bound_text,
-                     "wait until green keeps up: SHOW ALL SLAVES STATUS there, or a higher cutover.lag_time");
+    return look.fail(
+        name, fmt::format("{} is not applied yet after {} ms", position->text(0), bound), bound_text,
+        fmt::format("wait until green keeps up: {} there, or a higher cutover.lag_time", dialect.look_advice));
   }
   look.pass(name, position->text(0) + " was applied in time", bound_text);
 }
@@ -155,10 +155,11 @@ void judge_servers(const MysqlPair& pair, CheckList& list) {
 }
 
 void judge_replication(const MysqlPair& pair, CheckList& list) {
+  const auto& dialect = pair.here.dialect();
   const auto chosen = choose_link(pair.there.links, pair.here.id());
   if (!chosen.link) {
     for (const char* name : {"replication.active", "replication.errors", "replication.gtid", "replication.filters"})
-      list.fail(name, chosen.why_not, "one connection that reads from the writer", "CHANGE MASTER … and START SLAVE");
+      list.fail(name, chosen.why_not, "one connection that reads from the writer", dialect.follow_advice);
   } else {
     const auto& link = *chosen.link;
     const auto measured = fmt::format("reads: {}, applies: {}", link.reads ? "yes" : "no", link.applies ? "yes" : "no");
@@ -166,16 +167,18 @@ void judge_replication(const MysqlPair& pair, CheckList& list) {
     const bool follows = std::ranges::any_of(pair.here.links, [](auto& one) { return one.reads || one.applies; });
     if (follows)
       list.fail("replication.active", std::string(router::name(pair.from)) + ", the writer, follows a server itself",
-                "both threads run, and the writer follows nobody", "STOP SLAVE and RESET SLAVE … ALL on it");
+                "both threads run, and the writer follows nobody", "stop it there and RESET it");
     else if (link.runs())
       list.pass("replication.active", measured, "both threads run");
     else
-      list.fail("replication.active", measured, "both threads run", "START SLAVE there, see its errors");
+      list.fail("replication.active", measured, "both threads run", "start it there, see its errors");
     list.verdict("replication.errors", Verdict::fail,
                  link.error.empty() ? std::vector<std::string>{} : std::vector{link.error}, "none", "none",
-                 "mend it there; it is what SHOW ALL SLAVES STATUS tells");
+                 fmt::format("mend it there; it is what {} tells", dialect.look_advice));
     if (!link.by_gtid)
-      list.fail("replication.gtid", "Using_Gtid is No", "Slave_Pos", "CHANGE MASTER TO MASTER_USE_GTID = slave_pos");
+      list.fail("replication.gtid", "not in use", dialect.by_gtid_bound, dialect.by_gtid_advice);
+    else if (dialect.product == MysqlProduct::mysql)
+      list.pass("replication.gtid", "in use", dialect.by_gtid_bound);
     else if (!pair.here.is_on("gtid_strict_mode") || !pair.there.is_on("gtid_strict_mode"))
       list.warn("replication.gtid", "in use; gtid_strict_mode is off", "in use, strict on both sides",
                 "SET GLOBAL gtid_strict_mode = 1 refuses what would not have one order");
@@ -189,14 +192,13 @@ void judge_replication(const MysqlPair& pair, CheckList& list) {
     list.verdict("replication.filters", Verdict::fail, filters, "none", "everything of the writer arrives",
                  "take the filters away: what they leave out would be lost");
   }
-  const auto follower = parse_gtids(pair.there.variable("gtid_binlog_state"));
-  const auto writer = parse_gtids(pair.here.variable("gtid_binlog_state"));
+  const auto own = written_alone(dialect, pair.there.variable(dialect.state), pair.here.variable(dialect.state));
   constexpr const char* bound = "nothing in the follower's binary log that the writer has not";
-  if (!follower || !writer)
-    return list.fail("green.no_writes", "gtid_binlog_state cannot be read", bound, "see its value on both sides");
-  const auto own = errant(*follower, *writer);
-  if (own.empty()) return list.pass("green.no_writes", "none", bound);
-  list.fail("green.no_writes", "written there alone: " + texts_of(own), bound,
+  if (!own)
+    return list.fail("green.no_writes", std::string(dialect.state) + " cannot be read", bound,
+                     "see its value on both sides");
+  if (own->empty()) return list.pass("green.no_writes", "none", bound);
+  list.fail("green.no_writes", "written there alone: " + some_of(*own), bound,
             "see in its binary log what that was: the way back would bring it, or stop on it");
 }
 

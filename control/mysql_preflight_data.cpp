@@ -17,9 +17,10 @@ namespace {
 #define TURNOUT_NOT_OURS "('mysql', 'information_schema', 'performance_schema', 'sys')"
 
 constexpr const char* columns_sql =
-    "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME), MD5(GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE, ' ', IS_NULLABLE, ' "
+    "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME), SHA2(GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE, ' ', IS_NULLABLE, "
+    "' "
     "', "
-    "COALESCE(COLLATION_NAME, ''), ' ', COALESCE(COLUMN_DEFAULT, ''), ' ', EXTRA ORDER BY ORDINAL_POSITION)) FROM "
+    "COALESCE(COLLATION_NAME, ''), ' ', COALESCE(COLUMN_DEFAULT, ''), ' ', EXTRA ORDER BY ORDINAL_POSITION), 256) FROM "
     "information_schema.COLUMNS WHERE TABLE_SCHEMA NOT IN " TURNOUT_NOT_OURS " GROUP BY TABLE_SCHEMA, TABLE_NAME";
 constexpr const char* no_key_sql =
     "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME) FROM information_schema.TABLES t WHERE t.TABLE_TYPE = 'BASE "
@@ -33,21 +34,6 @@ constexpr const char* engines_sql =
 constexpr const char* events_sql =
     "SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'";
 #undef TURNOUT_NOT_OURS
-// What a login depends on; the rest of the row (when a password was changed) may differ.
-constexpr const char* accounts_sql =
-    "SELECT CONCAT(User, '@', Host), MD5(CONCAT_WS(' ', JSON_VALUE(Priv, '$.access'), JSON_VALUE(Priv, '$.plugin'), "
-    "JSON_VALUE(Priv, '$.authentication_string'), JSON_VALUE(Priv, '$.account_locked'))) FROM mysql.global_priv WHERE "
-    "User NOT IN ('mariadb.sys', 'root', 'mysql', '')";
-
-constexpr std::array admin_rights = {"READ ONLY ADMIN",
-                                     "REPLICATION SLAVE ADMIN",
-                                     "CONNECTION ADMIN",
-                                     "PROCESS",
-                                     "BINLOG MONITOR",
-                                     "SLAVE MONITOR",
-                                     "SUPER",
-                                     "RELOAD"};
-
 std::vector<std::string> first_column(const MysqlRows& rows) {
   std::vector<std::string> out;
   for (std::size_t row = 0; row < rows.size(); ++row) out.push_back(rows.text(row));
@@ -75,6 +61,7 @@ std::optional<std::vector<std::string>> differences(MysqlLook& look, const char*
 
 void check_privileges(MysqlLook& look) {
   constexpr const char* name = "privileges";
+  if (!look.pair) return look.could_not_look(name, look.no_pair);
   std::vector<std::string> lacks;
   for (const auto side : {look.from, look.to}) {
     // Of the account that has logged in, as USER_PRIVILEGES writes it.
@@ -85,7 +72,7 @@ void check_privileges(MysqlLook& look) {
                  "QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))");
     if (!rows) return;
     const auto has = first_column(*rows);
-    for (const char* right : admin_rights) {
+    for (const char* right : look.pair->here.dialect().admin_rights) {
       if (std::find(has.begin(), has.end(), right) == has.end())
         lacks.push_back(fmt::format("{}: {}", router::name(side), right));
     }
@@ -100,6 +87,8 @@ void check_fence(MysqlLook& look) {
   constexpr const char* bound = "nobody who comes through Turnout has READ ONLY ADMIN";
   auto client = look.context.shelf.take(look.from);
   if (!client) return look.could_not_look(name, client.error().message());
+  if ((*client)->dialect().holds_admins)
+    return look.pass(name, "super_read_only holds those with admin rights too", "nobody's writes pass it");
   const auto passing = ask_passing_users(**client);
   if (!passing) return look.could_not_look(name, passing.error().message());
   std::vector<std::string> clients, others;
@@ -149,10 +138,10 @@ void check_events(MysqlLook& look) {
   const auto here = look.ask(name, look.from, events_sql);
   const auto there = look.ask(name, look.to, events_sql);
   const auto scheduler = look.ask(name, look.to, "SELECT @@global.event_scheduler");
-  if (!here || !there || !scheduler) return;
+  if (!here || !there || !scheduler || !look.pair) return;
   if (scheduler->text(0) == "ON" && there->size() != 0)
     return look.fail(name, "on the follower too: " + some_of(first_column(*there), 3), bound,
-                     "on the follower: SET sql_log_bin = 0; ALTER EVENT … DISABLE ON SLAVE");
+                     look.pair->here.dialect().event_advice);
   if (scheduler->text(0) == "DISABLED" && here->size() != 0)
     return look.fail(name, "event_scheduler is DISABLED on the follower", bound,
                      "start it with event_scheduler=OFF: the move sets it ON");
@@ -178,7 +167,9 @@ void check_data(MysqlLook& look) {
 }
 
 void check_accounts(MysqlLook& look) {
-  if (const auto different = differences(look, "roles.parity", accounts_sql)) {
+  if (!look.pair) {
+    look.could_not_look("roles.parity", look.no_pair);
+  } else if (const auto different = differences(look, "roles.parity", look.pair->here.dialect().accounts_sql)) {
     look.verdict("roles.parity", Verdict::fail, *different, "every account is there, with its password and rights",
                  "equal", "create or alter them on the follower (SET sql_log_bin = 0 first)");
   }

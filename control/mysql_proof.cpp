@@ -26,12 +26,14 @@ std::string stalled(MysqlClient& client, const std::string& connection) {
 StepAnswer read_fence_position(MysqlContext& context, Attempt& attempt, router::Side from) {
   auto loan = context.shelf.take(from);
   if (!loan) return failed(loan.error());
-  const auto rows = (*loan)->query("SELECT @@global.gtid_binlog_pos");
+  const auto& dialect = (*loan)->dialect();
+  const auto rows = (*loan)->query(std::string("SELECT @@global.") + dialect.position);
   if (!rows) return failed(rows.error());
-  const auto position = rows->text(0);
-  const auto parsed = parse_gtids(position);
-  if (!parsed || parsed->empty())
-    return StepAnswer::failed("the old writer's gtid_binlog_pos cannot be read: '" + position + "'");
+  auto position = rows->text(0);
+  std::erase(position, '\n');
+  if (!is_position(dialect, position))
+    return StepAnswer::failed(std::string("the old writer's ") + dialect.position + " cannot be read: '" + position +
+                              "'");
   const std::lock_guard guard(attempt.mutex);
   attempt.fence_position[server_position] = position;
   return StepAnswer::done();
@@ -49,7 +51,7 @@ StepAnswer await_fence_position(MysqlContext& context, Attempt& attempt, router:
   auto loan = context.shelf.take(to);
   if (!loan) return failed(loan.error());
   while (!cancelled) {
-    const auto waited = (*loan)->query("SELECT MASTER_GTID_WAIT(" + mysql_literal(position) + ", " + look_s + ")");
+    const auto waited = (*loan)->query(wait_sql((*loan)->dialect(), mysql_literal(position), look_s));
     if (!waited) return failed(waited.error());
     if (!waited->is_null(0, 0) && waited->integer(0) == 0) {
       const auto flushed = (*loan)->query("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS");

@@ -27,7 +27,7 @@ MysqlOutcome<std::optional<ReplicaLink>> find_link(MysqlClient& client, const st
 }
 
 MysqlOutcome<MysqlRows> stop_link(MysqlClient& client, const std::string& connection) {
-  return client.query("STOP SLAVE " + mysql_literal(connection));
+  return client.query(stop_link_sql(client.dialect(), mysql_literal(connection)));
 }
 
 // Done where the link is gone already.
@@ -45,7 +45,8 @@ StepAnswer with_forward(MysqlContext& context, Attempt& attempt, router::Side to
 
 }  // namespace
 
-std::string change_master_sql(const conf::Deployment& config, router::Side side, const std::string& connection) {
+std::string follow_side_sql(const MysqlDialect& dialect, const conf::Deployment& config, router::Side side,
+                            const std::string& connection) {
   const auto& replication = config.replication;
   const bool is_blue = side == router::Side::blue;
   auto address = is_blue ? replication.blue_address : replication.green_address;
@@ -54,17 +55,18 @@ std::string change_master_sql(const conf::Deployment& config, router::Side side,
   const bool has_tls = replication.tls != conf::TlsMode::disable && replication.tls != conf::TlsMode::allow &&
                        replication.tls != conf::TlsMode::prefer;
   const bool verifies = replication.tls == conf::TlsMode::verify_ca || replication.tls == conf::TlsMode::verify_full;
-  return "CHANGE MASTER " + mysql_literal(connection) + " TO MASTER_HOST = " + mysql_literal(address.host) +
-         ", MASTER_PORT = " + std::to_string(address.port) + ", MASTER_USER = " + mysql_literal(login.user) +
-         ", MASTER_PASSWORD = " + mysql_literal(login.password) +
-         ", MASTER_CONNECT_RETRY = 1, MASTER_SSL = " + (has_tls ? "1" : "0") +
-         ", MASTER_SSL_VERIFY_SERVER_CERT = " + (verifies ? "1" : "0") +
-         ", MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1";
+  const FollowSource source{mysql_literal(address.host),
+                            mysql_literal(login.user),
+                            mysql_literal(login.password),
+                            address.port,
+                            has_tls,
+                            verifies};
+  return follow_sql(dialect, source, mysql_literal(connection));
 }
 
 MysqlOutcome<MysqlRows> drop_link(MysqlClient& client, const std::string& connection) {
   auto stopped = stop_link(client, connection);
-  return stopped ? client.query("RESET SLAVE " + mysql_literal(connection) + " ALL") : std::move(stopped);
+  return stopped ? client.query(forget_link_sql(client.dialect(), mysql_literal(connection))) : std::move(stopped);
 }
 
 StepAnswer stop_forward(MysqlContext& context, Attempt& attempt, router::Side to) {
@@ -96,9 +98,9 @@ StepAnswer start_reverse(MysqlContext& context, Attempt& attempt, router::Side f
     if (*link) {
       if (const auto stopped = stop_link(*client, connection); !stopped) return failed(stopped.error());
     }
-    const auto sql = change_master_sql(context.step.config(), router::other(from), connection);
+    const auto sql = follow_side_sql(client->dialect(), context.step.config(), router::other(from), connection);
     if (const auto changed = client->query(sql); !changed) return failed(changed.error());
-    if (const auto started = client->query("START SLAVE " + mysql_literal(connection)); !started)
+    if (const auto started = client->query(start_link_sql(client->dialect(), mysql_literal(connection))); !started)
       return failed(started.error());
   }
   const auto began = std::chrono::steady_clock::now();

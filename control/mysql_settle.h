@@ -1,8 +1,8 @@
 // After the decision: the new writer follows nobody any more, then the old one follows the new one.
 //
 // Always true: the way back starts only when the forward connection's threads have stopped; the old writer begins where
-// its own binary log ends (MASTER_DEMOTE_TO_SLAVE), which is the position that the new one has proven to have; each
-// step leaves the same when it is done twice.
+// its own binary log ends (MASTER_DEMOTE_TO_SLAVE, SOURCE_AUTO_POSITION), which is the position that the new one has
+// proven to have; each step leaves the same when it is done twice.
 #pragma once
 
 #include <atomic>
@@ -21,8 +21,8 @@ namespace turnout::control {
 // Stops a link and removes it.
 [[nodiscard]] MysqlOutcome<MysqlRows> drop_link(MysqlClient& client, const std::string& connection);
 
-// How the other server reaches `side` and logs in there: CHANGE MASTER's words. Pure.
-[[nodiscard]] std::string change_master_sql(const conf::Deployment& config, router::Side side,
-                                            const std::string& connection);
+// How the other server reaches `side` and logs in there. Pure.
+[[nodiscard]] std::string follow_side_sql(const MysqlDialect& dialect, const conf::Deployment& config,
+                                          router::Side side, const std::string& connection);
 
 }  // namespace turnout::control

@@ -19,10 +19,13 @@ constexpr std::array variable_names = {
     "read_only",
     "log_bin",
     "log_slave_updates",
+    "log_replica_updates",
     "binlog_format",
     "gtid_strict_mode",
     "gtid_binlog_pos",
     "gtid_slave_pos",
+    "gtid_mode",
+    "gtid_executed",
     "event_scheduler",
     "sql_mode",
     "character_set_server",
@@ -77,40 +80,30 @@ bool MysqlServer::is_read_only() const {
   return says_read_only(variable("read_only"));
 }
 
-bool MysqlServer::is_mariadb() const {
-  return mariadb_version(variable("version")).has_value();
+const MysqlDialect& MysqlServer::dialect() const {
+  return dialect_of(mysql_product(variable("version")));
 }
 
 bool says_read_only(const std::string& value) {
   return !value.empty() && value != "0" && value != "OFF";
 }
 
-std::optional<std::uint32_t> mariadb_version(const std::string& text) {
-  if (text.find("MariaDB") == std::string::npos) return std::nullopt;
-  std::uint32_t major = 0, minor = 0;
-  const char* const end = text.data() + text.size();
-  const auto first = std::from_chars(text.data(), end, major);
-  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') return std::nullopt;
-  if (std::from_chars(first.ptr + 1, end, minor).ec != std::errc()) return std::nullopt;
-  return major * 1000 + minor;
-}
-
-ReplicaLink link_of(const MysqlRows& rows, std::size_t row) {
+ReplicaLink link_of(const MysqlDialect& dialect, const MysqlRows& rows, std::size_t row) {
+  const auto& column = dialect.link;
   ReplicaLink link;
-  link.connection = rows.text(row, "Connection_name");
-  link.host = rows.text(row, "Master_Host");
-  link.user = rows.text(row, "Master_User");
-  link.port = number_of(rows.text(row, "Master_Port"));
-  link.writer_id = number_of(rows.text(row, "Master_Server_Id"));
-  link.reads = rows.text(row, "Slave_IO_Running") == "Yes";  // not "Connecting"
-  link.applies = rows.text(row, "Slave_SQL_Running") == "Yes";
-  const auto gtid = rows.text(row, "Using_Gtid");
-  link.by_gtid = gtid == "Slave_Pos" || gtid == "Current_Pos";
+  link.connection = rows.text(row, column.connection);
+  link.host = rows.text(row, column.host);
+  link.user = rows.text(row, column.user);
+  link.port = number_of(rows.text(row, column.port));
+  link.writer_id = number_of(rows.text(row, column.writer_id));
+  link.reads = rows.text(row, column.reads) == "Yes";  // not "Connecting"
+  link.applies = rows.text(row, column.applies) == "Yes";
+  link.by_gtid = goes_by_gtid(rows.text(row, "Using_Gtid"), rows.text(row, "Auto_Position"));
   const auto applying = rows.text(row, "Last_SQL_Error"), reading = rows.text(row, "Last_IO_Error");
   link.error = applying.empty() ? reading : applying;
-  for (const char* column : filter_columns) {
-    if (const auto value = rows.text(row, column); !value.empty())
-      link.filters.push_back(std::string(column) + '=' + value);
+  for (const char* filter : filter_columns) {
+    if (const auto value = rows.text(row, filter); !value.empty())
+      link.filters.push_back(std::string(filter) + '=' + value);
   }
   return link;
 }
@@ -130,9 +123,9 @@ ChosenLink choose_link(const std::vector<ReplicaLink>& links, std::uint32_t writ
 }
 
 std::string against_pair(const MysqlServer& from, const MysqlServer& to) {
-  for (const auto* server : {&from, &to}) {
-    if (!server->is_mariadb()) return "not a MariaDB (" + server->variable("version") + "): no cutover of MySQL yet";
-  }
+  if (from.dialect().product != to.dialect().product)
+    return std::string("one is ") + from.dialect().name + ", the other " + to.dialect().name +
+           ": they do not follow each other by GTID";
   const bool same_place = from.variable("hostname") == to.variable("hostname") &&
                           from.variable("port") == to.variable("port") &&
                           from.variable("datadir") == to.variable("datadir");
@@ -149,13 +142,13 @@ MysqlOutcome<MysqlServer> look_at(MysqlClient& client) {
   MysqlServer server;
   for (std::size_t row = 0; row < variables->size(); ++row)
     server.variables[variables->text(row, 0)] = variables->text(row, 1);
-  if (!server.is_mariadb()) return server;
-  const auto log = client.query("SHOW MASTER STATUS");  // no row without a binary log
+  const auto& dialect = client.dialect();
+  const auto log = client.query(dialect.log_sql);  // no row without a binary log
   if (!log) return log.error();
   for (const char* filter : {"Binlog_Do_DB", "Binlog_Ignore_DB"}) server.variables[filter] = log->text(0, filter);
-  const auto links = client.query("SHOW ALL SLAVES STATUS");
+  const auto links = client.query(dialect.links_sql);
   if (!links) return links.error();
-  for (std::size_t row = 0; row < links->size(); ++row) server.links.push_back(link_of(*links, row));
+  for (std::size_t row = 0; row < links->size(); ++row) server.links.push_back(link_of(dialect, *links, row));
   return server;
 }
 

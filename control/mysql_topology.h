@@ -12,12 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "control/gtid.h"
 #include "control/mysql_shelf.h"
 
 namespace turnout::control {
 
-// One replication connection of a follower: a row of SHOW ALL SLAVES STATUS.
+// One replication connection of a follower: a row of SHOW ALL SLAVES STATUS or SHOW REPLICA STATUS.
 struct ReplicaLink {
   std::string connection;  // its name; "" is the default one
   std::string host, user;
@@ -39,7 +38,7 @@ struct MysqlServer {
   [[nodiscard]] bool is_on(const std::string& name) const;
   [[nodiscard]] std::uint32_t id() const;
   [[nodiscard]] bool is_read_only() const;
-  [[nodiscard]] bool is_mariadb() const;
+  [[nodiscard]] const MysqlDialect& dialect() const;
 };
 
 struct MysqlTopology {
@@ -50,11 +49,9 @@ struct MysqlTopology {
   [[nodiscard]] router::Side to() const { return router::other(from); }
 };
 
-[[nodiscard]] ReplicaLink link_of(const MysqlRows& rows, std::size_t row);
+[[nodiscard]] ReplicaLink link_of(const MysqlDialect& dialect, const MysqlRows& rows, std::size_t row);
 // As SELECT @@global.read_only tells it: a number, a word, or one of the words of MariaDB 12.
 [[nodiscard]] bool says_read_only(const std::string& value);
-// 10.11.19-MariaDB-0+deb12u1 → 10'011; nothing: it is not one of MariaDB.
-[[nodiscard]] std::optional<std::uint32_t> mariadb_version(const std::string& text);
 
 struct ChosenLink {
   std::optional<ReplicaLink> link;

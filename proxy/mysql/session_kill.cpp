@@ -79,8 +79,10 @@ std::size_t Session::take_kill(const Header& header, const my::Kill& kill) {
 
 std::size_t Session::kill_self(const Header& header, const my::Kill& kill) {
   std::string payload, reply;
-  const my::Error error = kill.is_query_only ? my::Error{1317, "70100", "Query execution was interrupted"}
-                                             : my::Error{1927, "70100", "Connection was killed"};
+  // MySQL says the same of both.
+  const bool says_more = !kill.is_query_only && shard_.deployment.of_mysql->is_mariadb();
+  const my::Error error = says_more ? my::Error{1927, "70100", "Connection was killed"}
+                                    : my::Error{1317, "70100", "Query execution was interrupted"};
   left_behind_.told(error);
   my::put_error(payload, error);
   my::put_message(reply, 1, payload);

@@ -48,6 +48,12 @@ std::optional<Shared::Offer> Shared::offer(bool has_green, bool has_tls) {
   return offer;
 }
 
+bool Shared::is_mariadb() const {
+  const std::lock_guard lock(mutex_);
+  const auto& seen = faces_[0] ? faces_[0] : faces_[1];
+  return seen && seen->is_mariadb;
+}
+
 void Shared::learn(const std::string& user, my::Secret secret) {
   const std::lock_guard lock(mutex_);
   auto& known = learned_[user];

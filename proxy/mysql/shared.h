@@ -54,6 +54,7 @@ class Shared {
     std::uint8_t collation = 45;
   };
   [[nodiscard]] std::optional<Offer> offer(bool has_green, bool has_tls);
+  [[nodiscard]] bool is_mariadb() const;  // of the server that was seen first
 
   // Shown to clients without TLS that have to send a whole password.
   [[nodiscard]] const std::shared_ptr<const protocol::mysql::RsaKey>& key() const { return key_; }

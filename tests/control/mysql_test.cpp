@@ -45,6 +45,18 @@ MysqlPair healthy() {
   return pair;
 }
 
+MysqlPair healthy_mysql() {
+  auto pair = healthy();
+  for (auto* one : {&pair.here, &pair.there}) {
+    for (const char* name : {"gtid_strict_mode", "gtid_binlog_pos", "gtid_binlog_state", "log_slave_updates"})
+      one->variables.erase(name);
+    one->variables["version"] = "9.7.4-2";
+    one->variables["gtid_mode"] = one->variables["log_replica_updates"] = "ON";
+    one->variables["gtid_executed"] = "e275f630-e6df-11f1-93c0-02fc00000001:1-10";
+  }
+  return pair;
+}
+
 Verdict verdict_of(const MysqlPair& pair, const std::string& name) {
   CheckList list;
   judge_servers(pair, list);
@@ -59,7 +71,7 @@ TEST(MysqlTopology, reads_a_row_of_slave_status) {
       {"Connection_name", "Master_Host", "Master_Port", "Master_Server_Id", "Slave_IO_Running", "Slave_SQL_Running",
        "Using_Gtid", "Last_IO_Error", "Last_SQL_Error", "Replicate_Do_DB"},
       {{"up", "10.0.0.1", "3306", "7", "Connecting", "Yes", "Slave_Pos", "cannot connect", "", "shop"}});
-  const auto link = link_of(rows, 0);
+  const auto link = link_of(dialect_of(MysqlProduct::mariadb), rows, 0);
   EXPECT_EQ(link.connection, "up");
   EXPECT_EQ(link.port, 3306U);
   EXPECT_EQ(link.writer_id, 7U);
@@ -70,6 +82,18 @@ TEST(MysqlTopology, reads_a_row_of_slave_status) {
   EXPECT_EQ(link.filters, std::vector<std::string>{"Replicate_Do_DB=shop"});
 }
 
+TEST(MysqlTopology, reads_a_row_of_replica_status) {
+  const MysqlRows rows({"Channel_Name", "Source_Host", "Source_Port", "Source_Server_Id", "Replica_IO_Running",
+                        "Replica_SQL_Running", "Auto_Position"},
+                       {{"up", "10.0.0.1", "3306", "7", "Yes", "Yes", "1"}});
+  const auto link = link_of(dialect_of(MysqlProduct::mysql), rows, 0);
+  EXPECT_EQ(link.connection, "up");
+  EXPECT_EQ(link.port, 3306U);
+  EXPECT_EQ(link.writer_id, 7U);
+  EXPECT_TRUE(link.runs());
+  EXPECT_TRUE(link.by_gtid);
+}
+
 TEST(MysqlTopology, chooses_the_link_by_the_writers_id) {
   EXPECT_EQ(choose_link({link_to(3, "other"), link_to(7, "ours")}, 7).link->connection, "ours");
   EXPECT_FALSE(choose_link({link_to(3)}, 7).link) << "it follows somebody else";
@@ -77,11 +101,7 @@ TEST(MysqlTopology, chooses_the_link_by_the_writers_id) {
   EXPECT_FALSE(choose_link({link_to(7, "a"), link_to(7, "b")}, 7).link) << "which of the two?";
 }
 
-TEST(MysqlTopology, versions_and_read_only_in_every_spelling) {
-  EXPECT_EQ(mariadb_version("10.11.19-MariaDB-0+deb12u1-log"), 10'011U);
-  EXPECT_EQ(mariadb_version("11.4.2-MariaDB"), 11'004U);
-  EXPECT_FALSE(mariadb_version("9.7.4"));
-  EXPECT_FALSE(mariadb_version("MariaDB"));
+TEST(MysqlTopology, read_only_in_every_spelling) {
   for (const char* on : {"1", "ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"}) EXPECT_TRUE(says_read_only(on)) << on;
   for (const char* off : {"0", "OFF"}) EXPECT_FALSE(says_read_only(off)) << off;
 }
@@ -96,10 +116,39 @@ TEST(MysqlTopology, survives_the_store) {
 }
 
 TEST(MysqlPreflight, a_healthy_pair_passes) {
-  CheckList list;
-  judge_servers(healthy(), list);
-  judge_replication(healthy(), list);
-  for (const auto& check : list.checks) EXPECT_EQ(check.verdict, Verdict::pass) << check.name << ": " << check.measured;
+  for (const auto& pair : {healthy(), healthy_mysql()}) {
+    CheckList list;
+    judge_servers(pair, list);
+    judge_replication(pair, list);
+    for (const auto& check : list.checks)
+      EXPECT_EQ(check.verdict, Verdict::pass) << check.name << ": " << check.measured;
+  }
+}
+
+TEST(MysqlPreflight, each_fault_of_a_mysql_pair_has_its_check) {
+  struct Row {
+    const char* check;
+    Verdict verdict;
+    void (*spoil)(MysqlPair&);
+  };
+  const Row rows[] = {
+      {"version", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["version"] = "8.0.41"; }},
+      {"version", Verdict::warn, [](MysqlPair& pair) { pair.here.variables["version"] = "8.4.1"; }},
+      {"version", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["version"] = "11.4.1-MariaDB"; }},
+      {"identity", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["version"] = "11.4.1-MariaDB"; }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["gtid_mode"] = "ON_PERMISSIVE"; }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["log_replica_updates"] = "OFF"; }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["gtid_executed"] = ""; }},
+      {"replication.gtid", Verdict::fail, [](MysqlPair& pair) { pair.there.links[0].by_gtid = false; }},
+      {"green.no_writes", Verdict::fail,
+       [](MysqlPair& pair) { pair.there.variables["gtid_executed"] += ",\n00000000-e6df-11f1-93c0-02fc00000002:1"; }},
+      {"green.no_writes", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["gtid_executed"] = "0-7-10"; }},
+  };
+  for (const auto& row : rows) {
+    auto pair = healthy_mysql();
+    row.spoil(pair);
+    EXPECT_EQ(verdict_of(pair, row.check), row.verdict) << row.check << ", row " << &row - rows;
+  }
 }
 
 TEST(MysqlPreflight, each_fault_has_its_check) {
@@ -175,13 +224,17 @@ TEST(MysqlSettle, the_old_writer_begins_where_its_log_ends) {
   conf::Deployment config;
   config.green = conf::Address{"10.0.0.2", 3307, ""};
   config.admin = {"turnout", "it's", ""};
-  EXPECT_EQ(change_master_sql(config, router::Side::green, "up"),
+  EXPECT_EQ(follow_side_sql(dialect_of(MysqlProduct::mariadb), config, router::Side::green, "up"),
             "CHANGE MASTER 'up' TO MASTER_HOST = '10.0.0.2', MASTER_PORT = 3307, MASTER_USER = 'turnout', "
             "MASTER_PASSWORD = 'it''s', MASTER_CONNECT_RETRY = 1, MASTER_SSL = 0, MASTER_SSL_VERIFY_SERVER_CERT = 0, "
             "MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1");
   config.replication.login = {"repl", "x", ""};
   config.replication.tls = conf::TlsMode::verify_ca;
-  const auto sql = change_master_sql(config, router::Side::green, "");
+  const auto sql = follow_side_sql(dialect_of(MysqlProduct::mariadb), config, router::Side::green, "");
+  EXPECT_EQ(follow_side_sql(dialect_of(MysqlProduct::mysql), config, router::Side::green, "up"),
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '10.0.0.2', SOURCE_PORT = 3307, SOURCE_USER = 'repl', "
+            "SOURCE_PASSWORD = 'x', SOURCE_CONNECT_RETRY = 1, SOURCE_SSL = 1, SOURCE_SSL_VERIFY_SERVER_CERT = 1, "
+            "SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL 'up'");
   EXPECT_NE(sql.find("MASTER_USER = 'repl'"), std::string::npos);
   EXPECT_NE(sql.find("MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1"), std::string::npos);
 }

@@ -21,6 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import matrix, told  # noqa: E402
+from harness import mysql97, mysql_products  # noqa: E402
 from harness.mariadb import MariaDb  # noqa: E402
 from harness.pair import Pair, Template  # noqa: E402
 from harness.share import Share  # noqa: E402
@@ -71,6 +72,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "mariadb" in metafunc.fixturenames and getattr(metafunc.module, "EVERY_PRODUCT", False):
+        metafunc.parametrize("mariadb", mysql_products.PRODUCTS, indirect=True, scope="module")
+
+
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     directory = session.config.option.share
     if directory is None or session.config.option.collectonly or session.testsfailed:
@@ -115,6 +121,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         counts = collections.Counter(node.split("[")[0] for node in _left_out)
         terminalreporter.write_line(f"left out {len(_left_out)} long tests (seed {_seed}; --soak runs all): "
                                     + ", ".join(f"{name} × {count}" for name, count in counts.items()))
+    if not mysql97.is_there():
+        terminalreporter.write_line(f"left out whatever needs MySQL 9.7: {mysql97.MISSING}")
     if _missing:
         terminalreporter.write_line(f"drivers that are not installed (./dev test drivers does it): {', '.join(sorted(_missing))}")
 
@@ -191,10 +199,11 @@ def turnout(workspace: Workspace, pair: Pair, request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture(scope="module")
-def mariadb() -> Iterator[MariaDb]:
-    """In a workspace of the module's own: it ends with the server and every Turnout before it."""
+def mariadb(request: pytest.FixtureRequest) -> Iterator[MariaDb]:
+    """In a workspace of the module's own: it ends with the server and every Turnout before it. A module with
+    EVERY_PRODUCT has its tests run before MySQL as well."""
     space = Workspace()
-    made = MariaDb(space)
+    made = mysql_products.SERVERS[getattr(request, "param", "mariadb")](space)
     made.start()
     yield made
     space.close()

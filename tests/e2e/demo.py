@@ -13,24 +13,29 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from demo_mysql import MysqlStory  # noqa: E402
+from demo_mysql import Mysql97Story, MysqlStory  # noqa: E402
 from demo_postgres import PostgresStory  # noqa: E402
 from harness.story import BOLD, PLAIN, RED, Failed  # noqa: E402
 from harness.workspace import Workspace, exit_on_signals  # noqa: E402
 
 STORIES = {"postgres": PostgresStory, "mysql": MysqlStory}
+SERVERS = {"mariadb": MysqlStory, "mysql": Mysql97Story}  # of `mysql`
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("protocol", nargs="?", choices=list(STORIES), default="postgres")
     arguments.add_argument("--keep", action="store_true", help="leave the servers and Turnout running")
+    arguments.add_argument("--server", choices=list(SERVERS), default=None, help="of the mysql story (mariadb)")
     options = arguments.parse_args()
+    if options.server and options.protocol != "mysql":
+        arguments.error("--server is for the mysql story")
     exit_on_signals()
     began = time.monotonic()
     workspace = Workspace()
     workspace.outlive = options.keep
-    demo, failure = STORIES[options.protocol](workspace), ""
+    story = SERVERS[options.server] if options.server else STORIES[options.protocol]
+    demo, failure = story(workspace), ""
     try:
         try:
             demo.run()

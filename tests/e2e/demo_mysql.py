@@ -1,13 +1,14 @@
-"""The story with MariaDB: two 10.11, replication by GTID, sysbench."""
+"""The story with MariaDB 10.11, or MySQL 9.7 (--server mysql): two of them, replication by GTID, sysbench."""
 from __future__ import annotations
 
-from harness import sysbench
+from harness import mysql97, sysbench
 from harness.ledger import Verdict
 from harness.mariadb import PASSWORD
 from harness.mariadb_pair import MariaPair, make_pair_turnout
+from harness.mysql97_pair import Mysql97Pair
 from harness.mysql_ledger import MysqlLedger
 from harness.mysql_turnout import connect
-from harness.story import Load, Story, say, step
+from harness.story import Failed, Load, Story, say, step
 from harness.sysbench import Sysbench
 from harness.turnout import Turnout
 
@@ -39,12 +40,13 @@ class MysqlLoad(Load):
 class MysqlStory(Story):
     hands = ("preflight app", "status", "clients app", "cutover app", "report app", "rollback app", "watch")
     load: MysqlLoad
+    PAIR: type[MariaPair] = MariaPair
 
     def run(self) -> None:
         step("Two real servers, green a copy of blue that replicates from it by GTID")
-        self.pair = MariaPair(self.workspace)
+        self.pair = self.PAIR(self.workspace)
         self.pair.start()
-        say(f"blue and green: MariaDB {self.pair.blue.value('SELECT VERSION()')}, ports {self.pair.blue.port} and {self.pair.green.port}")
+        say(f"blue and green: {self.pair.SERVER.PRODUCT} {self.pair.blue.value('SELECT VERSION()')}, ports {self.pair.blue.port} and {self.pair.green.port}")
         sysbench.fill(self.pair.blue.port)
         self.pair.caught_up()
         say(f"sysbench tables filled ({sysbench.TABLES} of {sysbench.ROWS} rows), ledger")
@@ -60,3 +62,12 @@ class MysqlStory(Story):
 
     def shell(self, port: int, user: str) -> str:
         return f"mariadb -h 127.0.0.1 -P {port} -u {user or 'turnout'} -p'{PASSWORD}' shop"
+
+
+class Mysql97Story(MysqlStory):
+    PAIR = Mysql97Pair
+
+    def run(self) -> None:
+        if not mysql97.is_there():
+            raise Failed(mysql97.MISSING)
+        super().run()

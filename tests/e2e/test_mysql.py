@@ -1,4 +1,4 @@
-"""MariaDB through Turnout: logins, both pool modes, state that follows a session, holds."""
+"""MariaDB and MySQL through Turnout: logins, both pool modes, state that follows a session, holds."""
 from __future__ import annotations
 
 import threading
@@ -12,6 +12,8 @@ from harness.mariadb import DATABASE, PASSWORD, MariaDb, run_client
 from harness.mysql_turnout import connect, make_turnout, one
 from harness.turnout import INVALID, Turnout
 
+EVERY_PRODUCT = True
+
 
 @pytest.fixture(scope="module")
 def pooled(mariadb: MariaDb) -> Turnout:
@@ -23,10 +25,10 @@ def session_pooled(mariadb: MariaDb) -> Turnout:
     return make_turnout(mariadb, "session", 4)
 
 
-def test_a_client_logs_in_and_asks(pooled: Turnout) -> None:
+def test_a_client_logs_in_and_asks(pooled: Turnout, mariadb: MariaDb) -> None:
     with connect(pooled) as connection:
         assert one(connection, "SELECT COUNT(*) FROM item") >= 5
-        assert "MariaDB" in connection.get_server_info()
+        assert connection.get_server_info() in (mariadb.value("SELECT VERSION()"), "5.5.5-" + mariadb.value("SELECT VERSION()"))
 
 
 @pytest.mark.parametrize("user,password", [("app", "wrong"), ("nobody", PASSWORD), ("app", "")])
@@ -103,12 +105,13 @@ def cross(pooled: Turnout, first: Any, second: Any, check: Any) -> None:
     assert one(first, "SELECT 1") == 1
 
 
-def test_settings_follow_their_session_and_nobody_else(pooled: Turnout) -> None:
+def test_settings_follow_their_session_and_nobody_else(pooled: Turnout, mariadb: MariaDb) -> None:
+    limit, value = mariadb.TIME_LIMIT
     with connect(pooled) as first, connect(pooled) as second:
-        one(first, "SET time_zone = '+03:00', sql_mode = 'ANSI_QUOTES', max_statement_time = 7.5")
+        one(first, f"SET time_zone = '+03:00', sql_mode = 'ANSI_QUOTES', {limit} = {value}")
 
         def check() -> None:
-            assert one(first, "SELECT CONCAT(@@time_zone, @@sql_mode, @@max_statement_time)").startswith("+03:00ANSI_QUOTES7.5")
+            assert one(first, f"SELECT CONCAT(@@time_zone, @@sql_mode, @@{limit})").startswith(f"+03:00ANSI_QUOTES{value}")
             assert one(second, "SELECT @@time_zone") == "SYSTEM"
 
         cross(pooled, first, second, check)
@@ -170,7 +173,7 @@ def test_last_insert_id_is_ones_own(pooled: Turnout) -> None:
 def test_nobody_sees_what_another_session_left_behind(mariadb: MariaDb) -> None:
     """On one connection for everybody, in each of the orders that a first look can come in."""
     alone = make_turnout(mariadb, "transaction", 1, "turnout-alone")
-    dirt = ("INSERT INTO item (name) VALUES ('x'), ('y')", "SELECT seq FROM seq_1_to_9", "DELETE FROM item WHERE name IN ('x', 'y')", "DROP TABLE IF EXISTS nowhere")
+    dirt = ("INSERT INTO item (name) VALUES ('x'), ('y')", f"SELECT seq FROM {mariadb.numbers(9)}", "DELETE FROM item WHERE name IN ('x', 'y')", "DROP TABLE IF EXISTS nowhere")
     looks = ("SHOW WARNINGS", "SELECT ROW_COUNT()", "SELECT FOUND_ROWS()", "SELECT LAST_INSERT_ID(), @@identity", "SELECT @@warning_count, @@error_count, ROW_COUNT(), FOUND_ROWS()",
              "GET DIAGNOSTICS @n = NUMBER, @r = ROW_COUNT")
     with connect(alone) as other:
@@ -243,11 +246,11 @@ def test_several_results_and_procedures(pooled: Turnout) -> None:
             assert cursor.fetchall() == ((1,),)
 
 
-def test_long_rows_and_many_of_them(pooled: Turnout) -> None:
+def test_long_rows_and_many_of_them(pooled: Turnout, mariadb: MariaDb) -> None:
     with connect(pooled) as connection:
         assert len(one(connection, "SELECT REPEAT('x', 12000000)")) == 12_000_000
         with connection.cursor() as cursor:
-            cursor.execute("SELECT seq FROM seq_1_to_200000")
+            cursor.execute(f"SELECT seq FROM {mariadb.numbers(200_000)}")
             assert sum(row[0] for row in cursor.fetchall()) == 200_000 * 200_001 // 2
 
 

@@ -1,4 +1,4 @@
-"""sysbench and a hundred sessions through a loop of cutovers and rollbacks of a MariaDB pair."""
+"""sysbench and a hundred sessions through a loop of cutovers and rollbacks of a MariaDB pair, and one of MySQL."""
 from __future__ import annotations
 
 from typing import Iterator
@@ -9,6 +9,7 @@ from harness import sysbench
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlLedger
+from harness.mysql_products import PAIRS, PRODUCTS
 from harness.mysql_turnout import connect
 from harness.sysbench import Sysbench
 from harness.waiting import eventually
@@ -17,10 +18,10 @@ from harness.workspace import Workspace
 TABLES = [f"sbtest{number}" for number in range(1, sysbench.TABLES + 1)] + ["ledger", "counter"]
 
 
-@pytest.fixture
-def pair() -> Iterator[MariaPair]:
+@pytest.fixture(params=PRODUCTS)
+def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
     space = Workspace()
-    made = MariaPair(space)
+    made = PAIRS[request.param](space)
     made.start()
     yield made
     space.close()

@@ -38,6 +38,11 @@ CREATE DEFINER = turnout@'%' PROCEDURE {DATABASE}.hides() BEGIN CREATE TEMPORARY
 
 
 class MariaDb:
+    PRODUCT = "MariaDB"
+    TIME_LIMIT = ("max_statement_time", "7.5")  # a setting of the session's, and a value of it
+    KILLED_ITSELF = 1927
+    SETUP = _SETUP  # one statement a line: a body of a procedure has no line ends of its own
+
     def __init__(self, workspace: Workspace, name: str = "mariadb", server_id: int = 7, options: list[str] | None = None) -> None:
         self.workspace, self.server_id, self.options = workspace, server_id, options or []
         self.port = free_port()
@@ -56,18 +61,20 @@ class MariaDb:
                         "--auth-root-authentication-method=normal", "--skip-test-db"],
                        check=True, capture_output=True, **self._as_user)
 
+    def program(self) -> list[str]:
+        return ["mariadbd", "--no-defaults"]
+
     def start(self, timeout_s: float = 60) -> None:
         first = not self.data.exists()
         if first:
             self.initialise()
-        command = ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--socket={self.home}/socket",
+        command = [*self.program(), f"--datadir={self.data}", f"--socket={self.home}/socket",
                    f"--pid-file={self.home}/pid", "--bind-address=127.0.0.1", f"--port={self.port}", f"--tmpdir={self.home}",
                    "--log-bin=binlog", f"--server-id={self.server_id}", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve",
                    "--max-connections=100", "--max-allowed-packet=64M", *self.options]
         if first:
             setup = self.home / "setup.sql"
-            # One statement a line: a body of a procedure has no line ends of its own.
-            setup.write_text(_SETUP)
+            setup.write_text(self.SETUP)
             command.append(f"--init-file={setup}")
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=self.workspace.tie(signal.SIGKILL),
@@ -79,7 +86,7 @@ class MariaDb:
                 return
             except pymysql.Error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"MariaDB did not start:\n{self.log.read_text()[-4000:]}")
+                    raise RuntimeError(f"{self.PRODUCT} did not start:\n{self.log.read_text()[-4000:]}")
                 time.sleep(0.05)
 
     def stop(self) -> None:
@@ -102,6 +109,20 @@ class MariaDb:
             cursor.execute(sql)
             row = cursor.fetchone()
             return row[0] if row else None
+
+    def end_sessions_of(self, user: str) -> None:
+        with self.connect("turnout", None) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT id FROM information_schema.processlist WHERE user = '{user}'")
+            for number, in cursor.fetchall():
+                try:
+                    cursor.execute(f"KILL {number}")
+                except pymysql.err.OperationalError as error:
+                    if error.args[0] != 1094:  # it has gone meanwhile
+                        raise
+
+    def numbers(self, count: int) -> str:
+        """A table of them: SELECT seq FROM …"""
+        return f"seq_1_to_{count}"
 
     def log_tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else "(no log)"

@@ -1,4 +1,4 @@
-"""Two MariaDB servers, green a copy of blue that replicates from it by GTID."""
+"""Two servers of one product (here MariaDB's), green a copy of blue that replicates from it by GTID."""
 from __future__ import annotations
 
 import os
@@ -12,7 +12,6 @@ from .mariadb import PASSWORD, MariaDb, users_file
 from .turnout import Turnout
 from .workspace import Workspace
 
-_OPTIONS = ["--log-slave-updates", "--gtid-strict-mode=1", "--binlog-format=ROW"]
 _TABLES = """
 CREATE TABLE ledger (id BIGINT PRIMARY KEY AUTO_INCREMENT, session INT NOT NULL, number INT NOT NULL, KEY (session, number));
 CREATE TABLE counter (session INT PRIMARY KEY, value INT NOT NULL);
@@ -25,10 +24,17 @@ def other(side: str) -> str:
 
 
 class MariaPair:
+    SERVER: type[MariaDb] = MariaDb
+    OPTIONS = ["--log-slave-updates", "--gtid-strict-mode=1", "--binlog-format=ROW"]
+    REPLICA = "SLAVE"  # START it, STOP it
+    LINKS = "SHOW ALL SLAVES STATUS"
+    POSITION, WAIT = "gtid_binlog_pos", "MASTER_GTID_WAIT"
+    EVENT_OF_THE_OTHER = "SLAVESIDE_DISABLED"
+
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.blue = MariaDb(workspace, "blue", 7, _OPTIONS)
-        self.green = MariaDb(workspace, "green", 8, _OPTIONS)
+        self.blue = self.SERVER(workspace, "blue", 7, self.OPTIONS)
+        self.green = self.SERVER(workspace, "green", 8, self.OPTIONS)
         self.sides = {"blue": self.blue, "green": self.green}
 
     def start(self) -> None:
@@ -44,11 +50,14 @@ class MariaPair:
             subprocess.run(["chown", "-R", f"--reference={self.blue.data}", str(self.green.data)], check=True)
         self.blue.start()
         self.green.start()
+        self.follow()
+        self.execute("green", f"START {self.REPLICA}")
+        self.caught_up()
+
+    def follow(self) -> None:
         self.execute("green", "SET GLOBAL gtid_slave_pos = @@global.gtid_binlog_pos")
         self.execute("green", f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={self.blue.port}, MASTER_USER='turnout', "
                               f"MASTER_PASSWORD='{PASSWORD}', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos")
-        self.execute("green", "START SLAVE")
-        self.caught_up()
 
     def execute(self, side: str, sql: str) -> list[tuple[Any, ...]]:
         with self.sides[side].connect("turnout", None) as connection, connection.cursor() as cursor:
@@ -57,9 +66,9 @@ class MariaPair:
 
     def caught_up(self, writer: str = "blue", timeout_s: float = 20) -> None:
         """Everything committed on the writer so far is applied on the other side."""
-        position = self.sides[writer].value("SELECT @@global.gtid_binlog_pos")
+        position = self.sides[writer].value(f"SELECT @@global.{self.POSITION}")
         deadline = time.monotonic() + timeout_s
-        while self.sides[other(writer)].value(f"SELECT MASTER_GTID_WAIT('{position}', 1)") != 0:
+        while self.sides[other(writer)].value(f"SELECT {self.WAIT}('{position}', 1)") != 0:
             assert time.monotonic() < deadline, f"{other(writer)} does not get to {position}"
 
     def read_only(self, side: str) -> bool:

@@ -1,0 +1,180 @@
+#include "control/mysql_dialect.h"
+
+#include <array>
+#include <charconv>
+
+#include "control/gtid.h"
+#include "control/gtid_set.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::array mariadb_rights = {"READ ONLY ADMIN",
+                                       "REPLICATION SLAVE ADMIN",
+                                       "CONNECTION ADMIN",
+                                       "PROCESS",
+                                       "BINLOG MONITOR",
+                                       "SLAVE MONITOR",
+                                       "SUPER",
+                                       "RELOAD"};
+// As USER_PRIVILEGES writes them, with spaces for its underscores.
+constexpr std::array mysql_rights = {
+    "SYSTEM VARIABLES ADMIN",
+    "REPLICATION SLAVE ADMIN",
+    "CONNECTION ADMIN",
+    "PROCESS",
+    "REPLICATION CLIENT",
+    "XA RECOVER ADMIN",
+    "SET ANY DEFINER",
+    "EVENT",
+    "RELOAD",
+};
+
+// What a login depends on; the rest of the row (when a password was changed) may differ.
+constexpr const char* mariadb_accounts_sql =
+    "SELECT CONCAT(User, '@', Host), SHA2(CONCAT_WS(' ', JSON_VALUE(Priv, '$.access'), JSON_VALUE(Priv, '$.plugin'), "
+    "JSON_VALUE(Priv, '$.authentication_string'), JSON_VALUE(Priv, '$.account_locked')), 256) FROM mysql.global_priv "
+    "WHERE User NOT IN ('mariadb.sys', 'root', 'mysql', '')";
+constexpr const char* mysql_accounts_sql =
+    "SELECT CONCAT(u.User, '@', u.Host), SHA2(CONCAT_WS(' ', u.plugin, HEX(u.authentication_string), u.account_locked, "
+    "(SELECT GROUP_CONCAT(p.PRIVILEGE_TYPE ORDER BY 1) FROM information_schema.USER_PRIVILEGES p WHERE p.GRANTEE = "
+    "CONCAT(QUOTE(u.User), '@', QUOTE(u.Host)))), 256) FROM mysql.user u WHERE u.User NOT IN ('mysql.sys', "
+    "'mysql.session', 'mysql.infoschema', 'root', '')";
+
+constexpr MysqlDialect mariadb = {
+    .product = MysqlProduct::mariadb,
+    .name = "MariaDB",
+    .version_min = 10'010,  // MASTER_DEMOTE_TO_SLAVE
+    .version_bound = "MariaDB 10.10 or later on both sides",
+    .why_not_older = "an older server cannot become the follower of its follower",
+    .links_sql = "SHOW ALL SLAVES STATUS",
+    .log_sql = "SHOW MASTER STATUS",
+    .link = {"Connection_name", "Master_Host", "Master_User", "Master_Port", "Master_Server_Id", "Slave_IO_Running",
+             "Slave_SQL_Running"},
+    .fence = "read_only",
+    .holds_admins = false,
+    .log_updates = "log_slave_updates",
+    .position = "gtid_binlog_pos",
+    .state = "gtid_binlog_state",
+    .by_gtid_bound = "Slave_Pos",
+    .by_gtid_advice = "CHANGE MASTER TO MASTER_USE_GTID = slave_pos",
+    .follow_advice = "CHANGE MASTER … and START SLAVE",
+    .look_advice = "SHOW ALL SLAVES STATUS",
+    .event_advice = "on the follower: SET sql_log_bin = 0; ALTER EVENT … DISABLE ON SLAVE",
+    .accounts_sql = mariadb_accounts_sql,
+    .admin_rights = mariadb_rights,
+};
+
+constexpr MysqlDialect mysql = {
+    .product = MysqlProduct::mysql,
+    .name = "MySQL",
+    .version_min = 8'004,  // SHOW BINARY LOG STATUS, SET_ANY_DEFINER
+    .version_bound = "MySQL 8.4 or later on both sides",
+    .why_not_older = "an older server has not the statements that a move takes",
+    .links_sql = "SHOW REPLICA STATUS",
+    .log_sql = "SHOW BINARY LOG STATUS",
+    .link = {"Channel_Name", "Source_Host", "Source_User", "Source_Port", "Source_Server_Id", "Replica_IO_Running",
+             "Replica_SQL_Running"},
+    .fence = "super_read_only",
+    .holds_admins = true,
+    .log_updates = "log_replica_updates",
+    .position = "gtid_executed",
+    .state = "gtid_executed",
+    .by_gtid_bound = "Auto_Position",
+    .by_gtid_advice = "CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 1",
+    .follow_advice = "CHANGE REPLICATION SOURCE TO … and START REPLICA",
+    .look_advice = "SHOW REPLICA STATUS",
+    .event_advice = "on the follower: SET sql_log_bin = 0; ALTER EVENT … DISABLE ON REPLICA",
+    .accounts_sql = mysql_accounts_sql,
+    .admin_rights = mysql_rights,
+};
+
+std::string words(std::initializer_list<std::string_view> parts) {
+  std::string out;
+  for (const auto part : parts) out += part;
+  return out;
+}
+
+bool is_mariadb(const MysqlDialect& dialect) {
+  return dialect.product == MysqlProduct::mariadb;
+}
+
+}  // namespace
+
+MysqlProduct mysql_product(std::string_view version) {
+  return version.find("MariaDB") == std::string_view::npos ? MysqlProduct::mysql : MysqlProduct::mariadb;
+}
+
+std::optional<MysqlVersion> mysql_version(std::string_view text) {
+  std::uint32_t major = 0, minor = 0;
+  const char* const end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, major);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') return std::nullopt;
+  if (std::from_chars(first.ptr + 1, end, minor).ec != std::errc()) return std::nullopt;
+  return MysqlVersion{mysql_product(text), major * 1000 + minor};
+}
+
+const MysqlDialect& dialect_of(MysqlProduct product) {
+  return product == MysqlProduct::mariadb ? mariadb : mysql;
+}
+
+std::string wait_sql(const MysqlDialect& dialect, std::string_view position, std::string_view seconds) {
+  return words({"SELECT ", is_mariadb(dialect) ? "MASTER_GTID_WAIT(" : "WAIT_FOR_EXECUTED_GTID_SET(", position, ", ",
+                seconds, ")"});
+}
+
+std::string stop_link_sql(const MysqlDialect& dialect, std::string_view connection) {
+  return words({is_mariadb(dialect) ? "STOP SLAVE " : "STOP REPLICA FOR CHANNEL ", connection});
+}
+
+std::string start_link_sql(const MysqlDialect& dialect, std::string_view connection) {
+  return words({is_mariadb(dialect) ? "START SLAVE " : "START REPLICA FOR CHANNEL ", connection});
+}
+
+std::string forget_link_sql(const MysqlDialect& dialect, std::string_view connection) {
+  if (is_mariadb(dialect)) return words({"RESET SLAVE ", connection, " ALL"});
+  return words({"RESET REPLICA ALL FOR CHANNEL ", connection});
+}
+
+std::string follow_sql(const MysqlDialect& dialect, const FollowSource& source, std::string_view connection) {
+  const bool old = is_mariadb(dialect);
+  const std::string who = old ? "MASTER_" : "SOURCE_";
+  auto sql = old ? words({"CHANGE MASTER ", connection, " TO "}) : std::string("CHANGE REPLICATION SOURCE TO ");
+  sql += who + "HOST = " + source.host + ", " + who + "PORT = " + std::to_string(source.port) + ", " + who +
+         "USER = " + source.user + ", " + who + "PASSWORD = " + source.password + ", " + who + "CONNECT_RETRY = 1, " +
+         who + "SSL = " + (source.has_tls ? "1" : "0") + ", " + who +
+         "SSL_VERIFY_SERVER_CERT = " + (source.verifies ? "1" : "0");
+  if (old) return sql + ", MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1";
+  // Without TLS, caching_sha2_password takes the password encrypted with the source's key.
+  return sql + words({", SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL ", connection});
+}
+
+bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position) {
+  return using_gtid == "Slave_Pos" || using_gtid == "Current_Pos" || auto_position == "1";
+}
+
+bool is_position(const MysqlDialect& dialect, std::string_view text) {
+  if (is_mariadb(dialect)) {
+    const auto position = parse_gtids(text);
+    return position && !position->empty();
+  }
+  const auto set = parse_gtid_set(text);
+  return set && !set->empty();
+}
+
+std::optional<std::vector<std::string>> written_alone(const MysqlDialect& dialect, std::string_view follower_state,
+                                                      std::string_view writer_state) {
+  if (!is_mariadb(dialect)) {
+    const auto follower = parse_gtid_set(follower_state), writer = parse_gtid_set(writer_state);
+    if (!follower || !writer) return std::nullopt;
+    return texts_of(subtract(*follower, *writer));
+  }
+  const auto follower = parse_gtids(follower_state), writer = parse_gtids(writer_state);
+  if (!follower || !writer) return std::nullopt;
+  std::vector<std::string> texts;
+  for (const auto& gtid : errant(*follower, *writer)) texts.push_back(gtid.text());
+  return texts;
+}
+
+}  // namespace turnout::control

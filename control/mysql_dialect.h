@@ -1,0 +1,82 @@
+// What the two products call the same things: the one place that knows whether a server is MariaDB's or MySQL's.
+//
+// Decided by what a server says of itself; everything here is pure. What both understand stands where it is used.
+// Source: MySQL 9.7 and MariaDB 10.11 "Replication Statements"; measured on both.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace turnout::control {
+
+enum class MysqlProduct {
+  mariadb,
+  mysql,
+};
+
+struct MysqlVersion {
+  MysqlProduct product = MysqlProduct::mysql;
+  std::uint32_t number = 0;  // major × 1000 + minor
+};
+// 10.11.19-MariaDB-0+deb12u1 → MariaDB, 10'011; 9.7.4 → MySQL, 9'007; nothing: it is no version.
+[[nodiscard]] std::optional<MysqlVersion> mysql_version(std::string_view text);
+[[nodiscard]] MysqlProduct mysql_product(std::string_view version);
+
+// Columns of a row about a replication connection.
+struct LinkColumns {
+  const char *connection, *host, *user, *port, *writer_id, *reads, *applies;
+};
+
+struct MysqlDialect {
+  MysqlProduct product;
+  const char* name;
+  std::uint32_t version_min;
+  const char *version_bound, *why_not_older;
+
+  const char *links_sql, *log_sql;
+  LinkColumns link;
+
+  const char* fence;  // the setting that nobody's writes pass, or only those of its admins; "off" is read_only = OFF
+  bool holds_admins;  // the fence does
+
+  const char* log_updates;  // the setting: what is replicated stands in the own binary log
+  const char* position;     // the setting: where the binary log ends
+  const char* state;        // the setting: all that is in the binary log
+  const char *by_gtid_bound, *by_gtid_advice, *follow_advice, *look_advice, *event_advice;
+
+  const char* accounts_sql;                   // account → fingerprint of its login and rights
+  std::span<const char* const> admin_rights;  // what the deployment's admin does takes them
+};
+[[nodiscard]] const MysqlDialect& dialect_of(MysqlProduct product);
+
+// 0 when the server has applied all of `position` (a literal), something else after that many seconds.
+[[nodiscard]] std::string wait_sql(const MysqlDialect& dialect, std::string_view position, std::string_view seconds);
+// Of a replication connection; its name is a literal.
+[[nodiscard]] std::string stop_link_sql(const MysqlDialect& dialect, std::string_view connection);
+[[nodiscard]] std::string start_link_sql(const MysqlDialect& dialect, std::string_view connection);
+[[nodiscard]] std::string forget_link_sql(const MysqlDialect& dialect, std::string_view connection);
+
+struct FollowSource {
+  std::string host, user, password;  // literals
+  unsigned port = 0;
+  bool has_tls = false, verifies = false;
+};
+// A server that was the writer begins where its own log ends.
+[[nodiscard]] std::string follow_sql(const MysqlDialect& dialect, const FollowSource& source,
+                                     std::string_view connection);
+
+// Whether a link with these columns goes by GTID; the one that the product has not is "".
+[[nodiscard]] bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position);
+// Whether `text` is a position of that product, and not an empty one.
+[[nodiscard]] bool is_position(const MysqlDialect& dialect, std::string_view text);
+// What a follower's state has that the writer's has not: written on the follower itself. Read the follower's first.
+// Nothing: one of them cannot be read.
+[[nodiscard]] std::optional<std::vector<std::string>> written_alone(const MysqlDialect& dialect,
+                                                                    std::string_view follower_state,
+                                                                    std::string_view writer_state);
+
+}  // namespace turnout::control

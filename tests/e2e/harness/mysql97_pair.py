@@ -1,0 +1,20 @@
+"""Two MySQL 9.7 servers, green a copy of blue that replicates from it by GTID: what differs from MariaDB's."""
+from __future__ import annotations
+
+from .mariadb import PASSWORD
+from .mariadb_pair import MariaPair
+from .mysql97 import Mysql97
+
+
+class Mysql97Pair(MariaPair):
+    SERVER = Mysql97
+    OPTIONS = ["--event-scheduler=OFF"]
+    REPLICA = "REPLICA"
+    LINKS = "SHOW REPLICA STATUS"
+    POSITION, WAIT = "gtid_executed", "WAIT_FOR_EXECUTED_GTID_SET"
+    EVENT_OF_THE_OTHER = "REPLICA_SIDE_DISABLED"
+
+    def follow(self) -> None:
+        self.execute("green", f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={self.blue.port}, "
+                              f"SOURCE_USER='turnout', SOURCE_PASSWORD='{PASSWORD}', SOURCE_CONNECT_RETRY=1, "
+                              "SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1")
