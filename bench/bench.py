@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [cpu|syscalls|memory|logins|ramp|shadow|instructions|cutover]…
+"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [mysql] [cpu|syscalls|memory|logins|ramp|shadow|instructions|cutover]…
 
 Figures are for reading, not for passing: bench/README.md says how. Nothing here fails because a day is slow.
 """
@@ -21,31 +21,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 try:
     import cutover
+    import ground
     import instructions
     import measure
     import peers
     import ramp
     import shadow
-    from peers import DATABASE, PGBENCH, USER, Missing, Peer, say
+    from peers import Missing, Peer, say
     from report import cpu_tables, cutover_tables, login_table, memory_table, syscall_table
 
-    from harness.postgres import DEBIAN_BIN, Postgres
     from harness.workspace import Workspace, exit_on_signals
 except ImportError as error:
     sys.exit(f"{error}: run `./dev setup` first, and this with /usr/bin/python3")
 
 PARTS = ("cpu", "syscalls", "memory", "logins", "ramp", "shadow", "instructions", "cutover")
 OWN_GROUND = ("ramp", "shadow", "instructions", "cutover")  # need a pair of servers
-Starter = Callable[..., Peer]
-
-
-def starters(workers: list[int]) -> dict[str, Starter]:
-    found: dict[str, Starter] = {"direct": peers.direct, "relay": peers.relay, "haproxy": peers.haproxy,
-                                 "pgbouncer": peers.pgbouncer}
-    for count in workers:
-        name = f"turnout-{count}w" if count else "turnout"
-        found[name] = peers.turnout(count, name)
-    return found
+MYSQL_PARTS = ("cpu", "syscalls", "memory", "instructions")
 
 
 class Bench:
@@ -54,20 +45,15 @@ class Bench:
     def __init__(self, workspace: Workspace, options: argparse.Namespace) -> None:
         self.options = options
         self.workspace = workspace
-        self.starters = {name: start for name, start in starters(options.workers).items()
+        self.ground: ground.Ground = options.ground
+        self.starters = {name: start for name, start in self.ground.starters(options.workers).items()
                          if not options.targets or name in options.targets}
         self.left_out: dict[tuple[str, str], str] = {}  # (target, part) → why
         self.running: dict[str, Peer] = {}
         self.results: dict[str, list[dict[str, Any]]] = {}
 
     def start_server(self) -> None:
-        self.server = Postgres(self.workspace, "bench", DEBIAN_BIN)
-        self.server.initialise()
-        self.server.start()
-        self.server.create_roles()
-        self.server.sql(f"CREATE DATABASE {DATABASE} OWNER {USER}", database="postgres")
-        subprocess.run([str(PGBENCH), "-i", "-q", "-s", "1", "-h", "127.0.0.1", "-p", str(self.server.port), "-U", USER,
-                        DATABASE], check=True, capture_output=True)
+        self.server = self.ground.start_server(self.workspace)
 
     def start_peers(self, part: str) -> None:
         """Fresh ones for every part: what broke one part, or its memory, is not carried into the next."""
@@ -113,6 +99,9 @@ class Bench:
         if figures is not None:
             self.results.setdefault(part, []).append({**labels, **figures})
 
+    def load(self, mode: str) -> measure.Load:
+        return self.ground.loads[mode]()
+
     # ---- parts
 
     def cpu(self) -> None:
@@ -121,15 +110,15 @@ class Bench:
             for clients in options.clients:
                 for mode in options.modes:
                     for name in self.turns(round_number):
-                        figures = self.attempt(name, "cpu", lambda: measure.cpu(self.running[name], mode, clients,
-                                                                                        options.seconds))
+                        figures = self.attempt(name, "cpu", lambda: measure.cpu(self.running[name], self.load(mode),
+                                                                                        clients, options.seconds))
                         self.keep("cpu", figures, round=round_number, target=name, mode=mode, clients=clients)
             say(f"cpu: round {round_number + 1} of {options.rounds} done")
 
     def syscalls(self) -> None:
         for mode in self.options.modes:
             for name in self.turns(0, without=("direct",)):
-                figures = self.attempt(name, "syscalls", lambda: measure.syscalls(self.running[name], mode))
+                figures = self.attempt(name, "syscalls", lambda: measure.syscalls(self.running[name], self.load(mode)))
                 self.keep("syscalls", figures, target=name, mode=mode)
 
     def memory(self) -> None:
@@ -141,7 +130,7 @@ class Bench:
     def memory_of(self, name: str) -> dict[str, float]:
         peer = self.fresh(name)  # an allocator keeps what it once had
         try:
-            return measure.memory(peer, self.options.idle_clients)
+            return measure.memory(peer, self.ground.idle_client, self.options.idle_clients)
         finally:
             peer.stop()
 
@@ -167,13 +156,14 @@ def arguments() -> argparse.Namespace:
         return [int(word) for word in text.split(",")]
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all. Behind the word mysql: "
+                        f"{', '.join(MYSQL_PARTS)}, with sysbench and MariaDB")
     parser.add_argument("--setup", action="store_true", help="make PgBouncer's Debian sid tree in .cache/sid, and end")
     parser.add_argument("--targets", type=names, help="only these, e.g. relay,pgbouncer,turnout")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
-    parser.add_argument("--clients", type=numbers, default=[1, 16, 64])
-    parser.add_argument("--modes", type=names, default=["simple", "prepared"], help="of pgbench: simple, extended, prepared")
+    parser.add_argument("--clients", type=numbers, help="default: 1, 16, 64; of mysql 1, 8, 64")
+    parser.add_argument("--modes", type=names, help="of pgbench: simple, extended, prepared; of mysql: text, prepared, read_write")
     parser.add_argument("--workers", type=numbers, default=[0, 1], help="of Turnout, each a target; 0 = its default, one a core")
     parser.add_argument("--idle-clients", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3, help="cutovers of each")
@@ -184,9 +174,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cutover-args", default="", help="more words for `turnout cutover`, e.g. '--waive jobs'")
     parser.add_argument("--json", metavar="FILE", help="all figures of all rounds")
     options = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))} (there are {', '.join(PARTS)})")
-    options.parts = options.parts or list(PARTS)
+    is_mysql = "mysql" in options.parts
+    options.ground = ground.MYSQL if is_mysql else ground.POSTGRES
+    parts = MYSQL_PARTS if is_mysql else PARTS
+    options.parts = [part for part in options.parts if part != "mysql"] or list(parts)
+    if unknown := set(options.parts) - set(parts):
+        parser.error(f"no such part: {', '.join(sorted(unknown))} (there are {', '.join(parts)})")
+    options.clients = options.clients or options.ground.clients
+    options.modes = options.modes or options.ground.modes
+    if unknown := set(options.modes) - set(options.ground.loads):
+        parser.error(f"no such mode: {', '.join(sorted(unknown))} (there are {', '.join(options.ground.loads)})")
     return options
 
 
@@ -211,7 +208,7 @@ def main() -> None:
 
     workspace = Workspace()
     bench = Bench(workspace, options)
-    document: dict[str, Any] = {"machine": about, "options": vars(options)}
+    document: dict[str, Any] = {"machine": about, "options": {name: value for name, value in vars(options).items() if name != "ground"}}
     tables: list[str] = []
     if set(options.parts) - set(OWN_GROUND):
         bench.start_server()
@@ -220,8 +217,9 @@ def main() -> None:
                 bench.run(part)
         bench.server.stop()
         results = bench.results
-        tables += [*cpu_tables(results.get("cpu", [])), *syscall_table(results.get("syscalls", [])),
-                   *memory_table(results.get("memory", []), options.idle_clients), *login_table(results.get("logins", []))]
+        tables += [*cpu_tables(results.get("cpu", []), options.ground), *syscall_table(results.get("syscalls", []), options.ground),
+                   *memory_table(results.get("memory", []), options.idle_clients, options.ground.rival),
+                   *login_table(results.get("logins", []))]
         document |= results
     if "ramp" in options.parts:
         clients = [16] if 16 in options.clients else options.clients[:1]
@@ -233,8 +231,8 @@ def main() -> None:
         tables += shadow.shadow_tables(document["shadow"])
     if "instructions" in options.parts:
         try:
-            document["instructions"] = instructions.run(workspace, options.modes)
-            tables += instructions.instruction_tables(document["instructions"])
+            document["instructions"] = instructions.run(workspace, options.ground, options.modes)
+            tables += instructions.instruction_tables(document["instructions"], options.ground)
         except Missing as error:
             bench.left_out["turnout", "instructions"] = str(error)
     if "cutover" in options.parts:

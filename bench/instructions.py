@@ -1,6 +1,6 @@
-"""What a statement costs in instructions of the worker that serves it, counted by valgrind: no clock, so a busy machine changes nothing.
+"""What a query costs in instructions of the worker that serves it, counted by valgrind: no clock, so a busy machine changes nothing.
 
-A long run minus a short one, so that logins cancel out. The kernel's work is not in it: read it beside `ramp` and `shadow`.
+A long run minus a short one, so that logins cancel out. The kernel's work is not in it: read it beside `cpu`, `ramp` and `shadow`.
 """
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
-from measure import pgbench
-from peers import DATABASE, Missing, turnout
+import measure
+import peers
+from ground import MYSQL, Ground, start_mariadb
+from peers import DATABASE, Missing
 from report import Row, distinct, table
 
 import harness.turnout
@@ -25,59 +27,69 @@ LEVELS = {"without": (("shadow", "off"), ("shift", "0")), "shadow 10 %": (("shif
 CLIENTS, SHORT, LONG = 4, 100, 1100  # transactions of each client
 
 
-def run(workspace: Workspace, modes: list[str]) -> list[Row]:
+def run(workspace: Workspace, ground: Ground, modes: list[str]) -> list[Row]:
     if not shutil.which("valgrind"):
         raise Missing("no valgrind: `apt-get install valgrind`")
+    if ground is MYSQL:
+        server = start_mariadb(workspace)
+        return measured(workspace, ground, modes, {"without": ()}, lambda: peers.mysql_turnout(1)(workspace, server), server.stop)
+    pair = Pair(workspace, "bench-instructions")
+    pair.build(1)
+    return measured(workspace, ground, modes, LEVELS, lambda: peers.turnout(1)(workspace, pair.blue, pair.green), pair.stop)
+
+
+def measured(workspace: Workspace, ground: Ground, modes: list[str], levels: dict[str, Any], start: Callable[[], peers.Turnout],
+             end: Callable[[], None]) -> list[Row]:
     counts = workspace.directory("callgrind")
     wrapped = workspace.directory("counted") / "turnout"
     wrapped.write_text(f'#!/bin/sh\nif [ "$1" = run ]; then exec valgrind -q --tool=callgrind --separate-threads=yes '
                        f'--callgrind-out-file={counts}/%p {harness.turnout.binary()} "$@"; fi\nexec {harness.turnout.binary()} "$@"\n')
     wrapped.chmod(0o755)
-    pair = Pair(workspace, "bench-instructions")
-    pair.build(1)
     before, os.environ["TURNOUT_BINARY"] = os.environ.get("TURNOUT_BINARY"), str(wrapped)
     try:
-        peer = turnout(1)(workspace, pair.blue, pair.green)
+        peer = start()
     finally:
         os.environ.pop("TURNOUT_BINARY")
         if before is not None:
             os.environ["TURNOUT_BINARY"] = before
     try:
-        return [counted(peer, counts, mode, level) for mode in modes for level in LEVELS]
+        return [counted(peer, counts, ground, mode, level, levels[level]) for mode in modes for level in levels]
     finally:
         peer.stop()
-        pair.stop()
+        end()
 
 
-def counted(peer: Any, counts: Path, mode: str, level: str) -> Row:
-    for words in LEVELS[level]:
+def counted(peer: Any, counts: Path, ground: Ground, mode: str, level: str, orders: tuple[tuple[str, ...], ...]) -> Row:
+    for words in orders:
         order = peer.server.cli(words[0], DATABASE, *words[1:], "--yes")
         if order.code != 0:
             raise RuntimeError(f"turnout {' '.join(words)}: {order}")
-    instructions(peer, counts, mode, 150)  # opens server connections; the ramp's threshold follows a running load
-    short, long = (instructions(peer, counts, mode, transactions) for transactions in (SHORT, LONG))
-    return {"target": level, "mode": mode, "instructions": (long - short) / (CLIENTS * (LONG - SHORT))}
+    load = ground.loads[mode]()
+    instructions(peer, counts, load, 150)  # opens server connections; the ramp's threshold follows a running load
+    (short, few), (long, many) = (instructions(peer, counts, load, transactions) for transactions in (SHORT, LONG))
+    return {"target": level, "mode": mode, "instructions": (long - short) / (many - few)}
 
 
-def instructions(peer: Any, counts: Path, mode: str, transactions: int) -> int:
-    """Of the busiest thread, which is the one worker."""
+def instructions(peer: Any, counts: Path, load: measure.Load, transactions: int) -> tuple[int, float]:
+    """Of the busiest thread, which is the one worker; and how many queries there were."""
     control(peer, "--zero")
     known = set(counts.iterdir())
-    pgbench(peer, "-S", "-M", mode, "-c", str(CLIENTS), "-t", str(transactions))
+    queries = load.run(peer, CLIENTS, each=transactions)["queries"]
     control(peer, "--dump")
     time.sleep(0.5)  # the last file may still be written
     totals = [re.search(r"^totals: (\d+)", file.read_text(), re.M) for file in set(counts.iterdir()) - known]
-    return max(int(total.group(1)) for total in totals if total)
+    return max(int(total.group(1)) for total in totals if total), queries
 
 
 def control(peer: Any, order: str) -> None:
     subprocess.run(["callgrind_control", order, str(peer.pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def instruction_tables(rows: list[Row]) -> list[str]:
+def instruction_tables(rows: list[Row], ground: Ground) -> list[str]:
     lines: list[str] = []
     for mode in distinct(rows, "mode"):
         part = {row["target"]: row["instructions"] for row in rows if row["mode"] == mode}
         body = [[level, f"{count:.0f}", f"{count / part['without']:.2f}"] for level, count in part.items()]
-        lines += table(f"instructions: pgbench -S -M {mode} -c {CLIENTS}", ["", "worker's instructions/query", "× without"], body)
+        lines += table(f"instructions: {ground.load_title} {mode}, {CLIENTS} at a time",
+                       ["", f"worker's instructions/{ground.unit}", "× without"], body)
     return lines

@@ -1,7 +1,7 @@
-"""Who is measured: nobody (direct), the floor (relay), HAProxy, PgBouncer and Turnout, each a process of its own.
+"""Who is measured: nobody (direct), the floor (relay), HAProxy, PgBouncer or MySQL Router, and Turnout, each a process of its own.
 
-All of them listen on a free loopback port in front of one server, with trust towards clients, 20 server connections a
-pool where there is a pool, and no log line per connection. A peer that cannot be had is left out, and says so.
+All of them listen on a free loopback port in front of one server, with trust towards clients (MySQL's log in with their
+password), 20 server connections a pool where there is a pool, and no log line per connection. A peer that cannot be had is left out, and says so.
 """
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable
+from typing import Any, Callable, Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import harness.turnout  # noqa: E402
 from harness import sid_tree  # noqa: E402
+from harness.mariadb import PASSWORD, users_file  # noqa: E402
 from harness.postgres import DEBIAN_BIN, Postgres, superuser_of_system  # noqa: E402
 from harness.workspace import Workspace, die_with_parent, free_port  # noqa: E402
 
@@ -52,6 +53,12 @@ def own_tool(name: str) -> Path:
     for command in (["cmake", "--preset", "release"], ["cmake", "--build", "build/release", "--target", name]):
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return ROOT / "build/release/bench" / name
+
+
+class Server(Protocol):
+    """Whichever database: it listens on loopback."""
+
+    port: int
 
 
 class Peer:
@@ -117,16 +124,16 @@ def _spawn(workspace: Workspace, name: str, command: list[str], port: int, unpri
 # ---- each of them
 
 
-def direct(_workspace: Workspace, server: Postgres) -> Peer:
+def direct(_workspace: Workspace, server: Server) -> Peer:
     return Peer("direct", server.port)
 
 
-def relay(workspace: Workspace, server: Postgres) -> Peer:
+def relay(workspace: Workspace, server: Server) -> Peer:
     port = free_port()
     return _spawn(workspace, "relay", [str(own_tool("bench_relay")), str(port), str(server.port)], port)
 
 
-def haproxy(workspace: Workspace, server: Postgres) -> Peer:
+def haproxy(workspace: Workspace, server: Server) -> Peer:
     binary = shutil.which("haproxy") or "/usr/sbin/haproxy"
     if not Path(binary).exists():
         raise Missing("no HAProxy: `apt-get install haproxy`")
@@ -177,17 +184,37 @@ def pgbouncer(workspace: Workspace, server: Postgres) -> PgBouncer:
     return peer
 
 
+def mysqlrouter(workspace: Workspace, server: Server) -> Peer:
+    """With connection sharing, as a pool; one thread, as Turnout with one worker."""
+    if not sid_tree.has("mysql-router"):
+        raise Missing("no MySQL Router: `./dev setup --mysql` makes a Debian sid tree with it in .cache/sid (root, some minutes)")
+    port = free_port()
+    home = workspace.directory("peers") / f"mysqlrouter-{port}"
+    for folder in ("run", "data", "log"):
+        (home / folder).mkdir(parents=True)
+    file = home / "router.conf"
+    file.write_text(f"[DEFAULT]\nlogging_folder={home}/log\nruntime_folder={home}/run\ndata_folder={home}/data\n"
+                    f"plugin_folder={sid_tree.TREE}/usr/lib/mysqlrouter/plugin\nconfig_folder={home}\nmax_total_connections=8000\n"
+                    f"[logger]\nlevel=WARNING\n[io]\nthreads=1\n"
+                    f"[connection_pool]\nmax_idle_server_connections={POOL_SIZE}\n"
+                    f"[routing:bench]\nbind_address=127.0.0.1\nbind_port={port}\ndestinations=127.0.0.1:{server.port}\n"
+                    f"routing_strategy=first-available\nprotocol=classic\nclient_ssl_mode=DISABLED\nserver_ssl_mode=DISABLED\n"
+                    f"connection_sharing=1\nconnection_sharing_delay=0\n")
+    return _spawn(workspace, "mysqlrouter", [*sid_tree.command("usr/bin/mysqlrouter"), "-c", str(file)], port)
+
+
 class Turnout(Peer):
     """The end-to-end tests' Turnout, with a green side or without one."""
 
-    def __init__(self, name: str, workspace: Workspace, blue: Postgres, green: Postgres | None, workers: int) -> None:
+    def __init__(self, name: str, workspace: Workspace, blue: Server, green: Server | None, workers: int,
+                 changes: dict[str, Any] | None = None) -> None:
         without_green = {} if green else {"green": None, "databases": None}
         sides = SimpleNamespace(blue=blue, green=green or blue)
         self.server = harness.turnout.Turnout(workspace, sides, f"{name}-{free_port()}",  # type: ignore[arg-type]
-                                              {"pool": {"size": POOL_SIZE}, **without_green})
+                                              {"pool": {"size": POOL_SIZE}, **without_green, **(changes or {})})
         self.server.config |= {"workers": workers, "log_level": "warn"}
         self.server.write_config()
-        self.server.start()
+        self.server.start(timeout_s=90)  # under valgrind it takes its time
         super().__init__(name, self.server.port, None, self.server.log_file)
 
     @property
@@ -198,20 +225,34 @@ class Turnout(Peer):
         self.server.stop()
 
 
-def turnout(workers: int, name: str = "turnout") -> Callable[..., Turnout]:
+Changes = Callable[[Workspace], dict[str, Any]]
+
+
+def turnout(workers: int, name: str = "turnout", changes: Changes = lambda _workspace: {}) -> Callable[..., Turnout]:
     """`workers` 0 is Turnout's default, one a core."""
 
-    def start(workspace: Workspace, server: Postgres, green: Postgres | None = None) -> Turnout:
+    def start(workspace: Workspace, server: Server, green: Server | None = None) -> Turnout:
         try:
             harness.turnout.binary()
         except FileNotFoundError as error:
             raise Missing(str(error)) from error
         try:
-            return Turnout(name, workspace, server, green, workers)
+            return Turnout(name, workspace, server, green, workers, changes(workspace))
         except (RuntimeError, TimeoutError) as error:
             raise Missing(f"{name} did not start: {error}") from error
 
     return start
+
+
+def _of_mysql(workspace: Workspace) -> dict[str, Any]:
+    home = workspace.directory("peers")
+    (home / "admin.pass").write_text(PASSWORD)
+    return {"protocol": "mysql", "databases": None, "auth": None, "users": str(users_file(home / "mysql-users.txt")),
+            "admin": {"user": "turnout", "password_file": str(home / "admin.pass")}}
+
+
+def mysql_turnout(workers: int, name: str = "turnout") -> Callable[..., Turnout]:
+    return turnout(workers, name, _of_mysql)
 
 
 def set_up() -> None:

@@ -30,7 +30,7 @@ def weighed(peer: Any, weight: int, mode: str, clients: int, seconds: float) -> 
     # The threshold follows what the sessions of a running load read: give it one.
     pgbench(peer, "-S", "-M", mode, "-c", str(clients), "-j", "2", "-T", "2")
     before = reads(peer)
-    figures = measure.cpu(peer, mode, clients, seconds)
+    figures = measure.cpu(peer, measure.SelectOnly(mode), clients, seconds)
     after = reads(peer)
     green, blue = after["green"] - before["green"], after["blue"] - before["blue"]
     return figures | {"target": f"weight {weight}", "green_percent": 100 * green / (green + blue) if green + blue else 0.0}

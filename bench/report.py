@@ -3,9 +3,17 @@ where both had the same neighbours, and only then is their median taken."""
 from __future__ import annotations
 
 import statistics
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Protocol
 
 Row = dict[str, Any]
+
+
+class Ground(Protocol):
+    """Of ground.py's: how its figures are headed."""
+
+    load_title: str
+    unit: str
+    rival: str
 
 
 def spread(values: Iterable[float], digits: int = 1) -> str:
@@ -39,14 +47,15 @@ def ratios(rows: list[Row], target: str, base: str, figure: Callable[[Row], floa
 
 
 def _sorted(rows: list[Row]) -> list[str]:
-    order = ["direct", "relay", "haproxy", "pgbouncer"]
+    order = ["direct", "relay", "haproxy", "pgbouncer", "mysqlrouter"]
     names = distinct(rows, "target")
     return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
-def cpu_tables(rows: list[Row]) -> list[str]:
+def cpu_tables(rows: list[Row], ground: Ground) -> list[str]:
     lines: list[str] = []
-    for mode, clients in sorted(distinct(rows, "mode", "clients"), key=lambda pair: (pair[0] != "simple", pair)):
+    modes = distinct(rows, "mode")
+    for mode, clients in sorted(distinct(rows, "mode", "clients"), key=lambda pair: (modes.index(pair[0]), pair[1])):
         part = [row for row in rows if row["mode"] == mode and row["clients"] == clients]
         body = []
         for name in _sorted(part):
@@ -55,13 +64,13 @@ def cpu_tables(rows: list[Row]) -> list[str]:
             body.append([name, spread((row["tps"] for row in own), 0), spread((row["latency_ms"] for row in own), 3),
                          spread(row["cpu_us"] for row in own) if proxied else "-",
                          *(spread(ratios(part, name, base, lambda row: row["cpu_us"]), 2) if proxied else "-"
-                           for base in ("relay", "pgbouncer"))])
-        lines += table(f"pgbench -S -M {mode} -c {clients}",
-                       ["", "tps", "latency ms", "proxy CPU µs/transaction", "× relay", "× pgbouncer"], body)
+                           for base in ("relay", ground.rival))])
+        lines += table(f"{ground.load_title} {mode}, {clients} at a time",
+                       ["", "tps", "latency ms", f"proxy CPU µs/{ground.unit}", "× relay", f"× {ground.rival}"], body)
     return lines
 
 
-def syscall_table(rows: list[Row]) -> list[str]:
+def syscall_table(rows: list[Row], ground: Ground) -> list[str]:
     if not rows:
         return []
     body = []
@@ -69,11 +78,10 @@ def syscall_table(rows: list[Row]) -> list[str]:
         calls = {name: count for name, count in row.items() if name not in ("target", "mode", "total")}
         parts = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items(), key=lambda item: -item[1]))
         body.append([f"{row['target']} {row['mode']}", f"{row['total']:.2f}", parts])
-    lines = table("system calls per transaction, pgbench -S -c 1", ["", "total", "which"], body)
-    return lines
+    return table(f"system calls per {ground.unit}, {ground.load_title}, one at a time", ["", "total", "which"], body)
 
 
-def memory_table(rows: list[Row], clients: int) -> list[str]:
+def memory_table(rows: list[Row], clients: int, rival: str) -> list[str]:
     if not rows:
         return []
     body = []
@@ -82,9 +90,9 @@ def memory_table(rows: list[Row], clients: int) -> list[str]:
         body.append([name, spread((row["bytes_per_client"] for row in own), 0),
                      spread(row["rss_empty_bytes"] / 2**20 for row in own),
                      spread(row["rss_full_bytes"] / 2**20 for row in own),
-                     spread(ratios(rows, name, "pgbouncer", lambda row: row["bytes_per_client"]), 2)])
+                     spread(ratios(rows, name, rival, lambda row: row["bytes_per_client"]), 2)])
     return table(f"memory of {clients} idle clients that ran one query each",
-                 ["", "bytes a client", "RSS before, MiB", "RSS after, MiB", "× pgbouncer"], body)
+                 ["", "bytes a client", "RSS before, MiB", "RSS after, MiB", f"× {rival}"], body)
 
 
 def login_table(rows: list[Row]) -> list[str]:

@@ -29,7 +29,7 @@ def shadowed(peer: Any, share: int, mode: str, clients: int, seconds: float) -> 
         raise RuntimeError(f"turnout shadow {share}: {order}")
     pgbench(peer, "-S", "-M", mode, "-c", str(clients), "-j", "2", "-T", "2")
     before = counts(peer)
-    figures = measure.cpu(peer, mode, clients, seconds)
+    figures = measure.cpu(peer, measure.SelectOnly(mode), clients, seconds)
     after = counts(peer)
     ran, dropped, read = (after[key] - before[key] for key in ("ran", "dropped", "read"))
     return figures | {"target": f"shadow {share} %",

@@ -22,7 +22,7 @@ class SysbenchResult:
     deadlocks: int  # a server's own, which sysbench answers by doing it again
 
 
-def _command(port: int, script: str, verb: str, *options: str) -> list[str]:
+def command(port: int, script: str, verb: str, *options: str) -> list[str]:
     # Uniform: the default favours few rows, on which transactions deadlock.
     return ["sysbench", script, "--mysql-host=127.0.0.1", f"--mysql-port={port}", "--mysql-user=app", f"--mysql-password={PASSWORD}",
             f"--mysql-db={DATABASE}", f"--tables={TABLES}", f"--table-size={ROWS}", "--rand-type=uniform", *options, verb]
@@ -30,15 +30,15 @@ def _command(port: int, script: str, verb: str, *options: str) -> list[str]:
 
 def fill(port: int) -> None:
     """Makes the tables, at the server itself."""
-    subprocess.run(_command(port, "oltp_read_write", "prepare"), check=True, capture_output=True)
+    subprocess.run(command(port, "oltp_read_write", "prepare"), check=True, capture_output=True)
 
 
 class Sysbench:
     def __init__(self, port: int, home: Path, script: str = "oltp_read_write", threads: int = 8, rate: int = 0) -> None:
         self._output = home / f"sysbench-{script}-{time.monotonic_ns()}.out"
-        command = _command(port, script, "run", f"--threads={threads}", f"--rate={rate}", "--time=3600", "--report-interval=1")
+        words = command(port, script, "run", f"--threads={threads}", f"--rate={rate}", "--time=3600", "--report-interval=1")
         with open(self._output, "wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+            self._process = subprocess.Popen(words, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
                                              preexec_fn=die_with_parent(signal.SIGKILL))
 
     def transactions(self) -> int:
