@@ -75,6 +75,7 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
       mysql_shelf_(config),
       mysql_(MysqlContext{steps_.context(), mysql_shelf_}),
       executor_(limits_of(config, 0), *this, is_mysql() ? drain::drained_plan() : drain::standard_plan()),
+      mysql_watch_(watch_context()),
       ramp_(RampKeeper::Context{index, name_, shared.state_dir / ("ramp-" + name_ + ".json"),
                                 [this] { return this->config(); }, shared.proxy, routes_,
                                 [this](int percent) {
@@ -138,6 +139,20 @@ DeploymentControl::~DeploymentControl() {
   stop();
 }
 
+MysqlWatch::Context DeploymentControl::watch_context() {
+  return {mysql_shelf_, [this] { return executor_.state(); },
+          [this](router::Side side) { return mysql_.clear_lost(side); },
+          [this](WatchDeed deed, router::Side side) {
+            const char* const verb = deed == WatchDeed::open ? "open writer" : "close follower";
+            return shared_.audit.add(name_, verb, "turnout", {{"side", router::name(side)}}).empty();
+          },
+          [this](WatchDeed, router::Side side, const std::string& text) {
+            spdlog::warn("{}: {}", name_, text);
+            shared_.events.add("alarm", {{"deployment", name_}, {"side", router::name(side)}, {"text", text}});
+            readiness_.forget();
+          }};
+}
+
 drain::Limits DeploymentControl::limits_of(const conf::Deployment& config, std::uint32_t window_ms) {
   drain::Limits limits;
   limits.drain_ms_max = config.cutover.drain_ms_max;
@@ -180,7 +195,10 @@ void DeploymentControl::start() {
   if (binding != nullptr && binding->epoch == log.epoch && text_of(binding->data, "finished") == "yes") {
     executor_.post(event_of(drain::EventKind::operator_finish));
   }
-  if (!is_mysql()) sampler_.start();  // positions and catalogs, for ramps
+  if (is_mysql())
+    mysql_watch_.start(records);
+  else
+    sampler_.start();  // positions and catalogs, for ramps
   readiness_.start();
 }
 
@@ -204,6 +222,7 @@ void DeploymentControl::stop() {
   replicator_.stop();
   comparison_.stop_thread();
   readiness_.stop();
+  mysql_watch_.stop();
   sampler_.stop();
   executor_.stop();
   shelf_.close_all();
@@ -300,6 +319,7 @@ StepAnswer DeploymentControl::run(const drain::Action& action, const std::atomic
 
 StepAnswer DeploymentControl::run_step(const drain::Action& action, const std::atomic<bool>& cancelled) {
   auto mine = attempt(action.epoch);
+  if (action.step == drain::Step::run_preflight || action.step == drain::Step::open_to) mysql_watch_.settle();
   const auto answer_of = [](const std::string& error) {
     return error.empty() ? StepAnswer::done() : StepAnswer::failed(error);
   };

@@ -20,6 +20,7 @@
 #include "control/event_log.h"
 #include "control/executor.h"
 #include "control/mysql_steps.h"
+#include "control/mysql_watch.h"
 #include "control/operations.h"
 #include "control/postgres_steps.h"
 #include "control/ramp_keeper.h"
@@ -90,6 +91,7 @@ class DeploymentControl : private Runner {
                                           const std::atomic<bool>& cancelled);
   [[nodiscard]] std::optional<std::vector<Check>> look_by_itself(const std::atomic<bool>& give_up);
   void readiness_changed(const Readiness::Report& now);
+  [[nodiscard]] MysqlWatch::Context watch_context();
   [[nodiscard]] std::string doubt_at_start(const std::vector<Record>& records, drain::Recovered& log);
   [[nodiscard]] StepAnswer run_step(const drain::Action& action, const std::atomic<bool>& cancelled);
   [[nodiscard]] std::shared_ptr<Attempt> attempt(std::uint64_t epoch);
@@ -133,6 +135,7 @@ class DeploymentControl : private Runner {
   MysqlShelf mysql_shelf_;
   MysqlSteps mysql_;  // instead of steps_, if that is the protocol
   Executor executor_;
+  MysqlWatch mysql_watch_;
   RampKeeper ramp_;
   ShadowKeeper shadow_;
   Sampler sampler_;

@@ -55,7 +55,12 @@ StepAnswer await_fence_position(MysqlContext& context, Attempt& attempt, router:
     if (!waited) return failed(waited.error());
     if (!waited->is_null(0, 0) && waited->integer(0) == 0) {
       const auto flushed = (*loan)->query("FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS");
-      return flushed ? StepAnswer::done() : failed(flushed.error());
+      if (!flushed) return failed(flushed.error());
+      // One that was restarted meanwhile may have taken somebody's writes.
+      const auto closed = (*loan)->query("SELECT @@global.read_only");
+      if (!closed) return failed(closed.error());
+      if (says_read_only(closed->text(0))) return StepAnswer::done();
+      return StepAnswer::failed(std::string(router::name(to)) + " takes writes: was it restarted without read_only=1?");
     }
     if (const auto why = stalled(**loan, connection); !why.empty()) return StepAnswer::failed(why);
   }

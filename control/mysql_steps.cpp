@@ -10,6 +10,7 @@
 #include "control/mysql_proof.h"
 #include "control/mysql_sessions.h"
 #include "control/mysql_settle.h"
+#include "control/mysql_topology.h"
 
 namespace turnout::control {
 
@@ -20,10 +21,32 @@ constexpr std::size_t warm_connections_per_side = 2;  // as many steps as run at
 }  // namespace
 
 StepAnswer MysqlSteps::run(const drain::Action& action, Attempt& attempt, const std::atomic<bool>& cancelled) {
+  // The watch's statements (mysql_watch.h) must not come behind these.
+  const bool prepares = action.step == drain::Step::prepare;
+  if (prepares) end_lost(action.from, cancelled);
+  if (prepares || action.step == drain::Step::open_to) end_lost(router::other(action.from), cancelled);
   auto answer = dispatch(action, attempt, cancelled);
   if (answer.ok) return answer;
   for (const auto side : sides_of(action)) end_lost(side, cancelled);
   return answer;
+}
+
+// What a follower takes while it is writable never reaches the writer, and stops the way back.
+std::string MysqlSteps::own_writes(router::Side from) {
+  auto follower = context_.shelf.take(router::other(from));
+  if (!follower) return follower.error().message();
+  const auto there = look_at(**follower);  // first: see errant()
+  if (!there) return there.error().message();
+  auto writer = context_.shelf.take(from);
+  if (!writer) return writer.error().message();
+  const auto here = look_at(**writer);
+  if (!here) return here.error().message();
+  const auto behind = parse_gtids(there->variable("gtid_binlog_state")),
+             ahead = parse_gtids(here->variable("gtid_binlog_state"));
+  if (!there->is_mariadb() || !behind || !ahead) return "";
+  const auto own = errant(*behind, *ahead);
+  return own.empty() ? ""
+                     : "written on " + std::string(router::name(router::other(from))) + " alone: " + own.front().text();
 }
 
 std::string MysqlSteps::prepare(Attempt& attempt, router::Side from, boost::json::array& done) {
@@ -39,6 +62,8 @@ std::string MysqlSteps::prepare(Attempt& attempt, router::Side from, boost::json
 StepAnswer MysqlSteps::prepare_step(Attempt& attempt, router::Side from) {
   boost::json::array done;
   if (auto error = prepare(attempt, from, done); !error.empty()) return StepAnswer::failed(std::move(error));
+  // Once more than the preflight: from here on it is read-only, and the proof sees whether it has stayed so.
+  if (auto error = own_writes(from); !error.empty()) return StepAnswer::failed(std::move(error));
   for (const auto side : {from, router::other(from)}) {
     if (auto error = context_.shelf.warm(side, warm_connections_per_side); !error.empty())
       return StepAnswer::failed(std::move(error));
@@ -140,21 +165,24 @@ MysqlOutcome<bool> MysqlSteps::kill_lost(MysqlClient& client, std::uint64_t numb
   return is_there ? kill_session(client, number) : MysqlOutcome<bool>(false);
 }
 
+bool MysqlSteps::clear_lost(router::Side side) {
+  for (const auto number : context_.shelf.lost(side)) {
+    auto client = context_.shelf.fresh(side, window_ms_max);
+    if (!client) {
+      if (!client.error().lost) spdlog::warn("{}: {}", context_.step.deployment, client.error().message());
+      return false;
+    }
+    const auto was_there = kill_lost(*client, number);
+    if (!was_there || *was_there) return false;
+    context_.shelf.forget_lost(side, number);
+  }
+  return true;
+}
+
 // A statement whose connection was lost may still be running. It is over when the server lists it no more; until then
 // nobody is told that the step failed, because the way back would race with it.
 void MysqlSteps::end_lost(router::Side side, const std::atomic<bool>& cancelled) {
-  for (const auto number : context_.shelf.lost(side)) {
-    while (!cancelled) {
-      auto client = context_.shelf.fresh(side, window_ms_max);
-      if (client) {
-        if (const auto was_there = kill_lost(*client, number); was_there && !*was_there) break;
-      } else if (!client.error().lost) {
-        spdlog::warn("{}: {}", context_.step.deployment, client.error().message());
-      }
-      long_pause();
-    }
-    if (!cancelled) context_.shelf.forget_lost(side, number);
-  }
+  while (!cancelled && !clear_lost(side)) long_pause();
 }
 
 }  // namespace turnout::control

@@ -19,10 +19,13 @@ class MysqlSteps {
   // What a cutover from `from` needs: the link found, the follower read-only, connections open. "" or why not.
   [[nodiscard]] std::string prepare(Attempt& attempt, router::Side from, boost::json::array& done);
   [[nodiscard]] MysqlContext& context() { return context_; }
+  // One try to end what lost connections have left running there. True: nothing of it is left.
+  [[nodiscard]] bool clear_lost(router::Side side);
 
  private:
   [[nodiscard]] StepAnswer dispatch(const drain::Action& action, Attempt& attempt, const std::atomic<bool>& cancelled);
   [[nodiscard]] StepAnswer prepare_step(Attempt& attempt, router::Side from);
+  [[nodiscard]] std::string own_writes(router::Side from);
   [[nodiscard]] MysqlOutcome<bool> kill_lost(MysqlClient& client, std::uint64_t number);
   void end_lost(router::Side side, const std::atomic<bool>& cancelled);
 

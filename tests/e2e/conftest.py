@@ -29,7 +29,7 @@ from harness.turnout import Turnout, binary  # noqa: E402
 from harness.workspace import Workspace, exit_on_signals, place_for_tests  # noqa: E402
 
 SOAK_SAMPLE = 3
-FAULT_SAMPLE = 6        # cells of test_faults.py
+FAULT_SAMPLE = {"test_faults": 6, "test_mysql_faults": 8}  # cells, by the file that has them
 # About, of the driver matrix in a plain run, beside one loop under moves; by the file that has the cells.
 MATRIX_SAMPLE_S = {"test_drivers": 30, "test_mysql_drivers": 15}
 TEST_S_MAX = 150
@@ -63,7 +63,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         kinds[kind_of(item)].append(item)
     chance = random.Random(_seed)
-    sample = [chance.sample(kinds[kind], min(count, len(kinds[kind]))) for kind, count in (("soak", SOAK_SAMPLE), ("faults", FAULT_SAMPLE))]
+    sample = [chance.sample(kinds["soak"], min(SOAK_SAMPLE, len(kinds["soak"])))]
+    for module, count in FAULT_SAMPLE.items():
+        cells = [item for item in kinds["faults"] if item.module.__name__ == module]
+        sample.append(chance.sample(cells, min(count, len(cells))))
     sample += [kinds[""], matrix_sample(kinds["matrix"], chance)]
     left_out = [item for item in items if not any(item in some for some in sample)]
     items[:] = [item for item in items if item not in left_out]

@@ -10,12 +10,9 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Collection, Iterator
-
-import psycopg
+from typing import Any, Callable, Iterable, Iterator
 
 from .checks import other
-from .pair import DATABASE, Pair
 from .turnout import ROOT, Turnout
 
 WINDOW_S = 3
@@ -43,6 +40,7 @@ ROADS = {
 # Where it matters how the fence is raised: what puts it up, takes it down, or finds it there.
 AT_THE_FENCE = ("record_undo", "publish_fence", "raise_fence", "verify_fence", "decide_commit", "publish_flip", "open_to", "start_reverse",
                 "decide_abort", "lower_fence", "await_writable", "end_former_from", "end_former_to")
+BESIDES_THE_FENCE = tuple(step for walked in ROADS.values() for step in walked if step not in AT_THE_FENCE)
 ABORTED_AT, UNDECIDED_AT, DECIDED_AT = "after-verify_fence", "after-raise_fence", "after-decide_commit"
 
 
@@ -76,7 +74,7 @@ class StopPoints:
 class Scene:
     """A move that stands at a stop point."""
 
-    pair: Pair
+    pair: Any
     turnout: Turnout
     stops: StopPoints
     point: str  # before-STEP, after-STEP
@@ -115,15 +113,32 @@ def new_dies(scene: Scene) -> None:
     _server_dies(scene, other(scene.old))
 
 
+def _server_stalls(scene: Scene, side: str) -> None:
+    scene.pair.sides[side].freeze()
+    scene.release()
+    time.sleep(WINDOW_S + 0.5)
+    scene.pair.sides[side].wake()
+
+
+def old_stalls(scene: Scene) -> None:
+    _server_stalls(scene, scene.old)
+
+
+def new_stalls(scene: Scene) -> None:
+    _server_stalls(scene, other(scene.old))
+
+
 def cut_off(scene: Scene) -> None:
-    """Every connection of Turnout to both servers, and between the servers, is ended."""
-    for server in scene.pair.sides.values():
-        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IN ('turnout', 'app')")
+    scene.pair.cut_off()
     scene.release()
 
 
 FAULTS: dict[str, Callable[[Scene], None]] = {
     "turnout_killed": killed, "turnout_stalled": stalled, "old_dies": old_dies, "new_dies": new_dies, "connections_cut": cut_off}
+STALLS: dict[str, Callable[[Scene], None]] = {"old_stalls": old_stalls, "new_stalls": new_stalls}
+ALL_FAULTS = FAULTS | STALLS
+# What the executor of MySQL answers without asking anybody (control/mysql_steps.cpp).
+NOTHING_IN_MYSQL = ("check_schema", "read_sequences", "copy_sequences", "advance_slots", "copy_journal")
 
 
 def outcomes(road: str, fault: str, when: str, step: str, old: str) -> set[str]:
@@ -143,20 +158,20 @@ def outcomes(road: str, fault: str, when: str, step: str, old: str) -> set[str]:
     return {old, new}
 
 
-def cells(of: Collection[str]) -> Iterator[tuple[str, str, str, str]]:
+def cells(faults: Iterable[str] = tuple(FAULTS), without: tuple[str, ...] = ()) -> Iterator[tuple[str, str, str, str]]:
     """(road, fault, when, step)"""
     for road, walked in ROADS.items():
-        for fault in FAULTS:
+        for fault in faults:
             for step in walked:
                 for when in ("before", "after"):
-                    if step in of:
+                    if step not in without:
                         yield road, fault, when, step
 
 
-def walk(of: Collection[str] = tuple(step for walked in ROADS.values() for step in walked)) -> list[tuple[str, str, str, str, str]]:
-    """Every cell of both verbs at the steps `of`, in an order in which the writer is nearly always where the next one begins: a move that
+def walk(faults: Iterable[str] = tuple(FAULTS), without: tuple[str, ...] = ()) -> list[tuple[str, str, str, str, str]]:
+    """Every cell of both verbs, in an order in which the writer is nearly always where the next one begins: a move that
     comes through is followed by one of the other verb, one that is undone by the next of its own."""
-    left = {verb: list(reversed(list(cells(of)))) for verb in WRITER_OF}
+    left = {verb: list(reversed(list(cells(faults, without)))) for verb in WRITER_OF}
     order, verb = [], "cutover"
     while any(left.values()):
         if not left[verb]:
@@ -181,20 +196,7 @@ def _likely(road: str, fault: str, when: str, step: str, old: str) -> str:
     return other(old) if right == {other(old)} or proven else old
 
 
-def wait_free(pair: Pair, timeout_s: float = 30) -> None:
-    """Both servers answer again."""
-    deadline = time.monotonic() + timeout_s
-    for server in pair.sides.values():
-        while True:
-            try:
-                server.sql("SELECT 1", database=DATABASE)
-                break
-            except psycopg.Error as error:
-                assert time.monotonic() < deadline, error
-                time.sleep(0.02)
-
-
-def settled_snapshot(pair: Pair, wanted: dict[str, Any], timeout_s: float = 10) -> dict[str, Any]:
+def settled_snapshot(pair: Any, wanted: dict[str, Any], timeout_s: float = 10) -> dict[str, Any]:
     """What differs from `wanted`; empty as soon as nothing does."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -124,8 +124,9 @@ class Hammer:
     whether the old writer took anything after the new one took its first."""
 
     WAYS = ("old", "new", "read_write")
+    FAILURES: tuple[type[Exception], ...] = (psycopg.Error,)
 
-    def __init__(self, sides: dict[str, Postgres], ways: dict[str, tuple[str, ...]] | None = None, user: str = "hammer",
+    def __init__(self, sides: dict[str, Any], ways: dict[str, tuple[str, ...]] | None = None, user: str = "hammer",
                  pace_s: float = 0.002, pace_new_s: float | None = None) -> None:
         """Between two strikes; a new connection costs a server some milliseconds of a core, so it may have a pace of its own."""
         self.sides, self.user, self.pace_s = sides, user, pace_s
@@ -151,30 +152,45 @@ class Hammer:
         return self
 
     def _run(self, side: str, how: str) -> None:
-        server = self.sides[side]
-        connection: psycopg.Connection[Any] | None = None
+        connection: Any = None
         while not self._stop.is_set():
             began, error = time.monotonic(), ""
             try:
-                if connection is None or connection.closed or how == "new":
-                    if connection is not None:
+                if connection is None or how == "new" or not self.is_open(connection):
+                    if connection is not None and self.is_open(connection):
                         connection.close()
-                    connection = server.connect(self.user, "app", connect_timeout=5)
-                insert = f"INSERT INTO hammer (side, how) VALUES ('{side}', '{how}')"
-                connection.execute(f"BEGIN READ WRITE; {insert}; COMMIT" if how == "read_write" else insert)
-            except psycopg.Error as failure:
-                error = f"{failure.sqlstate or ''} {str(failure).strip().splitlines()[0]}"
-                if connection is not None and not connection.closed:
+                    connection = self.open(side)
+                self.hit(connection, side, how)
+            except self.FAILURES as failure:
+                error = self.text_of(failure)
+                if connection is not None and self.is_open(connection):
                     try:
-                        connection.execute("ROLLBACK")
-                    except psycopg.Error:
+                        connection.rollback()
+                    except self.FAILURES:
                         connection.close()
             with self._lock:
                 self.strikes.append(Strike(side, how, began, time.monotonic(), error))
             pace_s = self.pace_new_s if how == "new" else self.pace_s
             self._stop.wait(max(pace_s, 0.005) if error else pace_s)
-        if connection is not None:
+        if connection is not None and self.is_open(connection):
             connection.close()
+
+    # ---- of the protocol
+
+    def open(self, side: str) -> Any:
+        return self.sides[side].connect(self.user, "app", connect_timeout=5)
+
+    def is_open(self, connection: Any) -> bool:
+        return not connection.closed
+
+    def hit(self, connection: Any, side: str, how: str) -> None:
+        insert = f"INSERT INTO hammer (side, how) VALUES ('{side}', '{how}')"
+        connection.execute(f"BEGIN READ WRITE; {insert}; COMMIT" if how == "read_write" else insert)
+
+    def text_of(self, failure: Any) -> str:
+        return f"{failure.sqlstate or ''} {str(failure).strip().splitlines()[0]}"
+
+    # ---- results
 
     def successes(self, side: str) -> int:
         with self._lock:

@@ -89,6 +89,24 @@ class MariaDb:
                     raise RuntimeError(f"{self.PRODUCT} did not start:\n{self.log.read_text()[-4000:]}")
                 time.sleep(0.05)
 
+    def kill9(self) -> None:
+        process, self._process = self._process, None
+        assert process is not None
+        process.kill()
+        process.wait()
+
+    def freeze(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
     def stop(self) -> None:
         if self._process is None:
             return

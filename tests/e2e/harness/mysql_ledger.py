@@ -1,4 +1,4 @@
-"""Clients of a MySQL deployment that know what they were promised, and a role that goes past Turnout.
+"""Clients of a MySQL deployment that know what they were promised, and the hammer for it.
 
 A session of kind `transaction` inserts its next number, adds one to its counter and commits; one of kind `autocommit`
 only inserts. There is no unique key on (session, number), so work that was done twice shows. What was on its way when
@@ -13,10 +13,11 @@ from typing import Any, Callable
 import pymysql
 
 from .ledger import Ledger, Session, Verdict
-from .mariadb import MariaDb
+from .load import Hammer, HammerVerdict
+from .mariadb import DATABASE, MariaDb
 
 KINDS = ("transaction", "autocommit")
-LOST = (2006, 2013)
+LOST = (1053, 1927, 2006, 2013)  # of the connection, in the server's words or the client's
 
 
 class MysqlLedger(Ledger):
@@ -41,16 +42,22 @@ class MysqlLedger(Ledger):
         verdict = Verdict(self.commits(), [], [], [], [], self.unknown())
         with server.connect() as connection, connection.cursor() as cursor:
             for session in self.sessions:
-                cursor.execute("SELECT number, COUNT(*) FROM ledger WHERE session = %s GROUP BY number", (session.number,))
+                if not _settled_still(session, cursor):
+                    session.settled = 0  # so that the verdict names what changed
+                unknown = "".join(f", {number}" for number in session.unknown)
+                cursor.execute(f"SELECT number, COUNT(*) FROM ledger WHERE session = %s AND (number > %s OR number IN (0{unknown})) GROUP BY 1",
+                               (session.number, session.settled))
                 there = dict(cursor.fetchall())
-                verdict.lost += [(session.number, n) for n in sorted(session.acknowledged - there.keys())]
+                acknowledged = {number for number in session.acknowledged if number > session.settled}
+                verdict.lost += [(session.number, n) for n in sorted(acknowledged - there.keys())]
                 verdict.duplicated += [(session.number, n) for n, count in sorted(there.items()) if count > 1]
-                verdict.phantom += [(session.number, n) for n in sorted(there.keys() - session.acknowledged - session.unknown)]
+                verdict.phantom += [(session.number, n) for n in sorted(there.keys() - acknowledged - session.unknown)]
                 if session.kind == "transaction":
                     cursor.execute("SELECT value FROM counter WHERE session = %s", (session.number,))
                     value = (cursor.fetchone() or (0,))[0]
-                    if value != len(there):
-                        verdict.counters.append(f"session {session.number}: counter {value}, rows {len(there)}")
+                    wanted = len(session.acknowledged) + len(session.unknown & there.keys())
+                    if value != wanted:
+                        verdict.counters.append(f"session {session.number}: counter {value}, rows {wanted}")
         return verdict
 
     def _run(self, session: Session) -> None:
@@ -97,47 +104,46 @@ class MysqlLedger(Ledger):
             connection.close()
 
 
-class MysqlHammer:
-    """`app`, past Turnout, on both servers at once: over one old connection and over ever new ones."""
+def _settled_still(session: Session, cursor: Any) -> bool:
+    """As many as then, and the same ones."""
+    if session.settled == 0:
+        return True
+    unknown = "".join(f", {number}" for number in session.unknown)
+    cursor.execute(f"SELECT COUNT(*), COALESCE(SUM(number), 0) FROM ledger WHERE session = %s AND number <= %s AND number NOT IN (0{unknown})",
+                   (session.number, session.settled))
+    count, total = cursor.fetchone()
+    return (int(count), int(total)) == (session.settled_count, session.settled_sum)
 
-    def __init__(self, sides: dict[str, MariaDb]) -> None:
-        self.strikes: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}  # of successes: began, ended
-        self.refusals: dict[str, set[int]] = {side: set() for side in sides}
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(side, server, is_new), daemon=True)
-                         for side, server in sides.items() for is_new in (False, True)]
 
-    def __enter__(self) -> "MysqlHammer":
-        for thread in self._threads:
-            thread.start()
-        time.sleep(0.3)
-        return self
+class MysqlHammer(Hammer):
+    """`app`, past Turnout. A row carries the time at which its statement ran, by the server's clock, to the other side too."""
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(10)
+    FAILURES = (pymysql.MySQLError, OSError)
 
-    def _run(self, side: str, server: MariaDb, is_new: bool) -> None:
-        connection: Any = None
-        while not self._stop.is_set():
-            if is_new and connection is not None:
-                connection.close()
-                connection = None
-            if connection is None:
-                connection = server.connect()
-            began = time.monotonic()
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("INSERT INTO hammer (side) VALUES (%s)", (side,))
-                self.strikes[side].append((began, time.monotonic()))
-            except pymysql.MySQLError as error:
-                self.refusals[side].add(int(error.args[0]))
-            time.sleep(0.003)
-        if connection is not None:
-            connection.close()
+    def open(self, side: str) -> Any:
+        return self.sides[side].connect(connect_timeout=5)
 
-    def late(self, old: str, new: str) -> list[tuple[float, float]]:
-        """Successes on the old writer that began after the first one on the new writer had ended."""
-        first = min(ended for _, ended in self.strikes[new])
-        return [strike for strike in self.strikes[old] if strike[0] > first]
+    def is_open(self, connection: Any) -> bool:
+        return bool(connection.open)
+
+    def hit(self, connection: Any, side: str, how: str) -> None:
+        with connection.cursor() as cursor:
+            if how == "read_write":
+                cursor.execute("START TRANSACTION READ WRITE")
+            cursor.execute("INSERT INTO hammer (side, how, at) VALUES (%s, %s, SYSDATE(6))", (side, how))
+            if how == "read_write":
+                cursor.execute("COMMIT")
+
+    def text_of(self, failure: Any) -> str:
+        return " ".join(str(part) for part in failure.args[:2])
+
+    def verdict(self, old: str, new: str, since_on_new: str = "") -> HammerVerdict:
+        """Of all that is in the table."""
+        asked = f"SELECT UNIX_TIMESTAMP({{}}(at)) FROM {DATABASE}.hammer WHERE side = '{{}}'"
+        last, first = (self.sides[side].value(asked.format(what, side)) for what, side in (("MAX", old), ("MIN", new)))
+        verdict = HammerVerdict(last_on_old=None if last is None else float(last), first_on_new=None if first is None else float(first))
+        for strike in self.strikes:
+            if not strike.error:
+                key = (strike.side, strike.how)
+                verdict.successes[key] = verdict.successes.get(key, 0) + 1
+        return verdict

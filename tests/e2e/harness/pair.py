@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Sequence
 
+import psycopg
+
 from .postgres import DEBIAN_BIN, Postgres, green_binaries
 from .workspace import Workspace, keep_ports
 
@@ -159,6 +161,23 @@ class Pair:
                     raise TimeoutError(f"{target.name} did not catch up with {source.name} in {timeout_s} s")
                 time.sleep(0.02)
 
+    def wait_free(self, timeout_s: float = 30) -> None:
+        """Both servers answer again."""
+        deadline = time.monotonic() + timeout_s
+        for server in self.sides.values():
+            while True:
+                try:
+                    server.sql("SELECT 1", database=DATABASE)
+                    break
+                except psycopg.Error as error:
+                    assert time.monotonic() < deadline, error
+                    time.sleep(0.02)
+
+    def cut_off(self) -> None:
+        """Every connection of Turnout to both servers, and between the servers, is ended."""
+        for server in self.sides.values():
+            server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename IN ('turnout', 'app')")
+
     def snapshot(self) -> dict[str, Any]:
         """All that an aborted cutover must leave as it was: settings, grants, slots, publications, subscriptions."""
         queries = {
@@ -192,7 +211,6 @@ class Pair:
 
     def writable(self, side: str, user: str = "app") -> bool:
         """Can an ordinary role write there, in a fresh connection, without special words?"""
-        import psycopg
         try:
             self.sides[side].sql("CREATE TEMP TABLE probe (n int)", user=user)
             return True

@@ -1,0 +1,83 @@
+// Who takes writes in a MariaDB pair, also after a server was restarted: read_only does not outlive that, and an option
+// file says the same of a server whether it writes or follows.
+//
+// Always true: a follower that takes writes is closed again, if it was closed before; a writer is opened only where its
+// read_only is that of its options, which nobody has touched since it started, and where it is the server that was the
+// writer, and follows nobody. What somebody has set on a writer stays, and is told. Nothing is done while an attempt
+// may change who writes; settle() returns when nothing of the watch is under way any more, and nothing that a lost
+// connection of it has left. One thread a deployment; what it concludes is pure.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/decision_store.h"
+#include "control/mysql_shelf.h"
+#include "drain/cutover.h"
+
+namespace turnout::control {
+
+// What may be done now. Nothing: the machine may be about to change it.
+struct WatchOrders {
+  router::Side writer = router::Side::blue;
+  bool may_open = false;   // the writer
+  bool may_close = false;  // the other side
+  bool settles = false;    // the writer's own link from the former one may be there still
+  friend bool operator==(const WatchOrders&, const WatchOrders&) = default;
+};
+[[nodiscard]] std::optional<WatchOrders> watch_orders(const drain::State& state);
+
+struct WatchedServer {
+  std::uint32_t id = 0;  // server_id
+  bool read_only = false;
+  bool by_options = false;  // nobody has set read_only since it started
+  bool follows = false;     // somebody it should not
+};
+enum class WatchDeed : std::uint8_t { none, open, close, tell };
+// `known_id` is that of the server that was seen in that role, 0 = none was.
+[[nodiscard]] WatchDeed deed_on_writer(const WatchedServer& server, std::uint32_t known_id);
+[[nodiscard]] WatchDeed deed_on_follower(const WatchedServer& server, std::uint32_t known_id);
+
+class MysqlWatch {
+ public:
+  struct Context {
+    MysqlShelf& shelf;
+    std::function<drain::State()> state;
+    std::function<bool(router::Side)> clear_lost;  // false: a statement of ours may still be under way there
+    std::function<bool(WatchDeed, router::Side)> audited;
+    std::function<void(WatchDeed, router::Side, const std::string& text)> tell;
+  };
+
+  explicit MysqlWatch(Context context) : context_(std::move(context)) {}
+  ~MysqlWatch() { stop(); }
+  MysqlWatch(const MysqlWatch&) = delete;
+  MysqlWatch& operator=(const MysqlWatch&) = delete;
+
+  void start(const std::vector<Record>& records);
+  void stop();
+  // Behind a change of state that ends the former orders.
+  void settle() { const std::lock_guard turn(turn_); }
+
+ private:
+  void loop();
+  void look(router::Side side);
+  void act(MysqlClient& client, WatchDeed deed, const WatchOrders& orders);
+
+  Context context_;
+  std::mutex turn_;  // while something is being done
+  std::array<std::uint32_t, 2> known_{};
+  std::array<bool, 2> has_told_{};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace turnout::control

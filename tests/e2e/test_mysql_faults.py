@@ -1,0 +1,83 @@
+"""The fault matrix for a MariaDB pair: every fault at every step of both verbs, under a ledger and the hammer."""
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+import pymysql
+import pytest
+
+from harness import faults
+from harness.fault_world import FaultWorld, FaultWorlds, judged
+from harness.mariadb import DATABASE
+from harness.mariadb_pair import LASTING, MariaPair, make_pair_turnout, other
+from harness.mysql_ledger import MysqlHammer, MysqlLedger
+from harness.mysql_turnout import connect, one
+from harness.waiting import eventually
+from harness.workspace import Workspace
+
+CHANGES: dict[str, Any] = {"waive": ["bypassing_clients"],  # the hammer
+                           "cutover": {"drain": "1s", "proof": "1500ms", "window": f"{faults.WINDOW_S}s", "lag_time": "1s"}}
+READ_ONLY = 1290
+
+
+class World(FaultWorld):
+    FAILURES = (pymysql.MySQLError, OSError)
+    ledger: MysqlLedger
+
+    def __init__(self) -> None:
+        self._workspace = Workspace()
+        self.pair: MariaPair = MariaPair(self._workspace, LASTING)
+        self.pair.start()
+        self.turnout = make_pair_turnout(self.pair, changes=CHANGES, start=False)
+        self.stops = faults.StopPoints(self._workspace.directory("stops"))
+        self.turnout.environment = self.stops.environment
+        self.turnout.start()
+        self.turnout.ask("prepare", "app")
+        self.ledger = MysqlLedger(lambda: connect(self.turnout), sessions_per_kind=2, pace_s=0.02)
+        self.ledger.start()
+
+    def write_once(self) -> None:
+        with connect(self.turnout) as connection:
+            one(connection, "INSERT INTO item (name) VALUES ('after')")
+
+    def clear_hammer(self, old: str) -> None:
+        self.pair.execute(old, f"TRUNCATE {DATABASE}.hammer")
+
+    def make_hammer(self, old: str) -> MysqlHammer:
+        return MysqlHammer(self.pair.sides, pace_s=0.01, pace_new_s=0.03)
+
+    def now_on(self, side: str) -> str:
+        return ""  # the table is empty
+
+    def assert_writer(self, writer: str) -> None:
+        """The status says so, the servers behave so, and a write through Turnout lands there."""
+        assert self.turnout.status()["writer"] == writer
+        with connect(self.turnout) as connection:
+            one(connection, "INSERT INTO item (name) VALUES ('mine')")
+            assert one(connection, "SELECT @@server_id") == self.pair.sides[writer].server_id
+        eventually(lambda: self.pair.read_only(other(writer)), f"{other(writer)} is read-only", timeout_s=5)
+        self.pair.assert_writer(writer)
+        with self.pair.sides[other(writer)].connect() as stranger, pytest.raises(pymysql.MySQLError) as refused:
+            one(stranger, "INSERT INTO item (name) VALUES ('never')")
+        assert refused.value.args[0] == READ_ONLY
+
+    def assert_books(self, side: str, unknown_max: int) -> None:
+        verdict = self.ledger.verify(self.pair.sides[side])
+        assert verdict.clean() and verdict.unknown <= unknown_max, str(verdict)
+
+    def end(self) -> None:
+        self._workspace.close()
+
+
+@pytest.fixture(scope="module")
+def worlds() -> Iterator[FaultWorlds]:
+    made = FaultWorlds(World)
+    yield made
+    made.close()
+
+
+@pytest.mark.soak
+@pytest.mark.faults
+@pytest.mark.parametrize(("road", "fault", "when", "step", "verb"), faults.walk(faults.ALL_FAULTS, faults.NOTHING_IN_MYSQL))
+def test_mysql_fault(worlds: FaultWorlds, road: str, fault: str, when: str, step: str, verb: str) -> None:
+    judged(worlds, verb, road, fault, when, step)
