@@ -26,11 +26,10 @@ std::optional<std::uint64_t> number_of(std::string_view digits) {
 }
 
 std::optional<GtidSpan> parse_span(std::string_view text) {
+  const bool is_one = text.find('-') == std::string_view::npos;
   const auto first = number_of(cut(text, '-'));
-  if (!first) return std::nullopt;
-  if (text.empty()) return GtidSpan{*first, *first};
-  const auto last = number_of(text);
-  if (!last || *last < *first) return std::nullopt;
+  const auto last = is_one ? first : number_of(text);
+  if (!first || !last || *last < *first) return std::nullopt;
   return GtidSpan{*first, *last};
 }
 
@@ -41,7 +40,7 @@ bool is_tag(std::string_view text) {
 // One server's part: "uuid:1-5:7:tag:1-3".
 bool parse_origin(std::string_view text, GtidSet& set) {
   const auto uuid = cut(text, ':');
-  if (uuid.size() != uuid_bytes || text.empty()) return false;
+  if (uuid.size() != uuid_bytes || text.empty() || text.ends_with(':')) return false;
   std::string origin(uuid);
   while (!text.empty()) {
     const auto part = cut(text, ':');

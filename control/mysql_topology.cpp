@@ -13,6 +13,7 @@ namespace {
 constexpr std::array variable_names = {
     "version",
     "server_id",
+    "server_uuid",
     "hostname",
     "port",
     "datadir",
@@ -131,6 +132,9 @@ std::string against_pair(const MysqlServer& from, const MysqlServer& to) {
                           from.variable("datadir") == to.variable("datadir");
   if (same_place) return "both addresses lead to the same server";
   if (from.id() == to.id()) return "both servers have server_id " + std::to_string(from.id());
+  const auto uuid = from.variable("server_uuid");
+  if (!uuid.empty() && uuid == to.variable("server_uuid"))
+    return "both servers have server_uuid " + uuid + ": the copy has taken auto.cnf along";
   return "";
 }
 

@@ -51,6 +51,7 @@ MysqlPair healthy_mysql() {
     for (const char* name : {"gtid_strict_mode", "gtid_binlog_pos", "gtid_binlog_state", "log_slave_updates"})
       one->variables.erase(name);
     one->variables["version"] = "9.7.4-2";
+    one->variables["server_uuid"] = "of " + one->variable("server_id");
     one->variables["gtid_mode"] = one->variables["log_replica_updates"] = "ON";
     one->variables["gtid_executed"] = "e275f630-e6df-11f1-93c0-02fc00000001:1-10";
   }
@@ -136,6 +137,7 @@ TEST(MysqlPreflight, each_fault_of_a_mysql_pair_has_its_check) {
       {"version", Verdict::warn, [](MysqlPair& pair) { pair.here.variables["version"] = "8.4.1"; }},
       {"version", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["version"] = "11.4.1-MariaDB"; }},
       {"identity", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["version"] = "11.4.1-MariaDB"; }},
+      {"identity", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["server_uuid"] = "of 7"; }},
       {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["gtid_mode"] = "ON_PERMISSIVE"; }},
       {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["log_replica_updates"] = "OFF"; }},
       {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["gtid_executed"] = ""; }},

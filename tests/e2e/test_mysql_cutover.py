@@ -291,11 +291,10 @@ def test_killed(moved: Moved, place: str, writer: str) -> None:
         turnout.environment.pop("TURNOUT_STOP_POINTS")
 
 
-@pytest.mark.parametrize("product", PRODUCTS)
-def test_finish_takes_the_way_back_down(product: str) -> None:
+def test_finish_takes_the_way_back_down(moved: Moved) -> None:
     space = Workspace()
     try:
-        pair = PAIRS[product](space)
+        pair = type(moved.pair)(space)
         pair.start()
         turnout = make_pair_turnout(pair)
         turnout.ask("cutover", "app")

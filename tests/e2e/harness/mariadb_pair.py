@@ -51,7 +51,7 @@ class MariaPair:
                     cursor.execute(statement)
         self.blue.stop()
         # With its binary log: what was written so far is known on both sides to be the same.
-        shutil.copytree(self.blue.data, self.green.data)
+        shutil.copytree(self.blue.data, self.green.data, ignore=shutil.ignore_patterns("auto.cnf"))  # MySQL's identity
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", f"--reference={self.blue.data}", str(self.green.data)], check=True)
         self.blue.start()
