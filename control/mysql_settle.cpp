@@ -45,15 +45,23 @@ StepAnswer with_forward(MysqlContext& context, Attempt& attempt, router::Side to
 
 }  // namespace
 
+conf::Tls replication_tls(const conf::Deployment& config) {
+  conf::Tls tls = config.server_tls;
+  tls.mode = config.replication.tls;
+  if (tls.mode == conf::TlsMode::allow || tls.mode == conf::TlsMode::prefer) tls.mode = conf::TlsMode::disable;
+  tls.certificate_file = tls.key_file = "";  // they are on this machine
+  return tls;
+}
+
 std::string change_master_sql(const conf::Deployment& config, router::Side side, const std::string& connection) {
   const auto& replication = config.replication;
   const bool is_blue = side == router::Side::blue;
   auto address = is_blue ? replication.blue_address : replication.green_address;
   if (address == conf::Address{}) address = is_blue ? config.blue : config.green.value_or(conf::Address{});
   const auto& login = replication.login.user.empty() ? config.admin : replication.login;
-  const bool has_tls = replication.tls != conf::TlsMode::disable && replication.tls != conf::TlsMode::allow &&
-                       replication.tls != conf::TlsMode::prefer;
-  const bool verifies = replication.tls == conf::TlsMode::verify_ca || replication.tls == conf::TlsMode::verify_full;
+  const auto tls = replication_tls(config).mode;
+  const bool has_tls = tls != conf::TlsMode::disable;
+  const bool verifies = tls == conf::TlsMode::verify_ca || tls == conf::TlsMode::verify_full;
   return "CHANGE MASTER " + mysql_literal(connection) + " TO MASTER_HOST = " + mysql_literal(address.host) +
          ", MASTER_PORT = " + std::to_string(address.port) + ", MASTER_USER = " + mysql_literal(login.user) +
          ", MASTER_PASSWORD = " + mysql_literal(login.password) +
