@@ -107,6 +107,7 @@ def test_one_that_was_restarted_while_turnout_was_away(plain: Restarted) -> None
 
 
 def test_what_somebody_has_set_on_the_writer_stays(plain: Restarted) -> None:
+    time.sleep(0.5)  # it has been seen as the writer
     plain.pair.execute("blue", "SET GLOBAL read_only = 1")
     try:
         eventually(lambda: "blue, the writer, is read-only" in plain.turnout.log_file.read_text(), "it is told", timeout_s=5)
