@@ -58,7 +58,7 @@ inline constexpr auto check_names = std::to_array<std::string_view>({
 
 // What protocol mysql has beside some of those.
 inline constexpr auto mysql_check_names =
-    std::to_array<std::string_view>({"binlog", "replication.filters", "replication.gtid"});
+    std::to_array<std::string_view>({"auto_increment", "binlog", "replication.filters", "replication.gtid"});
 
 [[nodiscard]] bool is_check_name(std::string_view name);
 // What is wrong with a waiver of a check that does not exist, and what was probably meant.

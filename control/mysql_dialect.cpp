@@ -54,6 +54,9 @@ constexpr MysqlDialect mariadb = {
              "Slave_SQL_Running"},
     .fence = "read_only",
     .holds_admins = false,
+    .read_only_origin_sql =
+        "SELECT GLOBAL_VALUE_ORIGIN FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'",
+    .origin_when_set = "SQL",
     .log_updates = "log_slave_updates",
     .position = "gtid_binlog_pos",
     .state = "gtid_binlog_state",
@@ -78,6 +81,9 @@ constexpr MysqlDialect mysql = {
              "Replica_SQL_Running"},
     .fence = "super_read_only",
     .holds_admins = true,
+    .read_only_origin_sql =
+        "SELECT VARIABLE_SOURCE FROM performance_schema.variables_info WHERE VARIABLE_NAME = 'read_only'",
+    .origin_when_set = "DYNAMIC",
     .log_updates = "log_replica_updates",
     .position = "gtid_executed",
     .state = "gtid_executed",

@@ -213,6 +213,7 @@ std::vector<Check> run_checks(MysqlContext& context, router::Side from, const st
   }
   check_lag(look);
   check_data(look);
+  check_numbers(look);
   check_accounts(look);
   check_sessions(look);
   return std::move(look.checks);

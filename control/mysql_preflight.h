@@ -5,6 +5,8 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +28,17 @@ struct MysqlPair {
 void judge_servers(const MysqlPair& pair, CheckList& list);      // identity, version, binlog, settings.parity
 void judge_replication(const MysqlPair& pair, CheckList& list);  // replication.* but lag, green.no_writes
 
+// A column whose values the server gives out: table → its next one, and the last one its type can hold (0 = not known).
+struct MysqlCounter {
+  std::uint64_t next = 0, last = 0;
+};
+using MysqlCounters = std::map<std::string, MysqlCounter>;
+[[nodiscard]] std::uint64_t last_of_type(const std::string& column_type);  // "int(10) unsigned"
+[[nodiscard]] std::vector<std::string> nearly_full(const MysqlCounters& counters);
+// Where the follower, which has applied all that `here` was read behind, gives out numbers that the writer has given
+// out.
+[[nodiscard]] std::vector<std::string> given_out_again(const MysqlCounters& here, const MysqlCounters& there);
+
 // ---- internal to the preflight
 class MysqlLook : public CheckList {
  public:
@@ -43,6 +56,7 @@ class MysqlLook : public CheckList {
   void could_not_look(const char* name, const std::string& why);
 };
 void check_data(MysqlLook& look);      // schema.parity, replica_identity, unsupported_objects, jobs
+void check_numbers(MysqlLook& look);   // auto_increment
 void check_accounts(MysqlLook& look);  // roles.parity, privileges, fence.effective, reverse.possible
 void check_sessions(MysqlLook& look);  // who is there, long and prepared transactions
 

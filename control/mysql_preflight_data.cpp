@@ -8,6 +8,7 @@
 
 #include "control/mysql_preflight.h"
 #include "control/mysql_sessions.h"
+#include "control/mysql_settle.h"
 
 namespace turnout::control {
 
@@ -34,6 +35,10 @@ constexpr const char* engines_sql =
 constexpr const char* events_sql =
     "SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'";
 #undef TURNOUT_NOT_OURS
+// The account that has logged in, as USER_PRIVILEGES writes it.
+#define TURNOUT_ME \
+  "CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))"
+
 std::vector<std::string> first_column(const MysqlRows& rows) {
   std::vector<std::string> out;
   for (std::size_t row = 0; row < rows.size(); ++row) out.push_back(rows.text(row));
@@ -64,12 +69,9 @@ void check_privileges(MysqlLook& look) {
   if (!look.pair) return look.could_not_look(name, look.no_pair);
   std::vector<std::string> lacks;
   for (const auto side : {look.from, look.to}) {
-    // Of the account that has logged in, as USER_PRIVILEGES writes it.
-    const auto rows =
-        look.ask(name, side,
-                 "SELECT REPLACE(PRIVILEGE_TYPE, '_', ' ') FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = "
-                 "CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', "
-                 "QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))");
+    const auto rows = look.ask(
+        name, side,
+        "SELECT REPLACE(PRIVILEGE_TYPE, '_', ' ') FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = " TURNOUT_ME);
     if (!rows) return;
     const auto has = first_column(*rows);
     for (const char* right : look.pair->here.dialect().admin_rights) {
@@ -118,17 +120,21 @@ void check_reverse(MysqlLook& look) {
   if (address.is_unix())
     return look.fail(name, address.text() + " is a socket", bound, "set replication.blue_address and green_address");
   const auto& login = replication.login.user.empty() ? look.config.admin : replication.login;
-  const auto client = MysqlClient::connect({look.to, address, login, look.config.server_tls}, 5'000);
-  if (!client) return look.fail(name, client.error().message(), bound, "see replication.login and the two addresses");
-  const auto rows = look.ask(name, look.to,
-                             "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = "
-                             "'REPLICATION SLAVE' AND GRANTEE LIKE " +
-                                 mysql_literal("'" + login.user + "'@%"));
-  if (!rows) return;
-  if (rows->integer(0) == 0)
-    return look.fail(name, login.user + " has no REPLICATION SLAVE on " + router::name(look.to), bound,
+  const auto tls = replication_tls(look.config);
+  const std::string how = tls.mode == conf::TlsMode::disable ? "without TLS" : "by TLS";
+  auto client = MysqlClient::connect({look.to, address, login, tls}, 5'000);
+  if (!client)
+    return look.fail(name, how + ": " + client.error().message(), bound,
+                     "see replication.login, replication.tls and the two addresses");
+  // Of the account that has logged in: another one of that name may have it.
+  const auto rows = client->query(
+      "SELECT CURRENT_USER(), COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE "
+      "PRIVILEGE_TYPE = 'REPLICATION SLAVE' AND GRANTEE = " TURNOUT_ME);
+  if (!rows) return look.could_not_look(name, rows.error().message());
+  if (rows->integer(0, 1) == 0)
+    return look.fail(name, rows->text(0) + " has no REPLICATION SLAVE on " + router::name(look.to), bound,
                      "GRANT REPLICATION SLAVE ON *.* TO it");
-  look.pass(name, login.user + " may read the log of " + router::name(look.to), bound);
+  look.pass(name, rows->text(0) + " may read the log of " + router::name(look.to) + ", " + how, bound);
 }
 
 // They move with the writes (mysql_events.h); until then they must run on the writer alone, and be able to afterwards.

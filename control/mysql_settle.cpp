@@ -45,6 +45,14 @@ StepAnswer with_forward(MysqlContext& context, Attempt& attempt, router::Side to
 
 }  // namespace
 
+conf::Tls replication_tls(const conf::Deployment& config) {
+  conf::Tls tls = config.server_tls;
+  tls.mode = config.replication.tls;
+  if (tls.mode == conf::TlsMode::allow || tls.mode == conf::TlsMode::prefer) tls.mode = conf::TlsMode::disable;
+  tls.certificate_file = tls.key_file = "";  // they are on this machine
+  return tls;
+}
+
 std::string follow_side_sql(const MysqlDialect& dialect, const conf::Deployment& config, router::Side side,
                             const std::string& connection) {
   const auto& replication = config.replication;
@@ -52,15 +60,11 @@ std::string follow_side_sql(const MysqlDialect& dialect, const conf::Deployment&
   auto address = is_blue ? replication.blue_address : replication.green_address;
   if (address == conf::Address{}) address = is_blue ? config.blue : config.green.value_or(conf::Address{});
   const auto& login = replication.login.user.empty() ? config.admin : replication.login;
-  const bool has_tls = replication.tls != conf::TlsMode::disable && replication.tls != conf::TlsMode::allow &&
-                       replication.tls != conf::TlsMode::prefer;
-  const bool verifies = replication.tls == conf::TlsMode::verify_ca || replication.tls == conf::TlsMode::verify_full;
-  const FollowSource source{mysql_literal(address.host),
-                            mysql_literal(login.user),
-                            mysql_literal(login.password),
-                            address.port,
-                            has_tls,
-                            verifies};
+  const auto tls = replication_tls(config).mode;
+  const bool verifies = tls == conf::TlsMode::verify_ca || tls == conf::TlsMode::verify_full;
+  const FollowSource source{mysql_literal(address.host),   mysql_literal(login.user),
+                            mysql_literal(login.password), address.port,
+                            tls != conf::TlsMode::disable, verifies};
   return follow_sql(dialect, source, mysql_literal(connection));
 }
 

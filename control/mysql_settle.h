@@ -21,6 +21,9 @@ namespace turnout::control {
 // Stops a link and removes it.
 [[nodiscard]] MysqlOutcome<MysqlRows> drop_link(MysqlClient& client, const std::string& connection);
 
+// How that login is encrypted: a server cannot prefer, it does or it does not.
+[[nodiscard]] conf::Tls replication_tls(const conf::Deployment& config);
+
 // How the other server reaches `side` and logs in there. Pure.
 [[nodiscard]] std::string follow_side_sql(const MysqlDialect& dialect, const conf::Deployment& config,
                                           router::Side side, const std::string& connection);

@@ -35,18 +35,16 @@ StepAnswer MysqlSteps::run(const drain::Action& action, Attempt& attempt, const 
 std::string MysqlSteps::own_writes(router::Side from) {
   auto follower = context_.shelf.take(router::other(from));
   if (!follower) return follower.error().message();
-  const auto there = look_at(**follower);  // first: see errant()
+  const auto there = look_at(**follower);  // first: see written_alone()
   if (!there) return there.error().message();
   auto writer = context_.shelf.take(from);
   if (!writer) return writer.error().message();
   const auto here = look_at(**writer);
   if (!here) return here.error().message();
-  const auto behind = parse_gtids(there->variable("gtid_binlog_state")),
-             ahead = parse_gtids(here->variable("gtid_binlog_state"));
-  if (!there->is_mariadb() || !behind || !ahead) return "";
-  const auto own = errant(*behind, *ahead);
-  return own.empty() ? ""
-                     : "written on " + std::string(router::name(router::other(from))) + " alone: " + own.front().text();
+  const auto& dialect = here->dialect();
+  const auto own = written_alone(dialect, there->variable(dialect.state), here->variable(dialect.state));
+  if (!own) return std::string(dialect.state) + " cannot be read";
+  return own->empty() ? "" : "written on " + std::string(router::name(router::other(from))) + " alone: " + own->front();
 }
 
 std::string MysqlSteps::prepare(Attempt& attempt, router::Side from, boost::json::array& done) {

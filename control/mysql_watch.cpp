@@ -12,10 +12,6 @@ namespace {
 constexpr std::chrono::milliseconds pause{250};
 
 constexpr const char* glance_sql = "SELECT @@global.read_only, @@global.server_id";
-// 'SQL' once it was set, for as long as the server runs.
-constexpr const char* origin_sql =
-    "SELECT GLOBAL_VALUE_ORIGIN FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'";
-
 std::string text_of_deed(WatchDeed deed, router::Side side) {
   const std::string who = router::name(side);
   if (deed == WatchDeed::open) return who + ", the writer, had come up read-only: it takes writes again";
@@ -31,13 +27,14 @@ std::string text_of_deed(WatchDeed deed, router::Side side) {
 // Nothing: it is no server of ours, or cannot be asked.
 std::optional<WatchedServer> look_closely(MysqlClient& client, std::uint32_t may_follow) {
   const auto server = look_at(client);
-  if (!server || !server->is_mariadb()) return std::nullopt;
-  const auto origin = client.query(origin_sql);
+  if (!server) return std::nullopt;
+  const auto& dialect = server->dialect();
+  const auto origin = client.query(dialect.read_only_origin_sql);
   if (!origin) return std::nullopt;
   WatchedServer seen;
   seen.id = server->id();
   seen.read_only = server->is_read_only();
-  seen.by_options = !origin->empty() && origin->text(0) != "SQL";
+  seen.by_options = !origin->empty() && origin->text(0) != dialect.origin_when_set;
   seen.follows = std::ranges::any_of(server->links, [may_follow](const auto& link) {
     return (link.reads || link.applies) && (may_follow == 0 || link.writer_id != may_follow);
   });
@@ -138,7 +135,8 @@ void MysqlWatch::act(MysqlClient& client, WatchDeed deed, const WatchOrders& ord
     return;
   }
   if (!context_.audited(deed, side) && deed == WatchDeed::open) return;
-  const auto set = client.query(std::string("SET GLOBAL read_only = ") + (deed == WatchDeed::close ? "ON" : "OFF"));
+  const auto set = client.query(deed == WatchDeed::close ? std::string("SET GLOBAL ") + client.dialect().fence + " = ON"
+                                                         : "SET GLOBAL read_only = OFF");
   context_.tell(deed, side, text_of_deed(deed, side) + (set ? "" : " (not yet: " + set.error().message() + ")"));
 }
 

@@ -9,6 +9,7 @@
 #include "control/mysql_sessions.h"
 #include "control/mysql_settle.h"
 #include "control/mysql_topology.h"
+#include "control/mysql_watch.h"
 
 namespace turnout::control {
 namespace {
@@ -239,6 +240,88 @@ TEST(MysqlSettle, the_old_writer_begins_where_its_log_ends) {
             "SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL 'up'");
   EXPECT_NE(sql.find("MASTER_USER = 'repl'"), std::string::npos);
   EXPECT_NE(sql.find("MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1"), std::string::npos);
+}
+
+TEST(MysqlSettle, a_server_encrypts_or_it_does_not) {
+  conf::Deployment config;
+  config.server_tls.ca_file = "/ca";
+  using enum conf::TlsMode;
+  for (const auto& [said, done] : {std::pair{disable, disable},
+                                   {allow, disable},
+                                   {prefer, disable},
+                                   {require, require},
+                                   {verify_ca, verify_ca},
+                                   {verify_full, verify_full}}) {
+    config.replication.tls = said;
+    EXPECT_EQ(replication_tls(config).mode, done) << static_cast<int>(said);
+  }
+  EXPECT_EQ(replication_tls(config).ca_file, "/ca");
+}
+
+TEST(MysqlNumbers, of_every_type) {
+  EXPECT_EQ(last_of_type("tinyint(4)"), 127U);
+  EXPECT_EQ(last_of_type("smallint(5) unsigned"), 65'535U);
+  EXPECT_EQ(last_of_type("mediumint(9)"), 8'388'607U);
+  EXPECT_EQ(last_of_type("int(11)"), 2'147'483'647U);
+  EXPECT_EQ(last_of_type("int(10) unsigned zerofill"), 4'294'967'295U);
+  EXPECT_EQ(last_of_type("bigint(20)"), 9'223'372'036'854'775'807U);
+  EXPECT_EQ(last_of_type("bigint(20) unsigned"), 18'446'744'073'709'551'615U);
+  EXPECT_EQ(last_of_type("double"), 0U) << "not counted in";
+}
+
+TEST(MysqlNumbers, room_and_order) {
+  EXPECT_TRUE(nearly_full({{"a", {1, 127}}, {"b", {114, 127}}, {"c", {1'000'000, 0}}}).empty());
+  EXPECT_EQ(nearly_full({{"a", {115, 127}}, {"b", {~0ULL, ~0ULL}}}).size(), 2U);
+  EXPECT_TRUE(given_out_again({{"a", {7, 0}}}, {{"a", {7, 0}}, {"b", {1, 0}}}).empty());
+  EXPECT_TRUE(given_out_again({{"a", {7, 0}}}, {}).empty()) << "schema.parity tells that";
+  EXPECT_EQ(given_out_again({{"a", {9, 0}}, {"b", {2, 0}}}, {{"a", {7, 0}}, {"b", {3, 0}}}),
+            std::vector<std::string>{"a: 7 there, 9 here"});
+}
+
+drain::State state_on(drain::Road road, router::Side from) {
+  drain::State state;
+  state.road = road;
+  state.writer = state.from = from;
+  return state;
+}
+
+TEST(MysqlWatch, what_it_may_do_and_when) {
+  using drain::Road;
+  const auto blue = router::Side::blue, green = router::Side::green;
+  auto state = state_on(Road::none, blue);
+  EXPECT_EQ(watch_orders(state), (WatchOrders{blue, true, true, false}));
+  state.phase = drain::Phase::finished;
+  EXPECT_EQ(watch_orders(state), (WatchOrders{blue, true, false, false})) << "the other one is nobody's any more";
+  state.phase = drain::Phase::unknown;
+  EXPECT_FALSE(watch_orders(state));
+  for (const auto road : {Road::forward, Road::start, Road::restart}) EXPECT_FALSE(watch_orders(state_on(road, blue)));
+  state = state_on(Road::commit, blue);
+  EXPECT_EQ(watch_orders(state), (WatchOrders{green, false, true, true}));
+  state.done = drain::bit(drain::Step::open_to);
+  EXPECT_EQ(watch_orders(state), (WatchOrders{green, true, true, true}));
+  state = state_on(Road::revert, green);
+  EXPECT_FALSE(watch_orders(state)) << "the store may still say commit";
+  state.decision = drain::Decision::abort;
+  EXPECT_EQ(watch_orders(state), (WatchOrders{green, false, true, false}));
+  state.done = drain::bit(drain::Step::lower_fence);
+  EXPECT_EQ(watch_orders(state), (WatchOrders{green, true, true, false}));
+}
+
+TEST(MysqlWatch, opens_what_a_restart_has_closed_and_nothing_else) {
+  EXPECT_EQ(deed_on_writer({7, true, true, false}, 7), WatchDeed::open);
+  EXPECT_EQ(deed_on_writer({7, false, true, false}, 7), WatchDeed::none);
+  EXPECT_EQ(deed_on_writer({7, true, false, false}, 7), WatchDeed::tell) << "somebody has set it";
+  EXPECT_EQ(deed_on_writer({8, true, true, false}, 7), WatchDeed::tell) << "another server";
+  EXPECT_EQ(deed_on_writer({7, true, true, false}, 0), WatchDeed::tell) << "never seen as the writer";
+  EXPECT_EQ(deed_on_writer({7, true, true, true}, 7), WatchDeed::tell) << "it follows somebody";
+}
+
+TEST(MysqlWatch, closes_the_follower_that_was_closed) {
+  EXPECT_EQ(deed_on_follower({8, false, true, true}, 8), WatchDeed::close);
+  EXPECT_EQ(deed_on_follower({8, false, false, true}, 8), WatchDeed::close) << "whoever has opened it";
+  EXPECT_EQ(deed_on_follower({8, true, true, true}, 8), WatchDeed::none);
+  EXPECT_EQ(deed_on_follower({8, false, true, true}, 0), WatchDeed::none) << "never prepared";
+  EXPECT_EQ(deed_on_follower({9, false, true, true}, 8), WatchDeed::none) << "another server";
 }
 
 TEST(MysqlEvents, are_enabled_by_their_definer) {

@@ -34,9 +34,11 @@ def fill(port: int) -> None:
 
 
 class Sysbench:
-    def __init__(self, port: int, home: Path, script: str = "oltp_read_write", threads: int = 8, rate: int = 0) -> None:
-        self._output = home / f"sysbench-{script}-{time.monotonic_ns()}.out"
-        words = command(port, script, "run", f"--threads={threads}", f"--rate={rate}", "--time=3600", "--report-interval=1")
+    def __init__(self, port: int, home: Path, script: str = "oltp_read_write", threads: int = 8, rate: int = 0,
+                 options: tuple[str, ...] = ()) -> None:
+        """`script`: one of sysbench's own, or the path of another one."""
+        self._output = home / f"sysbench-{Path(script).stem}-{time.monotonic_ns()}.out"
+        words = command(port, script, "run", f"--threads={threads}", f"--rate={rate}", "--time=3600", "--report-interval=1", *options)
         with open(self._output, "wb") as output:
             self._process = subprocess.Popen(words, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
                                              preexec_fn=die_with_parent(signal.SIGKILL))
