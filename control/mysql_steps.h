@@ -1,4 +1,4 @@
-// The steps of drain/plan.h on two MariaDB servers, as postgres_steps.h has them for Postgres. Each is idempotent, and
+// The steps of drain/plan.h on two servers of MariaDB or of MySQL, as postgres_steps.h has them for Postgres. Each is idempotent, and
 // over when run() returns: what a lost connection has left running has been ended first. Steps that have nothing to do
 // here (row-based replication carries sequences, AUTO_INCREMENT and the schema) answer that they are done.
 #pragma once

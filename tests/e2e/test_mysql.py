@@ -280,6 +280,7 @@ def test_session_pooling_keeps_everything(session_pooled: Turnout, mariadb: Mari
 
 
 @pytest.mark.parametrize("mode", ["pooled", "session_pooled"])
+@pytest.mark.usefixtures("mariadb")
 def test_a_hold_is_waited_for_and_never_told(mode: str, request: pytest.FixtureRequest) -> None:
     turnout: Turnout = request.getfixturevalue(mode)
     with connect(turnout) as running, connect(turnout) as waiting:

@@ -70,7 +70,7 @@ def test_a_statement_is_killed_by_the_number_that_its_client_knows(turnout: Turn
             running = Running(victim, "SELECT SLEEP(20)")
             eventually(lambda: runs(mariadb, "SELECT SLEEP") == 1, "it runs")
             assert one(killer, f"KILL QUERY {victim.thread_id()}") is None
-            assert running.join() == 1317 and running.seconds < 10
+            assert running.join() == mariadb.KILLED_SLEEP and running.seconds < 10
             assert one(victim, "SELECT 5") == 5, "the session goes on"
 
 
@@ -82,7 +82,7 @@ def test_in_a_transaction_only_the_statement_ends(turnout: Turnout, mariadb: Mar
         eventually(lambda: runs(mariadb, "SELECT SLEEP") == 1, "it runs")
         killer.begin()
         one(killer, f"KILL QUERY {victim.thread_id()}")
-        assert running.join() == 1317
+        assert running.join() == mariadb.KILLED_SLEEP
         assert one(victim, "SELECT name FROM item WHERE id = 8300") == "kept"
         victim.rollback()
         killer.rollback()

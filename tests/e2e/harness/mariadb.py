@@ -32,16 +32,18 @@ GRANT ALL ON other.* TO app@'%';
 GRANT SELECT ON {DATABASE}.* TO reader@'%';
 CREATE TABLE {DATABASE}.item (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(40)) ENGINE=InnoDB;
 INSERT INTO {DATABASE}.item (name) VALUES ('one'), ('two'), (NULL), ('four'), ('five');
-CREATE DEFINER = turnout@'%' PROCEDURE {DATABASE}.twice() BEGIN SELECT 1; SELECT id FROM item WHERE id < 3; END;
-CREATE DEFINER = turnout@'%' PROCEDURE {DATABASE}.hides() BEGIN CREATE TEMPORARY TABLE hidden (n INT); END;
 """
+# Not in that file, which MySQL cuts at each semicolon.
+_PROCEDURES = ("CREATE PROCEDURE twice() BEGIN SELECT 1; SELECT id FROM item WHERE id < 3; END",
+               "CREATE PROCEDURE hides() BEGIN CREATE TEMPORARY TABLE hidden (n INT); END")
 
 
 class MariaDb:
     PRODUCT = "MariaDB"
     TIME_LIMIT = ("max_statement_time", "7.5")  # a setting of the session's, and a value of it
     KILLED_ITSELF = 1927
-    SETUP = _SETUP  # one statement a line: a body of a procedure has no line ends of its own
+    KILLED_SLEEP = 1317  # what SELECT SLEEP(…) comes to
+    GOES_BACK_TO_THE_FORMER_USER = True  # when a change of user is refused
 
     def __init__(self, workspace: Workspace, name: str = "mariadb", server_id: int = 7, options: list[str] | None = None) -> None:
         self.workspace, self.server_id, self.options = workspace, server_id, options or []
@@ -74,7 +76,7 @@ class MariaDb:
                    "--max-connections=100", "--max-allowed-packet=64M", *self.options]
         if first:
             setup = self.home / "setup.sql"
-            setup.write_text(self.SETUP)
+            setup.write_text(_SETUP)
             command.append(f"--init-file={setup}")
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=self.workspace.tie(signal.SIGKILL),
@@ -83,11 +85,15 @@ class MariaDb:
         while True:
             try:
                 self.connect("turnout", None).close()
-                return
+                break
             except pymysql.Error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{self.PRODUCT} did not start:\n{self.log.read_text()[-4000:]}")
                 time.sleep(0.05)
+        if first:
+            with self.connect("turnout") as connection, connection.cursor() as cursor:
+                for procedure in _PROCEDURES:
+                    cursor.execute(procedure)
 
     def kill9(self) -> None:
         process, self._process = self._process, None

@@ -20,6 +20,8 @@ class Mysql97(MariaDb):
     PRODUCT = "MySQL"
     TIME_LIMIT = ("max_execution_time", "7500")
     KILLED_ITSELF = 1317
+    KILLED_SLEEP = 1  # its result
+    GOES_BACK_TO_THE_FORMER_USER = False
 
     def numbers(self, count: int) -> str:
         return f"JSON_TABLE(CONCAT('[', REPEAT('1,', {count - 1}), '1]'), '$[*]' COLUMNS (seq FOR ORDINALITY)) AS numbers"

@@ -45,6 +45,8 @@ def change_user(connection: Any, user: str, password: str = PASSWORD, database: 
     if packet.is_auth_switch_request():
         packet.read_uint8()
         packet = connection._process_auth(packet.read_string(), packet)
+    if packet is None:  # PyMySQL has read its answer, after it had sent the whole password
+        return
     assert packet.is_ok_packet(), packet._data
 
 
