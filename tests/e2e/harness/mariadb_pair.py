@@ -25,10 +25,10 @@ def other(side: str) -> str:
 
 
 class MariaPair:
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, options: list[str] | None = None) -> None:
         self.workspace = workspace
-        self.blue = MariaDb(workspace, "blue", 7, _OPTIONS)
-        self.green = MariaDb(workspace, "green", 8, _OPTIONS)
+        self.blue = MariaDb(workspace, "blue", 7, _OPTIONS + (options or []))
+        self.green = MariaDb(workspace, "green", 8, _OPTIONS + (options or []))
         self.sides = {"blue": self.blue, "green": self.green}
 
     def start(self) -> None:
