@@ -24,6 +24,7 @@ try:
     import ground
     import instructions
     import measure
+    import mysql_cutover
     import peers
     import ramp
     import shadow
@@ -36,7 +37,7 @@ except ImportError as error:
 
 PARTS = ("cpu", "syscalls", "memory", "logins", "ramp", "shadow", "instructions", "cutover")
 OWN_GROUND = ("ramp", "shadow", "instructions", "cutover")  # need a pair of servers
-MYSQL_PARTS = ("cpu", "syscalls", "memory", "instructions")
+MYSQL_PARTS = ("cpu", "syscalls", "memory", "instructions", "cutover")
 
 
 class Bench:
@@ -142,8 +143,9 @@ class Bench:
 
     def cutover(self) -> dict[str, Any]:
         options = self.options
-        chosen = [name for name in cutover.MOVERS if not options.targets or name in options.targets]
-        return cutover.run(self.workspace, chosen, cutover.Options(
+        site = mysql_cutover.Ground() if options.ground is ground.MYSQL else cutover.Ground(self.workspace, options.scale)
+        chosen = [name for name in site.movers if not options.targets or name in options.targets]
+        return cutover.run(self.workspace, site, chosen, cutover.Options(
             runs=options.runs, window_s=options.window, baseline_s=options.baseline, rate=options.rate, scale=options.scale,
             workers=options.workers[0], cutover_arguments=options.cutover_args.split()))
 
@@ -237,7 +239,7 @@ def main() -> None:
             bench.left_out["turnout", "instructions"] = str(error)
     if "cutover" in options.parts:
         document["cutover"] = bench.cutover()
-        tables += cutover_tables(document["cutover"])
+        tables += cutover_tables(document["cutover"], options.ground.rival)
         bench.left_out |= {(name, "cutover"): why for name, why in document["cutover"]["left_out"].items()}
     document["left_out"] = [{"target": name, "part": part, "why": why} for (name, part), why in bench.left_out.items()]
     print("\n".join(tables), end="\n\n")

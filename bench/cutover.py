@@ -1,7 +1,7 @@
 """The pause of a cutover, as the clients of one run feel it: Turnout's, and PgBouncer's recipe beside it.
 
-Each run gets a fresh blue/green pair (fsync on, replicating), `pgbench --rate` as load, and the open-loop probe
-(probe.cpp). The pause is the longest answer in the window of the cutover, minus the longest in an equally long window
+Each run gets a fresh blue/green pair (fsync on, replicating), load at a fixed rate, and the open-loop probe
+(probe.cpp). What the pair and its load are is the ground's: Ground here for PostgreSQL, mysql_cutover.py for MariaDB. The pause is the longest answer in the window of the cutover, minus the longest in an equally long window
 without one: the median over the windows just before, so that one lucky or unlucky window does not decide.
 """
 from __future__ import annotations
@@ -22,7 +22,8 @@ import psycopg2
 from measure import pgbench
 from peers import DATABASE, PGBENCH, USER, Missing, Peer, PgBouncer, Turnout, direct, own_tool, pgbouncer, say, turnout
 
-from harness.pair import Pair  # peers.py has put tests/e2e on the path
+from harness.mariadb import PASSWORD  # peers.py has put tests/e2e on the path
+from harness.pair import Pair
 from harness.workspace import Workspace, die_with_parent
 
 
@@ -51,9 +52,11 @@ class Mover(Protocol):
 
 
 class TurnoutMover:
-    def __init__(self, workspace: Workspace, pair: Pair, options: Options) -> None:
+    start = staticmethod(turnout)
+
+    def __init__(self, workspace: Workspace, pair: Any, options: Options) -> None:
         self._options = options
-        self.peer: Turnout = turnout(options.workers)(workspace, pair.blue, pair.green)
+        self.peer: Turnout = self.start(options.workers)(workspace, pair.blue, pair.green)
 
     def prepare(self) -> None:
         outcome = self.peer.server.cli("prepare", DATABASE, "--yes")
@@ -134,14 +137,50 @@ class RecipeMover:
             self._green.execute(f"SELECT {calls}")
 
 
-MOVERS = {"turnout": TurnoutMover, "pgbouncer": RecipeMover}
+# ---- the ground
 
 
-# ---- one run
+class Load(Protocol):
+    """Work at a fixed rate."""
+
+    def transactions(self) -> int: ...        # so far
+    def has_ended(self) -> bool: ...
+    def complaints(self) -> list[str]: ...    # ends it
+    def kill(self) -> None: ...
+
+
+class PgbenchLoad:
+    def __init__(self, peer: Peer, pair: Pair, rate: float, options: Options) -> None:
+        self._pair = pair
+        self._errors = tempfile.TemporaryFile("w+")
+        address = ["-h", "127.0.0.1", "-p", str(peer.port), "-U", USER]
+        self._process = subprocess.Popen([str(PGBENCH), "-n", *address, "-M", options.mode, "-c", str(options.clients), "-j", "2",
+                                          "-T", "3600", "-R", f"{rate:.1f}", DATABASE], stdout=subprocess.DEVNULL, stderr=self._errors,
+                                         env={**os.environ, "PGSSLMODE": "disable"}, preexec_fn=die_with_parent(15))
+
+    def transactions(self) -> int:
+        return int(self._pair.blue.value("SELECT count(*) FROM pgbench_history"))
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def complaints(self) -> list[str]:
+        self._process.terminate()
+        self._process.wait(30)
+        self._errors.seek(0)
+        return [line for line in self._errors.read().splitlines() if "ERROR" in line or "error" in line]
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
 
 
 class Ground:
     """A pair built once; each run works on a copy of it, on the same ports."""
+
+    movers = {"turnout": TurnoutMover, "pgbouncer": RecipeMover}
+    load = staticmethod(PgbenchLoad)
 
     def __init__(self, workspace: Workspace, scale: int) -> None:
         self._workspace = workspace
@@ -177,12 +216,28 @@ class Ground:
         subprocess.run(["rm", "-rf", str(self._workspace.path / pair.name)], check=True)
 
 
-def half_of_what_the_machine_does(ground: Ground, workspace: Workspace, options: Options) -> float:
+    def measured_tps(self, peer: Peer, options: Options) -> float:
+        load = ("-M", options.mode, "-c", str(options.clients), "-j", "2")
+        pgbench(peer, *load, "-T", "1")
+        return pgbench(peer, *load, "-T", "5")["tps"]
+
+    @staticmethod
+    def probe_address(port: int) -> str:
+        return f"host=127.0.0.1 port={port} user={USER} dbname={DATABASE} sslmode=disable"
+
+    @staticmethod
+    def stored(pair: Pair) -> list[int]:
+        """The numbers of the probe's writes that green has."""
+        return [row[0] for row in pair.green.sql("SELECT number FROM bench_probe")]
+
+
+# ---- one run
+
+
+def half_of_what_the_machine_does(ground: Any, workspace: Workspace, options: Options) -> float:
     pair = ground.copy()
     try:
-        load = ("-M", options.mode, "-c", str(options.clients), "-j", "2")
-        pgbench(direct(workspace, pair.blue), *load, "-T", "1")
-        return pgbench(direct(workspace, pair.blue), *load, "-T", "5")["tps"] / 2
+        return float(ground.measured_tps(direct(workspace, pair.blue), options)) / 2
     finally:
         ground.drop(pair)
 
@@ -197,46 +252,40 @@ class Answer:
 
 
 class Traffic:
-    """pgbench at a fixed rate, and the probe, both through `peer`."""
+    """The load, and the probe, both through `peer`."""
 
-    def __init__(self, peer: Peer, rate: float, options: Options) -> None:
-        self._errors = tempfile.TemporaryFile("w+")
+    def __init__(self, ground: Any, peer: Peer, pair: Any, rate: float, options: Options) -> None:
+        self.load: Load = ground.load(peer, pair, rate, options)
         self._answers = tempfile.TemporaryFile("w+")
         self._probe_errors = tempfile.TemporaryFile("w+")
-        address = ["-h", "127.0.0.1", "-p", str(peer.port), "-U", USER]
-        environment = {**os.environ, "PGSSLMODE": "disable"}
-        self._load = subprocess.Popen([str(PGBENCH), "-n", *address, "-M", options.mode, "-c", str(options.clients), "-j", "2",
-                                       "-T", "3600", "-R", f"{rate:.1f}", DATABASE], stdout=subprocess.DEVNULL,
-                                      stderr=self._errors, env=environment, preexec_fn=die_with_parent(15))
-        conninfo = f"host=127.0.0.1 port={peer.port} user={USER} dbname={DATABASE} sslmode=disable"
-        self._probe = subprocess.Popen([str(own_tool("bench_probe")), conninfo, str(options.period_ms), str(options.connections)],
-                                       stdout=self._answers, stderr=self._probe_errors, preexec_fn=die_with_parent(15))
+        self._probe = subprocess.Popen([str(own_tool("bench_probe")), ground.probe_address(peer.port), str(options.period_ms),
+                                        str(options.connections)], stdout=self._answers, stderr=self._probe_errors,
+                                       env={**os.environ, "MYSQL_PWD": PASSWORD}, preexec_fn=die_with_parent(15))
 
     def check(self) -> None:
-        for process, errors in ((self._load, self._errors), (self._probe, self._probe_errors)):
-            if process.poll() is not None:
-                errors.seek(0)
-                raise RuntimeError(f"{process.args[0]} ended early:\n{errors.read()[-3000:]}")  # type: ignore[index]
+        if self.load.has_ended():
+            raise RuntimeError(f"the load ended early: {self.load.complaints()}")
+        if self._probe.poll() is not None:
+            self._probe_errors.seek(0)
+            raise RuntimeError(f"the probe ended early:\n{self._probe_errors.read()[-3000:]}")
 
     def end(self) -> tuple[list[Answer], list[str]]:
-        """The probe's answers, and pgbench's complaints."""
+        """The probe's answers, and the load's complaints."""
         self._probe.terminate()
         self._probe.wait(30)
-        self._load.terminate()
-        self._load.wait(30)
+        complaints = self.load.complaints()
         self._answers.seek(0)
         answers = []
         for line in self._answers:
             kind, number, due_us, latency_us, sqlstate = line.strip().split(",")
             answers.append(Answer(kind, int(number), int(due_us) / 1e6, int(latency_us) / 1e3, sqlstate))
-        self._errors.seek(0)
-        return answers, [line for line in self._errors.read().splitlines() if "ERROR" in line or "error" in line]
+        return answers, complaints
 
     def kill(self) -> None:
-        for process in (self._probe, self._load):
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        if self._probe.poll() is None:
+            self._probe.kill()
+            self._probe.wait()
+        self.load.kill()
 
 
 def longest_answer(answers: list[Answer], kind: str, start_s: float, end_s: float) -> Answer | None:
@@ -274,19 +323,18 @@ def pauses(answers: list[Answer], start_s: float, window_s: float, baseline_s: f
     return result
 
 
-def run_once(name: str, ground: Ground, workspace: Workspace, rate: float, options: Options) -> dict[str, Any]:
+def run_once(name: str, ground: Any, workspace: Workspace, rate: float, options: Options) -> dict[str, Any]:
     pair = ground.copy()
     traffic: Traffic | None = None
     mover: Mover | None = None
     try:
-        mover = MOVERS[name](workspace, pair, options)
+        mover = ground.movers[name](workspace, pair, options)
         mover.prepare()
-        traffic = Traffic(mover.peer, rate, options)
+        traffic = Traffic(ground, mover.peer, pair, rate, options)
         time.sleep(2)  # connections, caches, the first checkpoint's shock
-        history_before, begun = pair.blue.value("SELECT count(*) FROM pgbench_history"), time.monotonic()
+        done_before, begun = traffic.load.transactions(), time.monotonic()
         time.sleep(options.baseline_s)
-        history = pair.blue.value("SELECT count(*) FROM pgbench_history") - history_before
-        load_tps = history / (time.monotonic() - begun)
+        load_tps = (traffic.load.transactions() - done_before) / (time.monotonic() - begun)
         traffic.check()
         start = time.monotonic()
         report = mover.cut_over()
@@ -296,7 +344,7 @@ def run_once(name: str, ground: Ground, workspace: Workspace, rate: float, optio
         traffic.check()
         answers, load_errors = traffic.end()
         result = {"target": name, "window_s": round(window, 2), "took_ms": round(took * 1000, 1), "load_tps": round(load_tps, 1),
-                  **pauses(answers, start, window, options.baseline_s), **_ledger(pair, answers), "load_errors": len(load_errors),
+                  **pauses(answers, start, window, options.baseline_s), **_ledger(ground.stored(pair), answers), "load_errors": len(load_errors),
                   "read_after_hold_ms": read_after_hold_ms(answers, start, start + window), "report": report,
                   "read_in_hold_ms": read_in_hold_ms(answers, start, start + window)}
         result["error_texts"] = load_errors[:3]
@@ -309,20 +357,19 @@ def run_once(name: str, ground: Ground, workspace: Workspace, rate: float, optio
         ground.drop(pair)
 
 
-def _ledger(pair: Pair, answers: list[Answer]) -> dict[str, int]:
+def _ledger(on_green: list[int], answers: list[Answer]) -> dict[str, int]:
     """A short pause bought with lost writes would be no achievement: what was acknowledged is on green, once."""
-    stored = collections.Counter(row[0] for row in pair.green.sql("SELECT number FROM bench_probe"))
+    stored = collections.Counter(on_green)
     acknowledged = {each.number for each in answers if each.kind == "w" and each.sqlstate == "00000"}
     return {"answers": len(answers), "errors": sum(each.sqlstate != "00000" for each in answers),
             "lost": sum(number not in stored for number in acknowledged),
             "duplicated": sum(count > 1 for count in stored.values())}
 
 
-def run(workspace: Workspace, targets: list[str], options: Options) -> dict[str, Any]:
+def run(workspace: Workspace, ground: Any, targets: list[str], options: Options) -> dict[str, Any]:
     """All runs, the movers taking turns in changing order."""
-    ground = Ground(workspace, options.scale)
     rate = options.rate or half_of_what_the_machine_does(ground, workspace, options)
-    say(f"{ground.description}, fsync on; load: pgbench --rate {rate:.0f}, {options.clients} clients, {options.mode}; "
+    say(f"{ground.description}, fsync on; load: {rate:.0f} transactions/s, {options.clients} clients; "
         f"probe: 1 write and 1 read each {options.period_ms:g} ms")
     results: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}

@@ -6,7 +6,6 @@
 //
 // Prints one line an answer when it ends: kind,number,due_us,latency_us,sqlstate. Times are CLOCK_MONOTONIC, so
 // another process can say which of them fell into its window; sqlstate is 00000 when all went well.
-#include <libpq-fe.h>
 #include <poll.h>
 
 #include <array>
@@ -17,15 +16,19 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "bench/probe_link.h"
 #include "proxy/short_slices.h"
 
 namespace {
 
 using Clock = std::chrono::steady_clock;  // CLOCK_MONOTONIC with this library
 using std::chrono::microseconds;
+using turnout::bench::Link;
 
 volatile std::sig_atomic_t stopping = 0;
 
@@ -35,10 +38,9 @@ struct Due {
 };
 
 struct Connection {
-  PGconn* pg = nullptr;
+  std::unique_ptr<Link> link;
   bool busy = false;
   Due work{};
-  std::string sqlstate;
 };
 
 struct Answer {
@@ -61,59 +63,34 @@ std::vector<Answer> answers;
 void record(const Lane& lane, Connection& connection) {
   Answer answer{lane.kind, connection.work, {}, {}};
   answer.latency = std::chrono::duration_cast<microseconds>(Clock::now() - connection.work.at);
-  std::snprintf(answer.sqlstate.data(), answer.sqlstate.size(), "%.5s", connection.sqlstate.c_str());
+  std::snprintf(answer.sqlstate.data(), answer.sqlstate.size(), "%.5s", connection.link->sqlstate.c_str());
+  if (connection.link->sqlstate != "00000")
+    std::fprintf(stderr, "probe: %c%lld: %s", lane.kind, static_cast<long long>(connection.work.number),
+                 connection.link->message.c_str());
   answers.push_back(answer);
   connection.busy = false;
 }
 
 // A lost connection is made again at once; that blocks the probe, and everything due meanwhile shows it.
-void reconnect(Connection& connection) {
-  PQreset(connection.pg);
-  PQsetnonblocking(connection.pg, 1);
+void go_on(const Lane& lane, Connection& connection, Link::State state) {
+  if (state == Link::State::owed) return;
+  if (connection.busy) record(lane, connection);
+  if (state == Link::State::lost) connection.link->reconnect();
 }
 
 void start(Lane& lane, Connection& connection) {
   connection.work = lane.waiting.front();
   lane.waiting.pop_front();
   connection.busy = true;
-  connection.sqlstate = "00000";
-  const std::string sql = lane.sql_before + std::to_string(connection.work.number) + lane.sql_after;
-  if (PQsendQuery(connection.pg, sql.c_str()) != 1) {
-    connection.sqlstate = "08006";
-    record(lane, connection);
-    reconnect(connection);
-  }
+  go_on(lane, connection,
+        connection.link->send(lane.sql_before + std::to_string(connection.work.number) + lane.sql_after));
 }
 
-void receive(Lane& lane, Connection& connection) {
-  if (PQconsumeInput(connection.pg) != 1) {
-    connection.sqlstate = "08006";
-    if (connection.busy) record(lane, connection);
-    return reconnect(connection);
-  }
-  while (connection.busy && PQisBusy(connection.pg) == 0) {
-    PGresult* result = PQgetResult(connection.pg);
-    if (result == nullptr) return record(lane, connection);
-    const ExecStatusType status = PQresultStatus(result);
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-      const char* sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-      connection.sqlstate = sqlstate != nullptr ? sqlstate : "08006";
-      std::fprintf(stderr, "probe: %c%lld: %s", lane.kind, static_cast<long long>(connection.work.number),
-                   PQresultErrorMessage(result));
-    }
-    PQclear(result);
-  }
-}
-
-bool connect_all(Lane& lane, const char* conninfo, int count) {
+bool connect_all(Lane& lane, const char* address, bool is_mysql, int count) {
   for (int i = 0; i < count; ++i) {
     Connection connection;
-    connection.pg = PQconnectdb(conninfo);
-    if (PQstatus(connection.pg) != CONNECTION_OK) {
-      std::fprintf(stderr, "probe: %s", PQerrorMessage(connection.pg));
-      return false;
-    }
-    PQsetnonblocking(connection.pg, 1);
+    connection.link = is_mysql ? turnout::bench::connect_mysql(address) : turnout::bench::connect_postgres(address);
+    if (!connection.link) return false;
     lane.connections.push_back(std::move(connection));
   }
   return true;
@@ -122,7 +99,7 @@ bool connect_all(Lane& lane, const char* conninfo, int count) {
 void wait_for_anything(std::array<Lane, 2>& lanes, Clock::time_point next_due) {
   std::vector<pollfd> fds;
   for (const Lane& lane : lanes)
-    for (const Connection& connection : lane.connections) fds.push_back({PQsocket(connection.pg), POLLIN, 0});
+    for (const Connection& connection : lane.connections) fds.push_back({connection.link->fd(), POLLIN, 0});
   const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(next_due - Clock::now());
   timespec timeout{0, 0};
   if (left.count() > 0) timeout = {left.count() / 1'000'000'000, left.count() % 1'000'000'000};
@@ -130,7 +107,7 @@ void wait_for_anything(std::array<Lane, 2>& lanes, Clock::time_point next_due) {
   std::size_t i = 0;
   for (Lane& lane : lanes)
     for (Connection& connection : lane.connections)
-      if (fds[i++].revents != 0) receive(lane, connection);
+      if (fds[i++].revents != 0) go_on(lane, connection, connection.link->receive());
 }
 
 bool is_idle(const std::array<Lane, 2>& lanes) {
@@ -170,15 +147,22 @@ void run(std::array<Lane, 2>& lanes, microseconds period) {
 int main(int argc, char** argv) {
   turnout::proxy::ask_for_short_slices();  // what is measured is how long others wait, not how long the probe does
   if (argc != 4) {
-    std::fprintf(stderr, "usage: bench_probe CONNINFO PERIOD_MS CONNECTIONS_OF_EACH_KIND   (ends on SIGTERM)\n");
+    std::fprintf(stderr,
+                 "usage: bench_probe ADDRESS PERIOD_MS CONNECTIONS_OF_EACH_KIND   (ends on SIGTERM; probe_link.h)\n");
     return 2;
   }
   std::signal(SIGTERM, [](int) { stopping = 1; });
   std::signal(SIGINT, [](int) { stopping = 1; });
+  const bool is_mysql = std::string_view(argv[1]).starts_with("mysql://");
   std::array<Lane, 2> lanes{Lane{'w', "INSERT INTO bench_probe (number) VALUES (", ")", {}, {}},
-                            Lane{'r', "SELECT abalance FROM pgbench_accounts WHERE aid = 1 + ", " % 1000", {}, {}}};
+                            Lane{'r',
+                                 is_mysql ? "SELECT k FROM sbtest1 WHERE id = 1 + "
+                                          : "SELECT abalance FROM pgbench_accounts WHERE aid = 1 + ",
+                                 " % 1000",
+                                 {},
+                                 {}}};
   for (Lane& lane : lanes)
-    if (!connect_all(lane, argv[1], std::atoi(argv[3]))) return 1;
+    if (!connect_all(lane, argv[1], is_mysql, std::atoi(argv[3]))) return 1;
   answers.reserve(100'000);
   std::fprintf(stderr, "probe: ready\n");
   run(lanes, microseconds(static_cast<std::int64_t>(std::atof(argv[2]) * 1000)));
@@ -192,7 +176,6 @@ int main(int argc, char** argv) {
       // Work never answered is an error too, and its write may or may not have happened.
       if (connection.busy)
         std::printf("%c,%lld,0,0,08007\n", lane.kind, static_cast<long long>(connection.work.number));
-      PQfinish(connection.pg);
     }
   }
   return 0;

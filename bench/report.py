@@ -107,7 +107,7 @@ def login_table(rows: list[Row]) -> list[str]:
     return table("logins with one query each, 4 at a time", ["", "a second", "proxy CPU µs each", "× pgbouncer"], body)
 
 
-def cutover_tables(document: dict[str, Any]) -> list[str]:
+def cutover_tables(document: dict[str, Any], rival: str) -> list[str]:
     rows: list[Row] = document["results"]
     if not rows:
         return []
@@ -118,11 +118,11 @@ def cutover_tables(document: dict[str, Any]) -> list[str]:
             body.append([f"{name} {kind}s", spread(row[kind]["pause_ms"] for row in own),
                          spread(row[kind]["longest_ms"] for row in own),
                          spread(row[kind]["baseline_ms"] for row in own),
-                         spread(ratios(rows, name, "pgbouncer", lambda row: row[kind]["pause_ms"], "run"), 2),
+                         spread(ratios(rows, name, rival, lambda row: row[kind]["pause_ms"], "run"), 2),
                          str(sum(row["errors"] + row["load_errors"] for row in own)),
                          f"{sum(row['lost'] for row in own)}/{sum(row['duplicated'] for row in own)}"])
     lines = table(f"cutover pause, ms: {len(distinct(rows, 'run'))} runs, load {document['rate']:.0f} transactions/s, fsync on",
-                  ["", "pause", "longest in the window", "longest without", "× pgbouncer", "errors", "lost/doubled"], body)
+                  ["", "pause", "longest in the window", "longest without", f"× {rival}", "errors", "lost/doubled"], body)
     holds = [[name, spread(row["read_in_hold_ms"] for row in rows if row["target"] == name)] for name in _sorted(rows)]
     lines += table("longest read that fell due during the hold or within 50 ms of it, ms, nothing subtracted", ["", "read"], holds)
     phases = []

@@ -92,8 +92,8 @@ class Client : public Handler {
   // ---- units of work and leases
   void set_state(State state);
   void start_hold(std::size_t bytes);
-  // Nothing: it waits, and served() or wait_failed() follows.
-  [[nodiscard]] Connection* take_connection(const router::Route& route);
+  // Nothing: it waits, and served() or wait_failed() follows. `wanted`: see Pool::take.
+  [[nodiscard]] Connection* take_connection(const router::Route& route, std::uint64_t wanted = 0);
   void lease_began(Connection& connection);  // first of all that is done with it
   void lease_ended(Connection& connection);  // the connection is not the session's any more; who gets it comes later
   // Session pooling: the lease outlives its safe point while nothing asks for its end.

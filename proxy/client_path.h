@@ -15,11 +15,11 @@ inline void Client::set_state(State state) {
   since_us_ = worker().loop.now_us();
 }
 
-inline Connection* Client::take_connection(const router::Route& route) {
+inline Connection* Client::take_connection(const router::Route& route, std::uint64_t wanted) {
   Pool& pool = account_.pool(route.side, route.access);
   set_state(State::waiting);
   unit_began_us_ = since_us_;
-  return pool.take(*this);
+  return pool.take(*this, wanted);
 }
 
 inline void Client::lease_began(Connection& connection) {

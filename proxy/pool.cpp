@@ -63,8 +63,13 @@ Connection* Pool::find(std::uint64_t id) const {
 
 // ---- taking and giving ---------------------------------------------------------------------------------------------
 
-Connection* Pool::take(Client& session) {
+Connection* Pool::take(Client& session, std::uint64_t wanted) {
   if (waiters_.empty() && !idle_.empty()) {
+    if (wanted != 0 && idle_.back()->id() != wanted) {
+      const auto found =
+          std::find_if(idle_.begin(), idle_.end(), [wanted](const Connection* c) { return c->id() == wanted; });
+      if (found != idle_.end()) std::rotate(found, found + 1, idle_.end());
+    }
     Connection* const connection = idle_.back();
     idle_.pop_back();
     connection->lease_to(session);

@@ -42,7 +42,8 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   // An idle connection, now leased; or nullptr, and the session waits until Session::served() or wait_failed().
-  [[nodiscard]] Connection* take(Client& session);
+  // `wanted`: the id of the one that it should be, if that one is idle; 0: whichever.
+  [[nodiscard]] Connection* take(Client& session, std::uint64_t wanted = 0);
   // Of a side that is not the writer: for a session that has a connection of the writer's. Nobody waits for it.
   [[nodiscard]] Connection* take_spare(Client& session);
   void forget(Client& session);                      // it no longer waits

@@ -156,6 +156,9 @@ bool Exchange::take_ok(Bytes payload, Received& result) {
   result.kind = ok->ends_rows ? Kind::end : Kind::ok;
   result.status = ok->status;
   result.warnings = ok->warnings;
+  result.affected_rows = ok->affected_rows;
+  result.last_insert_id = ok->last_insert_id;
+  result.changes = ok->changes;
   note_status(ok->status);
   end_result(result);
   return true;

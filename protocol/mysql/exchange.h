@@ -77,6 +77,9 @@ class Exchange {
     std::uint16_t status = 0;     // ok, eof, end
     std::uint16_t warnings = 0;   // ok, prepared, eof, end
     std::uint32_t statement = 0;  // prepared
+    // ok, end, where written as an OK; `changes` (reply.h) is part of the payload.
+    std::uint64_t affected_rows = 0, last_insert_id = 0;
+    std::string_view changes{};
     Entry entry{};
   };
 

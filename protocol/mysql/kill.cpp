@@ -54,7 +54,8 @@ bool is_word(std::string_view word, std::string_view wanted) {
 }  // namespace
 
 std::optional<Kill> parse_kill(std::string_view sql) {
-  if (!is_word(take_word(sql), "kill")) return std::nullopt;
+  skip(sql);
+  if (sql.empty() || lower(sql[0]) != 'k' || !is_word(take_word(sql), "kill")) return std::nullopt;
   std::string_view word = take_word(sql);
   if (is_word(word, "hard") || is_word(word, "soft")) word = take_word(sql);
   Kill kill;

@@ -8,9 +8,21 @@
 namespace turnout::protocol::mysql {
 namespace {
 
-bool is_word_byte(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
-         static_cast<unsigned char>(c) >= 0x80;
+// What a byte outside of strings and comments may begin.
+enum class ByteKind : std::uint8_t { nothing, word, special };
+
+constexpr std::array<ByteKind, 256> byte_kinds = [] {
+  std::array<ByteKind, 256> kinds{};
+  for (std::size_t c = 0; c < kinds.size(); ++c) {
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c >= 0x80)
+      kinds[c] = ByteKind::word;
+  }
+  for (const char c : std::string_view("'\"`#-/*@;,")) kinds[static_cast<unsigned char>(c)] = ByteKind::special;
+  return kinds;
+}();
+
+ByteKind kind_of(char c) {
+  return byte_kinds[static_cast<unsigned char>(c)];
 }
 
 std::uint8_t tracking_of(std::string_view word) {
@@ -21,13 +33,22 @@ std::uint8_t tracking_of(std::string_view word) {
 }
 
 constexpr std::size_t word_bytes_max = 32;  // longer ones are none of ours
+constexpr std::string_view temporary = "temporary";
 
 class Scan {
  public:
   Scan(std::string_view sql, bool has_backslash) : sql_(sql), has_backslash_(has_backslash) {}
 
   StateWords run() {
-    while (at_ < sql_.size() && !found_.unsure) step();
+    while (at_ < sql_.size() && !found_.unsure) {
+      const ByteKind kind = kind_of(sql_[at_]);
+      if (kind == ByteKind::word)
+        take_word();
+      else if (kind == ByteKind::special)
+        take_special();
+      else
+        ++at_;
+    }
     if (is_in_executed_) found_.unsure = true;
     // What else the text sets may be behind it, and is not told then.
     const bool tracks_variables = (found_.tracking & Tracking::system_variables) != 0;
@@ -36,7 +57,7 @@ class Scan {
   }
 
  private:
-  void step() {
+  void take_special() {
     const char c = sql_[at_];
     const char next = at_ + 1 < sql_.size() ? sql_[at_ + 1] : '\0';
     if (c == '\'' || c == '"' || c == '`') {
@@ -50,8 +71,6 @@ class Scan {
       at_ += 2;
     } else if (c == '@') {
       take_variable();
-    } else if (is_word_byte(c)) {
-      take_word();
     } else if (c == ';') {
       is_first_ = true;
       asks_ = is_set_ = is_system_ = false;
@@ -104,22 +123,25 @@ class Scan {
 
   void take_word() {
     const std::size_t begin = at_;
-    while (at_ < sql_.size() && is_word_byte(sql_[at_])) ++at_;
+    while (at_ < sql_.size() && kind_of(sql_[at_]) == ByteKind::word) ++at_;
     const std::string_view word = sql_.substr(begin, at_ - begin);
     if (word.size() > word_bytes_max) {
       is_first_ = previous_is_set_ = false;
       return;
     }
-    std::array<char, word_bytes_max> lower{};
-    std::transform(word.begin(), word.end(), lower.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
     std::size_t behind = at_;
     while (behind < sql_.size() && static_cast<unsigned char>(sql_[behind]) <= ' ') ++behind;
     // A comment may stand before the parenthesis.
     const bool is_call = behind < sql_.size() && std::string_view("(/#-").find(sql_[behind]) != std::string_view::npos;
     const bool is_system = std::exchange(is_system_, false);
-    judge({lower.data(), word.size()}, is_call, is_system);
     if (is_system && at_ < sql_.size() && sql_[at_] == '.') is_system_ = true;  // @@session.name
+    // Where it stands none but this one means anything, and most words stand there.
+    const bool may_matter = is_first_ || previous_is_set_ || is_set_ || asks_ || is_call || is_system;
+    if (!may_matter && word.size() != temporary.size()) return;
+    std::array<char, word_bytes_max> lower{};
+    std::transform(word.begin(), word.end(), lower.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+    judge({lower.data(), word.size()}, is_call, is_system);
   }
 
   void judge(std::string_view word, bool is_call, bool is_system) {
@@ -139,7 +161,7 @@ class Scan {
     } else if (previous_is_set_ && is_one_of({"statement", "role", "resource"})) {
       found_.untold = true;
     }
-    if (word == "temporary") found_.temporary = true;
+    if (word == temporary) found_.temporary = true;
     if (is_set_ && word.starts_with("session_track_")) {
       found_.tracking = static_cast<std::uint8_t>(found_.tracking | tracking_of(word));
     }

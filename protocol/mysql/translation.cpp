@@ -102,7 +102,7 @@ void Translation::put_end_of(const Exchange::Received& received, std::string& ou
 // An OK without the changes that the client is not told; false: there are none to leave out.
 bool Translation::put_filtered(Bytes payload, std::string& out) {
   auto ok = parse_ok(payload, server_);
-  if (!ok || (ok->status & status::session_state_changed) == 0) return false;
+  if (!ok) return false;
   const std::string kept = filter_changes(ok->changes, wanted_);
   if (kept.size() == ok->changes.size() && (client_ & capability::session_track) != 0) return false;
   ok->changes = kept;
@@ -121,6 +121,7 @@ Translation::Pass Translation::pass(const Exchange::Received& received, Bytes pa
   const bool is_end_of_opening =
       received.kind == Kind::end && owes_eof_ && (received.status & status::cursor_exists) != 0;
   if (received.kind == Kind::ok || received.kind == Kind::eof || received.kind == Kind::end) status_ = received.status;
+  const bool tells_changes = (received.status & status::session_state_changed) != 0;
   switch (received.kind) {
     case Kind::column:
     case Kind::columns:
@@ -140,10 +141,11 @@ Translation::Pass Translation::pass(const Exchange::Received& received, Bytes pa
         put_end_of(received, out);
         return Pass::replaced;
       }
-      return filters_ && server_deprecates_ && put_filtered(payload, out) ? Pass::replaced : Pass::as_is;
+      return filters_ && tells_changes && server_deprecates_ && put_filtered(payload, out) ? Pass::replaced
+                                                                                           : Pass::as_is;
     case Kind::ok:
       if (owes_eof_) put_eof_of_columns(out);
-      return filters_ && put_filtered(payload, out) ? Pass::replaced : Pass::as_is;
+      return filters_ && tells_changes && put_filtered(payload, out) ? Pass::replaced : Pass::as_is;
     case Kind::continuation:
     case Kind::row:
     case Kind::progress:

@@ -54,6 +54,8 @@ class Translation {
   Translation() = default;
   Translation(Capabilities server, Capabilities client, WantedChanges wanted = {});
 
+  [[nodiscard]] bool is_from(Capabilities server) const { return server == server_; }
+
   // The next answer: its first number towards the client, and the status of the connection before it.
   void begin(std::uint8_t number, std::uint16_t status) {
     number_ = number;

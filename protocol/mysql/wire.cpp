@@ -1,71 +1,8 @@
 #include "protocol/mysql/wire.h"
 
+#include <array>
+
 namespace turnout::protocol::mysql {
-
-std::optional<Bytes> Reader::take(std::uint64_t count) {
-  if (left_.size() < count) {
-    left_ = {};
-    return std::nullopt;
-  }
-  const Bytes taken = left_.first(static_cast<std::size_t>(count));
-  left_ = left_.subspan(static_cast<std::size_t>(count));
-  return taken;
-}
-
-template <typename Number>
-std::optional<Number> Reader::number(std::size_t bytes) {
-  const auto taken = take(bytes);
-  if (!taken) return std::nullopt;
-  std::uint64_t value = 0;
-  for (std::size_t i = bytes; i-- > 0;) value = value << 8 | (*taken)[i];
-  return static_cast<Number>(value);
-}
-
-std::optional<std::uint8_t> Reader::u8() {
-  return number<std::uint8_t>(1);
-}
-
-std::optional<std::uint16_t> Reader::u16() {
-  return number<std::uint16_t>(2);
-}
-
-std::optional<std::uint32_t> Reader::u24() {
-  return number<std::uint32_t>(3);
-}
-
-std::optional<std::uint32_t> Reader::u32() {
-  return number<std::uint32_t>(4);
-}
-
-std::optional<std::uint64_t> Reader::u64() {
-  return number<std::uint64_t>(8);
-}
-
-std::optional<std::uint64_t> Reader::length() {
-  const auto first = u8();
-  if (!first) return std::nullopt;
-  switch (*first) {
-    case 0xfc:
-      return number<std::uint64_t>(2);
-    case 0xfd:
-      return number<std::uint64_t>(3);
-    case 0xfe:
-      return number<std::uint64_t>(8);
-    case 0xfb:  // NULL in a row
-    case 0xff:  // an error
-      left_ = {};
-      return std::nullopt;
-    default:
-      return *first;
-  }
-}
-
-std::optional<std::string_view> Reader::counted() {
-  const auto size = length();
-  if (!size) return std::nullopt;
-  const auto bytes = take(*size);
-  return bytes ? std::optional(text(*bytes)) : std::nullopt;
-}
 
 std::optional<std::string_view> Reader::short_counted() {
   const auto size = u8();
@@ -86,7 +23,9 @@ std::optional<std::string_view> Reader::cstring() {
 }
 
 Writer& Writer::little(std::uint64_t value, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; ++i) out_.push_back(static_cast<char>(value >> (8 * i)));
+  std::array<char, sizeof value> digits{};
+  for (std::size_t i = 0; i < digits.size(); ++i) digits[i] = static_cast<char>(value >> (8 * i));
+  out_.append(digits.data(), bytes);
   return *this;
 }
 
@@ -144,7 +83,7 @@ std::uint8_t put_message(std::string& out, std::uint8_t number, std::string_view
   Writer writer(out);
   for (;;) {
     const std::string_view part = payload.substr(0, payload_bytes_max);
-    writer.u24(static_cast<std::uint32_t>(part.size())).u8(number++).raw(part);
+    writer.u32(static_cast<std::uint32_t>(part.size()) | std::uint32_t{number++} << 24).raw(part);
     payload.remove_prefix(part.size());
     if (part.size() < payload_bytes_max) return number;
   }

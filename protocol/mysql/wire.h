@@ -75,7 +75,8 @@ class PacketTrack {
   bool is_inside_ = false;
 };
 
-// Walks a payload. Every getter returns nothing once the payload is too short, and from then on.
+// Walks a payload. Every getter returns nothing once the payload is too short, and from then on. Inline, what every
+// answer is read with.
 class Reader {
  public:
   explicit Reader(Bytes payload) : left_(payload) {}
@@ -98,6 +99,69 @@ class Reader {
 
   Bytes left_;
 };
+
+inline std::optional<Bytes> Reader::take(std::uint64_t count) {
+  if (left_.size() < count) {
+    left_ = {};
+    return std::nullopt;
+  }
+  const Bytes taken = left_.first(static_cast<std::size_t>(count));
+  left_ = left_.subspan(static_cast<std::size_t>(count));
+  return taken;
+}
+
+template <typename Number>
+std::optional<Number> Reader::number(std::size_t bytes) {
+  const auto taken = take(bytes);
+  if (!taken) return std::nullopt;
+  std::uint64_t value = 0;
+  for (std::size_t i = bytes; i-- > 0;) value = value << 8 | (*taken)[i];
+  return static_cast<Number>(value);
+}
+
+inline std::optional<std::uint8_t> Reader::u8() {
+  return number<std::uint8_t>(1);
+}
+
+inline std::optional<std::uint16_t> Reader::u16() {
+  return number<std::uint16_t>(2);
+}
+
+inline std::optional<std::uint32_t> Reader::u24() {
+  return number<std::uint32_t>(3);
+}
+
+inline std::optional<std::uint32_t> Reader::u32() {
+  return number<std::uint32_t>(4);
+}
+
+inline std::optional<std::uint64_t> Reader::u64() {
+  return number<std::uint64_t>(8);
+}
+
+inline std::optional<std::uint64_t> Reader::length() {
+  const auto first = u8();
+  if (!first) return std::nullopt;
+  if (*first < 0xfb) return *first;
+  switch (*first) {
+    case 0xfc:
+      return number<std::uint64_t>(2);
+    case 0xfd:
+      return number<std::uint64_t>(3);
+    case 0xfe:
+      return number<std::uint64_t>(8);
+    default:  // 0xfb: NULL in a row; 0xff: an error
+      left_ = {};
+      return std::nullopt;
+  }
+}
+
+inline std::optional<std::string_view> Reader::counted() {
+  const auto size = length();
+  if (!size) return std::nullopt;
+  const auto bytes = take(*size);
+  return bytes ? std::optional(text(*bytes)) : std::nullopt;
+}
 
 // Appends fields to a payload.
 class Writer {

@@ -138,6 +138,8 @@ class Session final : public Client {
 
   // units of work and leases: session_unit.cpp
   Begin begin_unit(Bytes rest);
+  [[nodiscard]] protocol::mysql::StateWords words_of(const Header& header, Bytes packet) const;
+  [[nodiscard]] bool looks_back(Bytes rest);  // the command asks for what the one before it has left on its connection
   void attach(ServerConnection& connection);
   void restore_state(ServerConnection& connection);
   void detach();
@@ -153,8 +155,8 @@ class Session final : public Client {
 
   // server → client: session_server.cpp
   void on_own(ServerConnection& connection, const Received& received, Bytes payload);
-  void on_answer(ServerConnection& connection, const Received& received, Bytes payload);
-  void note_changes(ServerConnection& connection, const protocol::mysql::Ok& ok);
+  void on_answer(ServerConnection& connection, const Received& received);
+  void note_changes(ServerConnection& connection, std::string_view told);
   void take_prepared(ServerConnection& connection, const Received& received, Bytes payload, std::string& out);
   void command_done(ServerConnection& connection, const Received& received);
   [[nodiscard]] bool is_at_safe_point() const;
@@ -178,6 +180,7 @@ class Session final : public Client {
   std::uint64_t body_left_ = 0;  // of a client's packet that is being streamed
   std::uint64_t last_connection_ = 0;  // the one that ran the last statement
   LeftBehind left_behind_;
+  std::optional<protocol::mysql::StateWords> words_;      // of the text that has begun a unit, until it is sent
   std::optional<protocol::mysql::WantedChanges> wanted_;  // of changes to its session; nothing: not known yet
   std::uint32_t next_statement_ = 0;
   bool awaits_kill_ = false;       // it has asked for one, of which another worker will tell

@@ -256,12 +256,8 @@ Session::Take Session::take_command(const Header& header, Bytes packet, Command 
 Session::Take Session::take_query(const Header& header, Bytes packet) {
   const bool is_huge = header.goes_on() || header.total() > conf().limits.buffered_message_bytes_max;
   if (packet.size() < header.total() && !is_huge) return Take::incomplete;
-  const auto query = my::parse_query(packet.subspan(my::header_bytes), server_->exchange.capabilities());
-  my::StateWords words;
-  if (is_huge || !query)
-    words.unsure = true;  // too long to be looked at, or not to be read: it may have set up anything
-  else
-    words = my::state_words(query->sql, (server_->exchange.status() & my::status::no_backslash_escapes) == 0);
+  const my::StateWords words = words_ ? *words_ : words_of(header, packet);
+  words_.reset();
   if (const std::string_view why = heed(words); !why.empty()) {
     static_cast<void>(refuse(header, packet, "0A000", why));
     settle_refused();
@@ -270,6 +266,18 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
   forward(header, packet, Command::query);
   track_again();
   return Take::done;
+}
+
+my::StateWords Session::words_of(const Header& header, Bytes packet) const {
+  const bool is_whole = packet.size() >= header.total() && !header.goes_on() &&
+                        header.total() <= conf().limits.buffered_message_bytes_max;
+  const auto query = is_whole ? my::parse_query(packet.subspan(my::header_bytes), capabilities_) : std::nullopt;
+  // A connection that was just leased tells how strings were written in another session.
+  const std::uint16_t status = server_ != nullptr ? server_->exchange.status() : status_;
+  if (query) return my::state_words(query->sql, (status & my::status::no_backslash_escapes) == 0);
+  my::StateWords words;
+  words.unsure = true;  // too long to be looked at, or not to be read: it may have set up anything
+  return words;
 }
 
 // What a text is going to do to its session, as far as the server will not tell.

@@ -100,7 +100,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
       answer_begun_ = true;
       translation_.begin(track_.next(), status_);  // behind all packets of the command
     }
-    on_answer(connection, received, payload);
+    on_answer(connection, received);
     if (received.kind == Kind::infile) {  // never agreed on: it gets nothing, and says what it thinks of that
       std::string nothing;
       const auto number = static_cast<std::uint8_t>(header.number + 1);
@@ -170,24 +170,20 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
 
 // ---- answers to the client -----------------------------------------------------------------------------------------
 
-void Session::on_answer(ServerConnection& connection, const Received& received, Bytes payload) {
+void Session::on_answer(ServerConnection& connection, const Received& received) {
   begin_only_ = false;
   if (received.warnings != 0 || received.kind == Kind::error) connection.has_warnings = true;
   if (received.kind == Kind::columns) left_behind_.got_rows();
-  const bool has_changes = received.kind == Kind::ok || (received.kind == Kind::end && !payload.empty());
-  if (!has_changes) return;
+  if (received.kind != Kind::ok && received.kind != Kind::end) return;
   status_ = received.status;
-  if (received.kind == Kind::end && (connection.exchange.capabilities() & my::capability::deprecate_eof) == 0) return;
-  const auto ok = my::parse_ok(payload, connection.exchange.capabilities());
-  if (!ok) return;
-  if (received.kind == Kind::ok) left_behind_.got_count(ok->affected_rows);
-  if (ok->last_insert_id != 0) left_behind_.got_insert_id(ok->last_insert_id);
-  if ((ok->status & my::status::session_state_changed) != 0 && !ok->changes.empty()) note_changes(connection, *ok);
+  if (received.kind == Kind::ok) left_behind_.got_count(received.affected_rows);
+  if (received.last_insert_id != 0) left_behind_.got_insert_id(received.last_insert_id);
+  if (!received.changes.empty()) note_changes(connection, received.changes);
 }
 
-void Session::note_changes(ServerConnection& connection, const my::Ok& ok) {
+void Session::note_changes(ServerConnection& connection, std::string_view told) {
   bool has_state = false, moves_statements = false, begins = false, is_empty = false;
-  my::SessionChanges changes(my::bytes_of(ok.changes));
+  my::SessionChanges changes(my::bytes_of(told));
   while (const auto change = changes.next()) {
     switch (change->kind) {
       case my::SessionChange::Kind::system_variable: {

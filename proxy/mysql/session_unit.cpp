@@ -1,4 +1,6 @@
 // Units of work and leases: where a command goes, what a session brings to a server connection, how it leaves it.
+#include <algorithm>
+
 #include "protocol/mysql/reply.h"
 #include "proxy/mysql/refusal.h"
 #include "proxy/mysql/session.h"
@@ -21,18 +23,36 @@ Session::Begin Session::begin_unit(Bytes rest) {
     start_hold(rest.size());
     return Begin::stop;
   }
-  Connection* const connection = take_connection(route);
+  Connection* const connection = take_connection(route, looks_back(rest) ? last_connection_ : 0);
   if (connection == nullptr) return Begin::stop;
   attach(of_mysql(*connection));
   return state_ == State::active ? Begin::ready : Begin::stop;
+}
+
+bool Session::looks_back(Bytes rest) {
+  words_.reset();
+  Header header;
+  if (!my::read_header(rest, header)) return false;
+  const Bytes packet = rest.first(std::min(rest.size(), header.total()));
+  const Bytes payload = packet.subspan(my::header_bytes);
+  const auto command = payload.empty() ? std::nullopt : my::command_of(payload[0]);
+  const my::StateWords* words = nullptr;
+  if (command == Command::query) {
+    words = &words_.emplace(words_of(header, packet));
+  } else if (command == Command::statement_execute) {
+    const auto found = prepared_.find(my::statement_of(payload).value_or(0));
+    if (found != prepared_.end()) words = &found->second.words;
+  }
+  return words != nullptr && (words->diagnostics || words->last_insert_id);
 }
 
 void Session::attach(ServerConnection& connection) {
   lease_began(connection);
   server_ = &connection;
   // Clients hear what they have asked for, or what servers tell by themselves, not what we have asked them to.
+  const bool is_known = wanted_ && translation_.is_from(connection.exchange.capabilities());
   if (!wanted_) wanted_ = connection.told();
-  translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
+  if (!is_known) translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
   restore_state(connection);
 }
 

@@ -388,6 +388,15 @@ TEST_F(MysqlRelay, WhatAnotherSessionLeftBehindIsNotShown) {
   EXPECT_EQ(texts_of(2), (Texts{"SET last_insert_id = 0", "SELECT LAST_INSERT_ID()"}));
 }
 
+TEST_F(MysqlRelay, WhoLooksBackGetsTheConnectionThatItHadLast) {
+  begin(2, conf::PoolMode::transaction, 1);
+  FakeMysqlClient mine(port_, "app"), other(port_, "app");
+  EXPECT_TRUE(is_open(other.query("BEGIN").status));
+  EXPECT_EQ(mine.query("SELECT nonsense").error, 1054);
+  EXPECT_EQ(other.query("COMMIT").error, 0) << "the other connection is on top of the idle ones now";
+  EXPECT_EQ(mine.query("SHOW WARNINGS").error, 0);
+}
+
 TEST_F(MysqlRelay, AnErrorOfTurnoutsOwnIsWhatTheNextStatementSees) {
   begin(1);
   FakeMysqlClient client(port_, "app");

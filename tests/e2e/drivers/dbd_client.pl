@@ -4,8 +4,11 @@ use warnings;
 use utf8;
 use DBI;
 use DBD::Pg qw(:pg_types :async);
+use FindBin;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
+
+require "$FindBin::Bin/common.pl";
 
 my $owner = 'dbd-pg';
 my $json = JSON::PP->new->canonical->allow_nonref->utf8;
@@ -200,12 +203,4 @@ sub parallel {  # sessions of one process, taking turns
 my @scenarios = (transactions => \&transactions, prepared => \&prepared, cursors => \&cursors, copy => \&copy, notify => \&notify, cancel => \&cancel,
   errors => \&errors, types => sub { typed(@values) }, user_types => sub { typed(@user_values) }, batch => \&batch, parameters => \&parameters,
   session_state => \&session_state, large_objects => \&large_objects, catalogue => \&catalogue, parallel => \&parallel);
-$| = 1;
-while (my ($name, $body) = splice @scenarios, 0, 2) {
-  next if @ARGV && !grep { $_ eq $name } @ARGV;
-  my $line = {scenario => $name};
-  $line->{error} = "$@" unless eval { $db ||= connect_one(); $line->{result} = $body->(); 1 };
-  if ($line->{error}) { warn "$name: $line->{error}"; eval { $db->disconnect } if $db; undef $db }
-  print $json->encode($line), "\n";
-}
-$db->disconnect if $db;
+run_scenarios($json, \$db, \&connect_one, @scenarios);

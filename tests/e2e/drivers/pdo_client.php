@@ -1,6 +1,7 @@
 <?php
 // PHP's PDO: statements prepared on the server, DEALLOCATE by name, COPY, large objects. The rules are in common.py.
 declare(strict_types=1);
+require __DIR__ . '/common.php';
 const OWNER = 'php-pdo';
 const VALUES = ['true', '(-32768)::int2', '9223372036854775807::int8', '0.1::float8', '12345678901234567890.0123456789::numeric', "'Größe ≠ 漢字 🙂'::text",
     "''::text", "'{\"b\": [1, 2.5, null], \"a\": \"ü\"}'::jsonb", "'2024-02-29 12:34:56.789012+02'::timestamptz",
@@ -177,17 +178,4 @@ $scenarios = [
     },
 ];
 
-$db = null;
-foreach ($scenarios as $name => $body) {
-    if ($argc > 1 && !in_array($name, array_slice($argv, 1), true)) continue;
-    $line = ['scenario' => $name];
-    try {
-        $db ??= open_one();
-        $line['result'] = $body($db);
-    } catch (Throwable $error) {
-        fwrite(STDERR, "$name: $error\n");
-        $line['error'] = get_class($error) . ': ' . $error->getMessage();
-        $db = null;
-    }
-    echo json_encode($line, JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE), "\n";
-}
+run_scenarios($scenarios, fn() => open_one());

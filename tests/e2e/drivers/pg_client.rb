@@ -1,6 +1,7 @@
 # Ruby's pg: libpq, plain and prepared, single-row mode, a pipeline, COPY. The rules are in common.py.
 require 'pg'
 require 'json'
+require_relative 'common'
 
 OWNER = 'ruby-pg'
 VALUES = ['true', '(-32768)::int2', '9223372036854775807::int8', '0.1::float8', '12345678901234567890.0123456789::numeric', "'Größe ≠ 漢字 🙂'::text",
@@ -220,19 +221,4 @@ def typed(connection, list)
   end
 end
 
-connection = nil
-(ARGV.empty? ? SCENARIOS.keys : ARGV.map(&:to_sym)).each do |name|
-  line = { scenario: name }
-  begin
-    connection ||= open_one
-    line[:result] = SCENARIOS[name].call(connection)
-  rescue StandardError => e
-    warn "#{name}: #{e.full_message}"
-    line[:error] = "#{e.class}: #{e.message}"
-    connection&.close
-    connection = nil
-  end
-  puts JSON.generate(line)
-  $stdout.flush
-end
-connection&.close
+run_scenarios(SCENARIOS) { open_one }

@@ -1,26 +1,25 @@
-# DBD::mysql and DBD::MariaDB, both on libmariadb: texts, statements prepared on the server, results taken row by row. The word
-# in DBD says which of the two; their options differ by name only. The rules are in mysql_dbapi.py.
+# DBD::MariaDB, on libmariadb: texts and statements prepared on the server. The rules are in mysql_dbapi.py.
 use strict;
 use warnings;
 use utf8;
 use DBI qw(:sql_types);
 use Digest::MD5 qw(md5_hex);
+use FindBin;
 use JSON::PP;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-my $kind = $ENV{DBD};
-my $its = lc $kind;  # before the names of options
+require "$FindBin::Bin/../drivers/common.pl";
+
 my $json = JSON::PP->new->canonical->allow_nonref->utf8;
 open my $file, '<:raw', $ENV{DRIVER_STATEMENTS} or die $!;
 my $shared = $json->decode(do { local $/; <$file> });
 
 sub connect_one {
   my (%more) = @_;
-  my $words = join ';', "host=$ENV{MYSQL_HOST}", "port=$ENV{MYSQL_PORT}", "database=" . (delete $more{database} // $ENV{MYSQL_DATABASE}), map { "$its\_$_=$more{$_}" } sort keys %more;
-  my $db = DBI->connect("dbi:$kind:$words", $ENV{MYSQL_USER}, $ENV{MYSQL_PASSWORD}, {RaiseError => 1, PrintError => 0, PrintWarn => 0, AutoCommit => 1,
-    $kind eq 'mysql' ? (mysql_enable_utf8mb4 => 1) : ()});
-  $db->{"${its}_auto_reconnect"} = 0;
+  my $words = join ';', "host=$ENV{MYSQL_HOST}", "port=$ENV{MYSQL_PORT}", "database=" . (delete $more{database} // $ENV{MYSQL_DATABASE}), map { "mariadb_$_=$more{$_}" } sort keys %more;
+  my $db = DBI->connect("dbi:MariaDB:$words", $ENV{MYSQL_USER}, $ENV{MYSQL_PASSWORD}, {RaiseError => 1, PrintError => 0, PrintWarn => 0, AutoCommit => 1});
+  $db->{mariadb_auto_reconnect} = 0;
   return $db;
 }
 
@@ -31,7 +30,7 @@ use Encode ();
 
 sub result {
   my ($statement) = @_;
-  return {affected => $statement->rows, id => $statement->{"${its}_insertid"}, warnings => $statement->{"${its}_warning_count"}} unless $statement->{NUM_OF_FIELDS};
+  return {affected => $statement->rows, id => $statement->{mariadb_insertid}, warnings => $statement->{mariadb_warning_count}} unless $statement->{NUM_OF_FIELDS};
   return {names => [@{$statement->{NAME}}], types => [@{$statement->{TYPE}}], nullable => [map { $_ ? 1 : 0 } @{$statement->{NULLABLE}}],
     rows => [map { [map { shown($_) } @$_] } @{$statement->fetchall_arrayref}]};
 }
@@ -49,7 +48,7 @@ sub ask {
   };
   return [@seen, told()];
 }
-my $on_server = {"${its}_server_prepare" => 1, "${its}_server_prepare_disable_fallback" => 1};
+my $on_server = {mariadb_server_prepare => 1, mariadb_server_prepare_disable_fallback => 1};
 sub run { my ($on, $text, @bound) = @_; return ask($on, $text, $on_server, @bound) }
 
 my $db;
@@ -113,26 +112,6 @@ sub large {
   return [@seen, ask($db, 'TRUNCATE TABLE large')];
 }
 
-sub streaming {
-  my ($sum, $count, $text) = (0, 0, "SELECT seq, REPEAT('x', 500) FROM seq_1_to_20000");
-  my $mine = connect_one();
-  my $statement = $mine->prepare($text, {"${its}_use_result" => 1});
-  $statement->execute;
-  while (my $row = $statement->fetchrow_arrayref) { $sum += $row->[0] + length $row->[1] }
-  undef $statement;
-  my $usable = ask($mine, "SELECT 'usable'");
-  $mine->disconnect;
-  $mine = connect_one();
-  $statement = $mine->prepare($text, {"${its}_use_result" => 1});
-  $statement->execute;
-  $count += $statement->fetchrow_arrayref->[0] for 1 .. 5;
-  $statement->finish;
-  my @seen = ($sum, $count, $usable, ask($mine, "SELECT 'usable'"));
-  undef $statement;
-  $mine->disconnect;
-  return \@seen;
-}
-
 # In another process: texts one after the other, what they answered, through a pipe.
 sub child {
   my ($body) = @_;
@@ -148,8 +127,8 @@ sub child {
 
 sub kill_one {
   my $victim = connect_one();
-  my $number = $victim->{"${its}_thread_id"} // $victim->{thread_id};
-  my $text = "SELECT SLEEP(30), 'victim of $kind'";
+  my $number = $victim->{mariadb_thread_id};
+  my $text = "SELECT SLEEP(30), 'victim of DBD'";
   my $caught = child(sub { ask($victim, $text) });
   my $count = 0;
   for (1 .. 2000) {
@@ -164,7 +143,7 @@ sub kill_one {
 sub catalogue_calls {
   my $columns = $db->column_info(undef, $ENV{MYSQL_DATABASE}, 'children', '%')->fetchall_arrayref({COLUMN_NAME => 1, TYPE_NAME => 1, NULLABLE => 1});
   return [[map { "$_" } sort $db->tables(undef, $ENV{MYSQL_DATABASE}, '%', 'TABLE')], $columns, [$db->primary_key(undef, $ENV{MYSQL_DATABASE}, 'children')],
-    $db->last_insert_id(undef, undef, undef, undef), $db->{"${its}_serverversion"}, $db->quote("it's \\ ä")];
+    $db->last_insert_id(undef, undef, undef, undef), $db->{mariadb_serverversion}, $db->quote("it's \\ ä")];
 }
 
 sub logins {
@@ -209,15 +188,7 @@ sub parallel {
   return \@seen;
 }
 
+# No results taken row by row: DBD::MariaDB is out of sync behind them, also directly.
 push @scenarios, commits => \&commits, prepared => \&prepared, types => \&types, typed_rows => \&typed_rows, multi => \&multi, large => \&large,
-  ($kind eq 'mysql' ? (streaming => \&streaming) : ()),  # DBD::MariaDB is out of sync behind it, also directly
   kill => \&kill_one, catalogue_calls => \&catalogue_calls, logins => \&logins, parallel => \&parallel;
-$| = 1;
-while (my ($name, $body) = splice @scenarios, 0, 2) {
-  next if @ARGV && !grep { $_ eq $name } @ARGV;
-  my $line = {scenario => $name};
-  $line->{error} = "$@" unless eval { $db ||= connect_one(); $line->{result} = $body->(); 1 };
-  if ($line->{error}) { warn "$name: $line->{error}"; eval { $db->disconnect } if $db; undef $db }
-  print $json->encode($line), "\n";
-}
-$db->disconnect if $db;
+run_scenarios($json, \$db, \&connect_one, @scenarios);

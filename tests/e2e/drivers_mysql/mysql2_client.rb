@@ -3,6 +3,7 @@ require 'bigdecimal'
 require 'digest'
 require 'json'
 require 'mysql2'
+require_relative '../drivers/common'
 
 SHARED = JSON.parse(File.read(ENV['DRIVER_STATEMENTS'], encoding: 'UTF-8'))
 
@@ -183,19 +184,4 @@ SCENARIOS = SHARED['scenarios'].to_h { |name, texts| [name.to_sym, ->(c) { texts
   }
 ).freeze
 
-connection = nil
-(ARGV.empty? ? SCENARIOS.keys : ARGV.map(&:to_sym)).each do |name|
-  line = { scenario: name }
-  begin
-    connection ||= open_one
-    line[:result] = SCENARIOS[name].call(connection)
-  rescue StandardError => e
-    warn "#{name}: #{e.full_message}"
-    line[:error] = "#{e.class}: #{e.message}"
-    connection&.close
-    connection = nil
-  end
-  puts JSON.generate(line)
-  $stdout.flush
-end
-connection&.close
+run_scenarios(SCENARIOS) { open_one }

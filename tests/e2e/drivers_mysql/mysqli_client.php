@@ -1,6 +1,7 @@
 <?php
 // PHP's mysqli (mysqlnd): texts, statements prepared on the server, cursors, change of user. The rules are in mysql_dbapi.py.
 declare(strict_types=1);
+require __DIR__ . '/../drivers/common.php';
 $shared = json_decode(file_get_contents(getenv('DRIVER_STATEMENTS')), true);
 mysqli_report(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT);
 
@@ -174,17 +175,4 @@ $scenarios += [
     'greeted_charset' => fn() => [open_one('')->character_set_name(), ask(open_one(''), "SELECT @@character_set_client, @@collation_connection, HEX('ä')")],
 ];
 
-$db = null;
-$wanted = array_slice($argv, 1) ?: array_keys($scenarios);
-foreach ($wanted as $name) {
-    $line = ['scenario' => $name];
-    try {
-        $db ??= open_one();
-        $line['result'] = $scenarios[$name]($db);
-    } catch (Throwable $error) {
-        $line['error'] = get_class($error) . ': ' . $error->getMessage();
-        fwrite(STDERR, "$name: $error\n");
-        $db = null;
-    }
-    echo json_encode($line, JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE | JSON_THROW_ON_ERROR), "\n";
-}
+run_scenarios($scenarios, fn() => open_one());

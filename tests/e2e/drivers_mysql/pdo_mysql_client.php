@@ -1,6 +1,7 @@
 <?php
 // PHP's PDO (mysqlnd): values written into the text by PDO itself, or statements prepared on the server. The rules are in mysql_dbapi.py.
 declare(strict_types=1);
+require __DIR__ . '/../drivers/common.php';
 $shared = json_decode(file_get_contents(getenv('DRIVER_STATEMENTS')), true);
 
 function open_one(array $options = [], string $database = 'shop', string $more = ';charset=utf8mb4', ?string $password = null, ?string $user = null): PDO {
@@ -146,17 +147,4 @@ $scenarios += [
     },
 ];
 
-$db = null;
-$wanted = array_slice($argv, 1) ?: array_keys($scenarios);
-foreach ($wanted as $name) {
-    $line = ['scenario' => $name];
-    try {
-        $db ??= open_one();
-        $line['result'] = $scenarios[$name]($db);
-    } catch (Throwable $error) {
-        $line['error'] = get_class($error) . ': ' . $error->getMessage();
-        fwrite(STDERR, "$name: $error\n");
-        $db = null;
-    }
-    echo json_encode($line, JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE | JSON_THROW_ON_ERROR), "\n";
-}
+run_scenarios($scenarios, fn() => open_one());

@@ -33,7 +33,7 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
             "php /usr/lib/php/20220829/pdo_mysql.so", seconds=4),
     _driver("ruby-mysql2", "ruby {here}/mysql2_client.rb", SHARED + "commits prepared types typed_rows multi large streaming kill commands logins parallel",
             "ruby /usr/lib/x86_64-linux-gnu/ruby/vendor_ruby/3.1.0/mysql2/mysql2.so", seconds=4),
-    _driver("dbd-mariadb", "perl {here}/dbd_client.pl", _DBD, "perl /usr/lib/x86_64-linux-gnu/perl5/5.36/DBD/MariaDB.pm", environment={"DBD": "MariaDB"}, seconds=4),
+    _driver("dbd-mariadb", "perl {here}/dbd_client.pl", _DBD, "perl /usr/lib/x86_64-linux-gnu/perl5/5.36/DBD/MariaDB.pm", seconds=4),
     _compiled("mariadb-java", f"java -Xshare:auto -XX:TieredStopAtLevel=1 -Duser.timezone=UTC -Dfile.encoding=UTF-8 -cp {{out}}:{_JDBC} MysqlJdbc",
               f"javac -encoding UTF-8 -cp {_JDBC} -d {{out}}", "MysqlJdbc.java", SHARED + "types typed_rows commits prepared written batch procedures_called multi large streaming cancel "
               "metadata logins parallel", f"java javac {_JDBC}", seconds=7),
