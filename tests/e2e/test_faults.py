@@ -26,7 +26,7 @@ ON_THE_NEW = ("old", "new")  # see test_hammer.py
 class World(FaultWorld):
     FAILURES = (psycopg.Error,)
 
-    def __init__(self, workspace: Workspace, template: Template, is_managed: bool) -> None:
+    def __init__(self, workspace: Workspace, template: Template, is_managed: bool = False) -> None:
         self.pair: Pair = template.copy(**SETTINGS)
         changes = CHANGES
         if is_managed:
@@ -64,14 +64,7 @@ class World(FaultWorld):
 
 @pytest.fixture(scope="module")
 def worlds(workspace: Workspace, template: Template) -> Iterator[FaultWorlds]:
-    made = FaultWorlds(lambda: World(workspace, template, is_managed=False))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def managed_worlds(workspace: Workspace, template: Template) -> Iterator[FaultWorlds]:
-    made = FaultWorlds(lambda: World(workspace, template, is_managed=True))
+    made = FaultWorlds(lambda: World(workspace, template))
     yield made
     made.close()
 
@@ -81,14 +74,6 @@ def managed_worlds(workspace: Workspace, template: Template) -> Iterator[FaultWo
 @pytest.mark.parametrize(("road", "fault", "when", "step", "verb"), faults.walk())
 def test_fault(worlds: FaultWorlds, road: str, fault: str, when: str, step: str, verb: str) -> None:
     judged(worlds, verb, road, fault, when, step)
-
-
-# The other fence, by ALTER DATABASE and REVOKE CONNECT, of an admin who is no superuser (test_managed_fence.py).
-@pytest.mark.soak
-@pytest.mark.faults
-@pytest.mark.parametrize(("road", "fault", "when", "step", "verb"), faults.walk(without=faults.BESIDES_THE_FENCE))
-def test_managed_fault(managed_worlds: FaultWorlds, road: str, fault: str, when: str, step: str, verb: str) -> None:
-    judged(managed_worlds, verb, road, fault, when, step)
 
 
 # Green's slot forgot where it had been moved to, and the way back never began; an empty pool did not try again to be warm.
