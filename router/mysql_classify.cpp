@@ -30,10 +30,10 @@ bool may_begin_query(std::string_view word) {
   return is_one_of(word, "select", "with", "values", "table");
 }
 
-// What ends the list of tables behind FROM.
+// What ends the list of tables behind FROM. Only words that are reserved everywhere: WINDOW, OFFSET and the like may be
+// an alias, with another table behind it.
 bool ends_tables(std::string_view word) {
-  return is_one_of(word, "where", "group", "having", "order", "limit", "window", "union", "except", "intersect",
-                   "offset", "fetch");
+  return is_one_of(word, "where", "group", "having", "order", "limit", "union");
 }
 
 // Within the parentheses of a call FROM belongs to these.
@@ -166,7 +166,8 @@ class Walk {
         return;
       }
     }
-    if (level().wants_table && word != "lateral") {
+    const bool is_lateral = word == "lateral" && is_symbol_ahead(1, '(');
+    if (level().wants_table && !is_lateral) {
       take_relation_or_common();
       return;
     }

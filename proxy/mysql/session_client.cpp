@@ -40,7 +40,7 @@ void Session::run_input() {
 }
 
 bool Session::must_wait() const {
-  return awaits_kill_ || (server_ != nullptr && (!server_->exchange.is_idle() || awaits_number_));
+  return awaits_kill_ || awaits_detour_ || (server_ != nullptr && (!server_->exchange.is_idle() || awaits_number_));
 }
 
 std::size_t Session::process(Bytes data) {
@@ -258,7 +258,9 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
   if (packet.size() < header.total() && !is_huge) return Take::incomplete;
   const auto query = my::parse_query(packet.subspan(my::header_bytes), server_->exchange.capabilities());
   my::StateWords words;
-  if (is_huge || !query)
+  if (unit_is_read_)
+    words = {};  // a proven read has none of them
+  else if (is_huge || !query)
     words.unsure = true;  // too long to be looked at, or not to be read: it may have set up anything
   else
     words = my::state_words(query->sql, (server_->exchange.status() & my::status::no_backslash_escapes) == 0);
@@ -267,6 +269,7 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
     settle_refused();
     return state_ == State::ended ? Take::stop : Take::done;
   }
+  if (ramped_) replay_.assign(my::text(packet));
   forward(header, packet, Command::query);
   track_again();
   return Take::done;
@@ -408,6 +411,7 @@ Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared
     worker().to_server.keep(packet.subspan(statement_at + 4));
   }
   if (auto* const known = server_->find_statement(prepared.key)) known->has_types = true;
+  if (ramped_) replay_.assign(my::text(packet));
   announce(header, packet.size(), entry);
   track_again();
   return Take::done;
