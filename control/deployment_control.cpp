@@ -114,7 +114,8 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                                 [this](const router::RoutingTable& table, std::int64_t now_ms) {
                                   ramp_.look(table, now_ms);
                                   shadow_.look(table, now_ms);
-                                }}),
+                                },
+                                is_mysql() ? &mysql_shelf_ : nullptr}),
       readiness_(Readiness::Context{[this](const std::atomic<bool>& give_up) { return look_by_itself(give_up); },
                                     [this] { return this->config().waive; },
                                     [this] { return this->config().cutover.check_interval_ms; },
@@ -195,10 +196,8 @@ void DeploymentControl::start() {
   if (binding != nullptr && binding->epoch == log.epoch && text_of(binding->data, "finished") == "yes") {
     executor_.post(event_of(drain::EventKind::operator_finish));
   }
-  if (is_mysql())
-    mysql_watch_.start(records);
-  else
-    sampler_.start();  // positions and catalogs, for ramps
+  if (is_mysql()) mysql_watch_.start(records);
+  sampler_.start();  // positions and catalogs, for ramps
   readiness_.start();
 }
 

@@ -85,7 +85,7 @@ std::string DeploymentControl::let_readers_in() {
   // An attempt prepares under this lock too: one that has not begun by now meets what is left here.
   if (auto error = refusal(executor_.state()); !error.empty()) return error;
   if (executor_.state().epoch != state.epoch) return "a cutover has just ended: try again";
-  if (may_have_closed_doors(shared_.store.records(name_), follower)) {
+  if (!is_mysql() && may_have_closed_doors(shared_.store.records(name_), follower)) {
     Attempt scratch;
     scratch.epoch = state.epoch;
     boost::json::array done;

@@ -162,7 +162,6 @@ Answer DeploymentControl::preflight(bool rollback) {
 }
 
 std::optional<Answer> DeploymentControl::why_no_ramp() const {
-  if (auto against = why_not_of_mysql("ramp and shadow")) return against;
   const auto state = executor_.state();
   if (state.is_running() && state.road != drain::Road::start)
     return conflict("a cutover is running: reads stay on the writer until it has settled");
@@ -206,6 +205,7 @@ Answer DeploymentControl::ramp() const {
 
 Answer DeploymentControl::shadow(int percent, const std::string& who) {
   if (percent < 0 || percent > 100) return problem(422, "percent", "Not a share", "Give a whole number from 0 to 100.");
+  if (auto against = why_not_of_mysql("shadow")) return *against;
   if (percent != 0) {
     if (auto against = why_no_ramp()) return *against;
   }
@@ -395,7 +395,6 @@ Answer DeploymentControl::blockers() {
 }
 
 Answer DeploymentControl::explain_route(const std::string& named, const std::string& sql) {
-  if (auto against = why_not_of_mysql("routing by text")) return *against;
   const auto table = routes_.table();
   if (sampler_.catalog() == nullptr) {
     // Nobody has needed it so far: without a ramp no routing looks at a text.
@@ -403,11 +402,12 @@ Answer DeploymentControl::explain_route(const std::string& named, const std::str
   }
   const auto catalog = sampler_.catalog();
   std::string database = named;
-  if (database.empty()) {
+  if (database.empty() && !is_mysql()) {
     const auto known = catalog->databases();
     if (!known.empty()) database = known.front();
   }
-  const auto told = router::explain_route(table, *catalog, database, "", sql);
+  const auto told = is_mysql() ? router::explain_mysql_route(table, *catalog, database, sql)
+                               : router::explain_route(table, *catalog, database, "", sql);
   return ok({{"deployment", name_},
              {"database", database},
              {"verdict", router::name(told.verdict)},

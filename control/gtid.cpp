@@ -65,4 +65,19 @@ std::vector<Gtid> errant(const std::vector<Gtid>& follower_state, const std::vec
   return out;
 }
 
+bool covers(const std::vector<Gtid>& applied, const std::vector<Gtid>& position) {
+  return lacking(applied, position) == 0;
+}
+
+std::uint64_t lacking(const std::vector<Gtid>& applied, const std::vector<Gtid>& position) {
+  std::uint64_t sum = 0;
+  for (const Gtid& wanted : position) {
+    std::uint64_t reached = 0;
+    for (const Gtid& has : applied)
+      if (has.domain == wanted.domain) reached = std::max(reached, has.sequence);
+    sum += wanted.sequence - std::min(reached, wanted.sequence);
+  }
+  return sum;
+}
+
 }  // namespace turnout::control

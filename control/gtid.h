@@ -27,4 +27,9 @@ struct Gtid {
 // else what the writer does in between looks like it.
 [[nodiscard]] std::vector<Gtid> errant(const std::vector<Gtid>& follower_state, const std::vector<Gtid>& writer_state);
 
+// Has a follower that is at `applied` all that the writer had at `position`? Both have one id a domain.
+[[nodiscard]] bool covers(const std::vector<Gtid>& applied, const std::vector<Gtid>& position);
+// How many transactions it lacks of that.
+[[nodiscard]] std::uint64_t lacking(const std::vector<Gtid>& applied, const std::vector<Gtid>& position);
+
 }  // namespace turnout::control

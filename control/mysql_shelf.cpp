@@ -86,10 +86,18 @@ void MysqlShelf::forget_lost(router::Side side, std::uint64_t number) {
   std::erase(sides_[router::index(side)].lost, number);
 }
 
+void MysqlShelf::keep(router::Side side, std::uint64_t number, std::uint64_t instead_of) {
+  const std::lock_guard guard(mutex_);
+  auto& kept = sides_[router::index(side)].kept;
+  std::erase(kept, instead_of);
+  if (number != 0) kept.push_back(number);
+}
+
 std::vector<std::uint64_t> MysqlShelf::numbers(router::Side side) const {
   const std::lock_guard guard(mutex_);
   const auto& here = sides_[router::index(side)];
   auto out = here.lent;
+  out.insert(out.end(), here.kept.begin(), here.kept.end());
   for (const auto& client : here.idle) out.push_back(client.number());
   return out;
 }

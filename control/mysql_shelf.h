@@ -48,13 +48,15 @@ class MysqlShelf {
 
   [[nodiscard]] std::vector<std::uint64_t> lost(router::Side side) const;
   void forget_lost(router::Side side, std::uint64_t number);
-  // Numbers of the connections that are lent or on the shelf.
+  // A connection from fresh() that stays open is one of ours, until it is taken back (0: there is none).
+  void keep(router::Side side, std::uint64_t number, std::uint64_t instead_of);
+  // Numbers of the connections that are lent, kept, or on the shelf.
   [[nodiscard]] std::vector<std::uint64_t> numbers(router::Side side) const;
 
  private:
   struct OfSide {
     std::vector<MysqlClient> idle;
-    std::vector<std::uint64_t> lent, lost;
+    std::vector<std::uint64_t> lent, lost, kept;
   };
   void put(MysqlClient client);
   [[nodiscard]] MysqlTarget target(router::Side side) const;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "control/catalog_loader.h"
+#include "control/mysql_catalog.h"
 #include "control/step_context.h"
 
 namespace turnout::control {
@@ -69,6 +70,11 @@ void Positions::clear() {
   proven_ = 0;
 }
 
+Sampler::Sampler(Context context) : context_(std::move(context)) {
+  if (context_.mysql != nullptr)
+    mysql_ = std::make_unique<MysqlFollow>(*context_.mysql, context_.proxy, context_.index, context_.routes);
+}
+
 std::int64_t Sampler::now_ms() const {
   return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count();
 }
@@ -98,6 +104,7 @@ router::CatalogPtr Sampler::catalog() const {
 
 std::string Sampler::load_catalog(router::Side writer) {
   const std::lock_guard one(loading_);
+  if (mysql_) return load_mysql(writer);
   const auto topology = discover(context_.shelf, writer, context_.config().databases);
   if (!topology) return topology.error().message();
   std::uint64_t generation = 0;
@@ -107,18 +114,31 @@ std::string Sampler::load_catalog(router::Side writer) {
   }
   auto loaded = control::load_catalog(context_.shelf, *topology, generation, context_.deployment);
   if (!loaded) return loaded.error().message();
-  bool is_news = false;
+  take_catalog(loaded->catalog, loaded->content);
+  return context_.types.refresh(topology->databases());
+}
+
+std::string Sampler::load_mysql(router::Side writer) {
+  std::uint64_t generation = 0;
   {
     const std::lock_guard guard(mutex_);
-    // A catalog that says the same would only make every worker forget its verdicts.
-    is_news = catalog_ == nullptr || loaded->content != catalog_content_;
-    if (is_news) {
-      catalog_ = loaded->catalog;
-      catalog_content_ = loaded->content;
-    }
+    generation = ++catalog_generation_;
   }
-  if (is_news) context_.proxy.publish_catalog(context_.index, loaded->catalog);
-  return context_.types.refresh(topology->databases());
+  auto loaded = load_mysql_catalog(*context_.mysql, writer, generation, context_.deployment);
+  if (!loaded) return loaded.error().message();
+  take_catalog(loaded->catalog, loaded->content);
+  return "";
+}
+
+// A catalog that says the same would only make every worker forget its verdicts.
+void Sampler::take_catalog(router::CatalogPtr catalog, std::uint64_t content) {
+  {
+    const std::lock_guard guard(mutex_);
+    if (catalog_ != nullptr && content == catalog_content_) return;
+    catalog_ = catalog;
+    catalog_content_ = content;
+  }
+  context_.proxy.publish_catalog(context_.index, std::move(catalog));
 }
 
 std::string Sampler::cast_shadow(int percent) {
@@ -185,10 +205,11 @@ void Sampler::look(const router::RoutingTable& table) {
     reader_.reset();
     doubted_until_ = "-infinity";
     positions_.clear();
+    if (mysql_) mysql_->forget();
     read_set_.reset();
   }
   const auto now = now_ms();
-  const bool known = connect(table.writer) && sample(table);
+  const bool known = mysql_ ? sample_mysql(table) : connect(table.writer) && sample(table);
   if (!known) {
     writer_.reset();
     topology_.reset();
@@ -355,6 +376,14 @@ bool Sampler::sample(const router::RoutingTable& table) {
   const std::lock_guard guard(mutex_);
   lag_ = {applied != 0, position > applied ? static_cast<double>(position - applied) : 0.0,
           static_cast<double>(positions_.lag_ms(now_ms())) / 1000, retained};
+  return true;
+}
+
+bool Sampler::sample_mysql(const router::RoutingTable& table) {
+  const auto told = mysql_->look(table, needs_tokens(table), now_ms());
+  if (!told) return false;
+  const std::lock_guard guard(mutex_);
+  lag_ = *told;
   return true;
 }
 

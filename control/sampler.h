@@ -17,6 +17,8 @@
 #include <string>
 #include <thread>
 
+#include "control/lag_numbers.h"
+#include "control/mysql_follow.h"
 #include "control/route_book.h"
 #include "control/shelf.h"
 #include "control/streams.h"
@@ -26,11 +28,6 @@
 #include "router/ramp.h"
 
 namespace turnout::control {
-
-struct LagNumbers {
-  bool known = false;
-  double bytes = 0, seconds = 0, slot_retained_bytes = 0;
-};
 
 // Positions of the writer's log, numbered in the order in which they were taken. Pure.
 class Positions {
@@ -67,8 +64,9 @@ class Sampler {
     std::function<void(std::string)> on_event;  // eviction and return, one line each
     // After every look, with what is in force then (ramp_keeper.h).
     std::function<void(const router::RoutingTable&, std::int64_t now_ms)> after_look;
+    MysqlShelf* mysql = nullptr;  // of a MySQL deployment: its servers are asked instead of `shelf`'s
   };
-  explicit Sampler(Context context) : context_(std::move(context)) {}
+  explicit Sampler(Context context);
   ~Sampler() { stop(); }
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
@@ -90,6 +88,9 @@ class Sampler {
   void loop();
   void look(const router::RoutingTable& table);
   [[nodiscard]] bool sample(const router::RoutingTable& table);
+  [[nodiscard]] bool sample_mysql(const router::RoutingTable& table);
+  [[nodiscard]] std::string load_mysql(router::Side writer);
+  void take_catalog(router::CatalogPtr catalog, std::uint64_t content);
   void watch_reader(const router::RoutingTable& table);
   void choose(const router::RoutingTable& table);
   void judge_lag(const router::RoutingTable& table, bool known);
@@ -116,6 +117,7 @@ class Sampler {
   std::string doubted_until_ = "-infinity";
   std::optional<Topology> topology_;
   Positions positions_;
+  std::unique_ptr<MysqlFollow> mysql_;        // instead of those five, if that is the protocol
   std::optional<router::ReadSet> read_set_;   // by bytes, for every policy
   std::optional<router::ReadSet> fresh_set_;  // by time, for policy `bounded`
   std::string definitions_;                   // of the writer, when the catalog was read

@@ -26,6 +26,7 @@
 #include "proxy/rate_limit.h"
 #include "proxy/transport.h"
 #include "router/routing_table.h"
+#include "router/verdict_cache.h"
 
 namespace turnout::proxy {
 
@@ -157,6 +158,9 @@ class Deployment {
   [[nodiscard]] protocol::pg::Secret server_secret(const std::string& user) const;
 
   const std::unique_ptr<mysql::Shared> of_mysql;  // null: PostgreSQL
+  [[nodiscard]] router::Grammar grammar() const {
+    return of_mysql ? router::Grammar::mysql : router::Grammar::postgres;
+  }
 
   // A side whose server has refused to speak of protocol 3.2 at all (no server since 2018 does, some proxies do).
   std::array<std::atomic<bool>, 2> is_classic{};

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "router/mysql_shape.h"
 #include "router/shape.h"
 
 namespace turnout::proxy {
@@ -46,7 +47,8 @@ std::uint16_t ReadMeter::make(std::uint64_t shape, std::string_view sql) {
   Slot& made = slots_[slot - 1U];
   made.look = {};
   made.look.shape = shape;
-  made.look.text = router::shape_text(sql, text_bytes_max);
+  made.look.text = grammar_ == router::Grammar::mysql ? router::mysql_shape_text(sql, text_bytes_max)
+                                                      : router::shape_text(sql, text_bytes_max);
   made.turn = ++turns_;
   made.is_quiet = true;
   std::uint16_t& first = buckets_[(shape >> 8) % buckets];

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "router/analysis.h"
+#include "router/verdict_cache.h"
 
 namespace turnout::proxy {
 
@@ -33,6 +34,8 @@ class ReadMeter {
   static constexpr std::size_t shapes_max = 256;  // of one worker between two looks
   static constexpr std::size_t text_bytes_max = 400;
   static constexpr std::size_t sqlstates_max = 8;  // of one shape between two looks
+
+  explicit ReadMeter(router::Grammar grammar = router::Grammar::postgres) : grammar_(grammar) {}
 
   // ---- while a unit is decided: which shape it has. A unit of several texts has none.
   void begin_unit() { seen_ = 0; }
@@ -71,6 +74,7 @@ class ReadMeter {
   [[nodiscard]] Slot* slot_of(const ReadMark& mark);
   void note(Slot& slot, std::string_view sqlstate, bool on_blue, bool on_green);
 
+  const router::Grammar grammar_;  // of the texts
   std::uint32_t seen_ = 0;
   std::uint64_t shape_ = 0;
   std::string_view sql_;

@@ -54,7 +54,8 @@ Shard::Shard(Worker& its_worker, Deployment& its_deployment)
       settings(its_deployment.settings()),
       addresses{its_deployment.addresses(router::Side::blue), its_deployment.addresses(router::Side::green)},
       catalog(its_deployment.catalog()),
-      verdicts(its_deployment.seed),
+      verdicts(its_deployment.seed, router::VerdictCache::capacity_default, its_deployment.grammar()),
+      reads(its_deployment.grammar()),
       table_(its_deployment.table()) {}
 
 Shard::~Shard() {

@@ -1,6 +1,7 @@
 #include "router/explain.h"
 
 #include "router/classify.h"
+#include "router/mysql_classify.h"
 
 namespace turnout::router {
 
@@ -26,11 +27,7 @@ std::string route_line(const RoutingTable& table, const Route& route) {
   return line + ": " + route.why;
 }
 
-}  // namespace
-
-Explanation explain_route(const RoutingTable& table, const Catalog& catalog, std::string_view database,
-                          std::string_view search_path, std::string_view sql) {
-  const Classified found = classify(sql, catalog, database, search_path);
+Explanation explain(const RoutingTable& table, const Classified& found) {
   // The session that would be ramped first, with nothing against it: what remains is the text's own doing.
   const Unit unit{.verdict = found.verdict, .session_known_state = true, .session_hash = 0};
   const Route route = router::route(table, unit, 0);
@@ -49,6 +46,18 @@ Explanation explain_route(const RoutingTable& table, const Catalog& catalog, std
                 "; sessions outside of that share stay with the writer\n";
   }
   return out;
+}
+
+}  // namespace
+
+Explanation explain_route(const RoutingTable& table, const Catalog& catalog, std::string_view database,
+                          std::string_view search_path, std::string_view sql) {
+  return explain(table, classify(sql, catalog, database, search_path));
+}
+
+Explanation explain_mysql_route(const RoutingTable& table, const Catalog& catalog, std::string_view default_database,
+                                std::string_view sql) {
+  return explain(table, classify_mysql(sql, catalog, default_database));
 }
 
 }  // namespace turnout::router

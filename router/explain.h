@@ -23,4 +23,8 @@ struct Explanation {
 [[nodiscard]] Explanation explain_route(const RoutingTable& table, const Catalog& catalog, std::string_view database,
                                         std::string_view search_path, std::string_view sql);
 
+// Of a text of MySQL, in a session with this default database.
+[[nodiscard]] Explanation explain_mysql_route(const RoutingTable& table, const Catalog& catalog,
+                                              std::string_view default_database, std::string_view sql);
+
 }  // namespace turnout::router

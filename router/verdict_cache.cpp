@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "router/catalog.h"
+#include "router/mysql_classify.h"
+#include "router/mysql_shape.h"
 #include "router/shape.h"
 
 namespace turnout::router {
@@ -52,8 +54,9 @@ Verdict verdict_of(Kept kept) {
 struct VerdictCache::Impl {
   static constexpr std::size_t ways = 4;
 
-  Impl(std::uint64_t seed, std::size_t capacity)
+  Impl(std::uint64_t seed, std::size_t capacity, Grammar its_grammar)
       : start(seed),
+        grammar(its_grammar),
         set_count(std::max<std::size_t>(1, capacity / ways)),
         entries(set_count * ways),
         outlines(set_count) {}
@@ -75,7 +78,20 @@ struct VerdictCache::Impl {
   // The entry that holds the verdict now; `is_known`: it did before.
   [[nodiscard]] Entry& find(const Shape& shape, bool& is_known);
 
+  [[nodiscard]] ShapeHash outline(std::string_view sql, const ShapeHash& around) const {
+    return grammar == Grammar::mysql ? mysql_outline_of(sql, around) : outline_of(sql, around);
+  }
+  [[nodiscard]] Shape shape(std::string_view sql, const ShapeHash& context) const {
+    return grammar == Grammar::mysql ? mysql_shape_of(sql, context) : shape_of(sql, context);
+  }
+  [[nodiscard]] Classified classify(std::string_view sql, const Catalog& catalog, std::string_view database,
+                                    std::string_view search_path) const {
+    return grammar == Grammar::mysql ? classify_mysql(sql, catalog, search_path)
+                                     : router::classify(sql, catalog, database, search_path);
+  }
+
   ShapeHash start;
+  Grammar grammar;
   std::size_t set_count;
   std::vector<Entry> entries;
   std::vector<Outlined> outlines;  // one place for each, whoever was there before
@@ -84,7 +100,8 @@ struct VerdictCache::Impl {
   Counters counters;
 };
 
-VerdictCache::VerdictCache(std::uint64_t seed, std::size_t capacity) : impl_(std::make_unique<Impl>(seed, capacity)) {}
+VerdictCache::VerdictCache(std::uint64_t seed, std::size_t capacity, Grammar grammar)
+    : impl_(std::make_unique<Impl>(seed, capacity, grammar)) {}
 VerdictCache::~VerdictCache() = default;
 VerdictCache::VerdictCache(VerdictCache&&) noexcept = default;
 VerdictCache& VerdictCache::operator=(VerdictCache&&) noexcept = default;
@@ -100,7 +117,7 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
   around.mix(known.identity());
   around.mix_bytes(database);
   around.mix_bytes(search_path);
-  const ShapeHash outline = outline_of(sql, around);
+  const ShapeHash outline = impl.outline(sql, around);
   Outlined& outlined = impl.outlined(outline.low());
   if (outlined.low == outline.low() && outlined.high == outline.high()) {
     if (Entry* const entry = impl.entry_of(outlined)) {
@@ -114,11 +131,11 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
   ShapeHash context = impl.start;
   context.mix_text(database);
   context.mix_text(search_path);
-  Shape shape = shape_of(sql, context);
+  Shape shape = impl.shape(sql, context);
   if (shape.kind == ShapeKind::malformed) return Verdict::write;
   if (shape.kind == ShapeKind::own) {
     ++impl.counters.misses;
-    return classify(sql, known, database, search_path).verdict;
+    return impl.classify(sql, known, database, search_path).verdict;
   }
   impl.last_shape = shape.low | 1;  // never the 0 that says there is none
   shape.low ^= known.identity();    // another catalog forgets everything; the shape stays the same
@@ -133,7 +150,7 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
     return verdict_of(entry.kept);
   }
   ++impl.counters.misses;
-  const Classified classified = classify(sql, known, database, search_path);
+  const Classified classified = impl.classify(sql, known, database, search_path);
   if (!is_known && entry.kept != Kept::nothing) ++impl.counters.evictions;
   entry = {shape.low, shape.high, impl.clock, kept(classified)};
   return classified.verdict;

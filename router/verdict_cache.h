@@ -16,16 +16,20 @@
 
 namespace turnout::router {
 
+enum class Grammar : std::uint8_t { postgres, mysql };
+
 class VerdictCache {
  public:
+  static constexpr std::size_t capacity_default = 10'000;
   // `seed` secret and random: keys come from clients. capacity: entries.
-  explicit VerdictCache(std::uint64_t seed, std::size_t capacity = 10'000);
+  explicit VerdictCache(std::uint64_t seed, std::size_t capacity = capacity_default, Grammar grammar = Grammar::postgres);
   ~VerdictCache();
   VerdictCache(VerdictCache&&) noexcept;
   VerdictCache& operator=(VerdictCache&&) noexcept;
 
   // standard_conforming_strings=off, client encodings other than UTF8/SQL_ASCII/LATIN1…9: the caller passes
-  // trusted_text=false and gets `write`.
+  // trusted_text=false and gets `write`. With Grammar::mysql `search_path` is the session's default database, and texts
+  // under NO_BACKSLASH_ESCAPES that hold a backslash, or under a mode with another grammar, are not to be trusted.
   [[nodiscard]] Verdict verdict(std::string_view sql, const CatalogPtr& catalog, std::string_view database,
                                 std::string_view search_path, bool trusted_text);
 

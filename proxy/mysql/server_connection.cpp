@@ -23,6 +23,8 @@ namespace {
 constexpr std::string_view tracking_sql =
     "SET session_track_schema = ON, session_track_system_variables = '*', session_track_state_change = ON, "
     "session_track_transaction_info = 'CHARACTERISTICS'";
+// A wrong verdict must not write, whatever the server lets this user do.
+constexpr std::string_view read_only_sql = "SET SESSION TRANSACTION READ ONLY";
 constexpr std::string_view told_sql =
     "SELECT @@session_track_schema, @@session_track_system_variables, @@session_track_state_change, "
     "@@session_track_transaction_info";
@@ -137,6 +139,7 @@ void ServerConnection::logged_in() {
                                                           login_->is_mariadb(), login_->collation()});
   login_.reset();
   std::string message;
+  if (pool_->access() == router::Access::read) put_own(message, my::Command::query, read_only_sql);
   put_own(message, my::Command::query, told_sql);
   put_own(message, my::Command::query, tracking_sql);
   put_own(message, my::Command::query, start_sql);
@@ -166,6 +169,7 @@ void ServerConnection::put_reset(std::string& out) {
 }
 
 void ServerConnection::put_tracking(std::string& out) {
+  if (pool_->access() == router::Access::read) put_own(out, my::Command::query, read_only_sql);
   put_own(out, my::Command::query, tracking_sql);
   if (const std::string sql = Variables::difference({}, start_, {}); !sql.empty())
     put_own(out, my::Command::query, sql);

@@ -29,6 +29,7 @@
 #include "proxy/mysql/left_behind.h"
 #include "proxy/mysql/server_connection.h"
 #include "proxy/mysql/variables.h"
+#include "proxy/read_meter.h"
 
 namespace turnout::proxy::mysql {
 
@@ -83,7 +84,10 @@ class Session final : public Client {
     std::size_t sql_at;  // where in it the text begins
     std::uint16_t parameters = 0;
     protocol::mysql::StateWords words;
-    std::string types;  // of the parameters, as last bound
+    std::string types;                                 // of the parameters, as last bound
+    const router::Catalog* verdict_catalog = nullptr;  // what the verdict and the shape were found with
+    router::Verdict verdict = router::Verdict::write;
+    std::uint64_t shape = 0;
   };
   // What our own command on a lease is for.
   enum class Own : std::uint32_t { none, restore, prepare, ask_status, track, rewind, signal };
@@ -153,6 +157,19 @@ class Session final : public Client {
   void forget_everything();  // the client's COM_RESET_CONNECTION was answered
   void pin(Pin reason) { pins_ |= reason; }
 
+  // reads that move: session_reads.cpp
+  [[nodiscard]] router::Unit describe_unit(Bytes rest);
+  [[nodiscard]] bool has_movable_state() const;
+  [[nodiscard]] router::Verdict command_verdict(Bytes rest);
+  [[nodiscard]] router::Verdict text_verdict(std::string_view sql);
+  [[nodiscard]] router::Verdict statement_verdict(Prepared& prepared);
+  void begin_detour();
+  void begin_detour_later();
+  [[nodiscard]] bool hides_error(const protocol::mysql::Error& error);
+  void measure_error(std::string_view sqlstate);
+  void measure_end();
+  void note_answer(const Pool& pool);
+
   // server → client: session_server.cpp
   void on_own(ServerConnection& connection, const Received& received, Bytes payload);
   void on_answer(ServerConnection& connection, const Received& received);
@@ -183,8 +200,16 @@ class Session final : public Client {
   std::optional<protocol::mysql::StateWords> words_;      // of the text that has begun a unit, until it is sent
   std::optional<protocol::mysql::WantedChanges> wanted_;  // of changes to its session; nothing: not known yet
   std::uint32_t next_statement_ = 0;
-  bool awaits_kill_ = false;       // it has asked for one, of which another worker will tell
-  bool is_changing_user_ = false;  // its connection is being cleaned, then the login of the other user begins
+  bool ramped_ = false;                // the unit reads on a connection that is only read on
+  bool detour_ = false;                // what is still said there is swallowed; then it runs again on the writer
+  bool awaits_detour_ = false;         // it runs again as soon as nobody is looking at the input
+  bool no_ramp_ = false;               // the unit is that second run
+  bool unit_is_read_ = false;          // proven, wherever it runs
+  ReadMark mark_;                      // while the unit is measured for the ramp
+  std::string replay_;                 // the ramped unit, when it has been sent
+  std::uint64_t required_sample_ = 0;  // what a read has to show at least: proxy.h, TokenBoard
+  bool awaits_kill_ = false;           // it has asked for one, of which another worker will tell
+  bool is_changing_user_ = false;      // its connection is being cleaned, then the login of the other user begins
   const std::uint8_t refused_changes_;
   const std::string nonce_;  // of its greeting, if that has to be used again
   std::string database_;

@@ -40,7 +40,7 @@ void Session::run_input() {
 }
 
 bool Session::must_wait() const {
-  return awaits_kill_ || (server_ != nullptr && (!server_->exchange.is_idle() || awaits_number_));
+  return awaits_kill_ || awaits_detour_ || (server_ != nullptr && (!server_->exchange.is_idle() || awaits_number_));
 }
 
 std::size_t Session::process(Bytes data) {
@@ -256,13 +256,15 @@ Session::Take Session::take_command(const Header& header, Bytes packet, Command 
 Session::Take Session::take_query(const Header& header, Bytes packet) {
   const bool is_huge = header.goes_on() || header.total() > conf().limits.buffered_message_bytes_max;
   if (packet.size() < header.total() && !is_huge) return Take::incomplete;
-  const my::StateWords words = words_ ? *words_ : words_of(header, packet);
+  // A proven read has none of them.
+  const my::StateWords words = unit_is_read_ ? my::StateWords{} : words_ ? *words_ : words_of(header, packet);
   words_.reset();
   if (const std::string_view why = heed(words); !why.empty()) {
     static_cast<void>(refuse(header, packet, "0A000", why));
     settle_refused();
     return state_ == State::ended ? Take::stop : Take::done;
   }
+  if (ramped_) replay_.assign(my::text(packet));
   forward(header, packet, Command::query);
   track_again();
   return Take::done;
@@ -416,6 +418,7 @@ Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared
     worker().to_server.keep(packet.subspan(statement_at + 4));
   }
   if (auto* const known = server_->find_statement(prepared.key)) known->has_types = true;
+  if (ramped_) replay_.assign(my::text(packet));
   announce(header, packet.size(), entry);
   track_again();
   return Take::done;

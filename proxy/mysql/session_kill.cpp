@@ -142,6 +142,8 @@ void Session::interrupt(std::shared_ptr<KillTicket> ticket) {
 }
 
 void Session::kill_statement(const CancelTicket& ticket) {
+  mark_ = {};
+  ramped_ = false;  // what comes now is what its client asked for: no second run on the writer
   if (send_kill(shard_, *server_, ticket)) {
     shard_.numbers.cancels_sent.add();
     return;

@@ -96,6 +96,9 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
       on_own(connection, received, payload);
       continue;
     }
+    if (received.kind == Kind::error && (ramped_ || mark_) && !detour_ && hides_error(my::parse_error(payload)))
+      connection.has_warnings = true;
+    if (detour_) continue;
     if (!answer_begun_) {
       answer_begun_ = true;
       translation_.begin(track_.next(), status_);  // behind all packets of the command
@@ -153,9 +156,11 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
   } else if (own == Own::prepare && received.kind == Kind::error) {
     own_error_ = my::text(payload);
     connection.has_warnings = true;
+    if (ramped_) static_cast<void>(hides_error(my::parse_error(payload)));
   } else if (received.kind == Kind::error && own != Own::signal && received.entry.command != Command::ping) {
     const my::Error error = my::parse_error(payload);
     connection.is_retired = true;  // it is not as the session would have it
+    if (ramped_ && !answer_begun_ && (detour_ || hides_error(error))) return;
     end("the server refused the session's state", "53400",
         "the session's state cannot be set again: " + std::to_string(error.number) + " " + std::string(error.message));
     return;
@@ -182,6 +187,7 @@ void Session::on_answer(ServerConnection& connection, const Received& received) 
 }
 
 void Session::note_changes(ServerConnection& connection, std::string_view told) {
+  const std::uint32_t pins_before = pins_;
   bool has_state = false, moves_statements = false, begins = false, is_empty = false;
   my::SessionChanges changes(my::bytes_of(told));
   while (const auto change = changes.next()) {
@@ -217,6 +223,13 @@ void Session::note_changes(ServerConnection& connection, std::string_view told) 
         break;
     }
   }
+  if (connection.pool().access() == router::Access::read) {
+    // A proven read leaves nothing behind. If it did, whoever comes next shall not meet it, and the session goes on.
+    if (has_state || changes.is_malformed()) connection.suspect = true;
+    pins_ = pins_before;
+    has_characteristics_ = is_table_locked_ = false;
+    return;
+  }
   begin_only_ = begins && is_empty;
   // Something has changed, and not only what has a name: a user variable, a temporary table, a prepared statement, by
   // whatever a text or a routine did.
@@ -243,6 +256,7 @@ void Session::command_done(ServerConnection& connection, const Received& receive
   numbers.queries.add();
   const bool is_error = received.kind == Kind::error;
   if (!is_error && !connection.exchange.in_transaction()) numbers.transactions.add();
+  note_answer(connection.pool());
   if (is_error) preparing_.reset();
   last_connection_ = connection.id();
   const Command command = received.entry.command;
@@ -280,6 +294,10 @@ void Session::after_server_bytes(ServerConnection& connection) {
   }
   if (can_rewind()) {
     rewind();
+    return;
+  }
+  if (detour_ && is_at_safe_point()) {
+    begin_detour();
     return;
   }
   if (is_at_safe_point() && !awaits_number_ && input_waits_for_nothing()) {
@@ -327,6 +345,11 @@ void Session::put_fatal(std::string& out, const char*, std::string_view sqlstate
 void Session::server_lost(Connection& lost, const std::string& why) {
   server_ = nullptr;
   shard_.lease_ended(lost.pool());
+  if (mark_) measure_error("08006");
+  if (ramped_ && !answer_begun_) {
+    begin_detour_later();
+    return;
+  }
   end("server connection lost", "08006", "server connection lost: " + why);
 }
 

@@ -12,17 +12,18 @@ namespace my = protocol::mysql;
 
 // ---- leasing -------------------------------------------------------------------------------------------------------
 
-// No routing by text in this protocol yet: everything may write, so everything is the writer's, and held when writes
-// are.
 Session::Begin Session::begin_unit(Bytes rest) {
-  router::Unit unit;
-  unit.session_hash = hash_;
-  unit.session_may_ramp = false;
-  const router::Route route = router::route(shard_.table(), unit, 0);
+  const router::Unit unit = describe_unit(rest);
+  const std::uint64_t proven = shard_.deployment.tokens.proven.load(std::memory_order_acquire);
+  const router::Route route = router::route(shard_.table(), unit, proven);
   if (route.held) {
     start_hold(rest.size());
     return Begin::stop;
   }
+  ramped_ = route.access == router::Access::read;
+  if (ramped_) answer_begun_ = false;
+  if (route.ramped || route.control)
+    mark_ = shard_.reads.mark(route.ramped ? router::Group::green : router::Group::control);
   Connection* const connection = take_connection(route, looks_back(rest) ? last_connection_ : 0);
   if (connection == nullptr) return Begin::stop;
   attach(of_mysql(*connection));
@@ -104,6 +105,8 @@ void Session::detach() {
 
 void Session::unit_done(ServerConnection& connection) {
   shard_.numbers.query.record(worker().loop.now_us() - unit_began_us_);
+  ramped_ = no_ramp_ = false;
+  replay_.clear();
   status_ = connection.exchange.status();  // also what an error had left open
   if (must_begin_) status_ |= my::status::in_transaction;
   if (pins_ != published_pins_) publish_pins(pins_);
@@ -185,6 +188,7 @@ void Session::wait_failed(const LoginFailure& failure) {
 void Session::refuse_unit(const LoginFailure& failure) {
   set_state(State::idle);
   held_us_ = 0;
+  ramped_ = no_ramp_ = false;
   my::Header header;
   if (my::read_header(my::bytes_of(input_), header)) {
     std::string data;
@@ -195,11 +199,6 @@ void Session::refuse_unit(const LoginFailure& failure) {
   }
   run_input();
   if (state_ == State::idle) pause_client(false);
-}
-
-// No read goes elsewhere: nothing is ever routed to a connection to read on.
-void Session::read_elsewhere() {
-  reconsider();
 }
 
 }  // namespace turnout::proxy::mysql

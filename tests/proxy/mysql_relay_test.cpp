@@ -18,6 +18,7 @@
 #include "protocol/mysql/command.h"
 #include "protocol/mysql/reply.h"
 #include "proxy/proxy.h"
+#include "router/ramp.h"
 #include "tests/proxy/fake_mysql.h"
 
 namespace turnout::proxy {
@@ -207,7 +208,7 @@ TEST_F(MysqlRelay, WorkIsHeldAndRunsOnTheNewWriter) {
     table_.hold = router::Hold::writes;
     publish();
     ASSERT_TRUE(reached());
-    auto held = std::async(std::launch::async, [&] { return waiting.query("SELECT @@time_zone"); });
+    auto held = std::async(std::launch::async, [&] { return waiting.query("SELECT @@time_zone FOR UPDATE"); });
     ASSERT_TRUE(eventually([this] { return proxy_->levels(0).held_sessions == 1; }));
     EXPECT_EQ(running.query("SELECT 1").row, "blue") << "a running transaction goes on to its end";
     EXPECT_EQ(proxy_->levels(0).side[0].writes_in_flight, 1u);
@@ -228,6 +229,53 @@ TEST_F(MysqlRelay, WorkIsHeldAndRunsOnTheNewWriter) {
     std::remove(users_file_.c_str());
     table_ = {};
   }
+}
+
+TEST_F(MysqlRelay, AProvenReadGoesOnWhileWritesAreHeld) {
+  begin(2);
+  FakeMysqlClient client(port_, "app");
+  EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_EQ(client.query("SELECT 1").row, "blue");
+  table_.hold_reads_on = router::Side::green;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_EQ(client.query("SELECT 1").row, "green");
+  EXPECT_EQ(proxy_->levels(0).held_sessions, 0u);
+  EXPECT_EQ(proxy_->levels(0).side[0].writes_in_flight, 0u);
+}
+
+TEST_F(MysqlRelay, ReadsMoveByWeightAndWhatFailsThereIsTheWriters) {
+  begin(2);
+  FakeMysqlClient client(port_, "app");
+  table_.ramp.percent = 100;
+  table_.ramp.threshold = router::threshold_all;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_EQ(client.query("UPDATE t SET a = 1").error, 0);
+  EXPECT_EQ(client.query("SELECT 1").row, "blue") << "nothing is proven yet, and the session has written";
+  proxy_->tokens(0).proven.store(1'000);
+  EXPECT_EQ(client.query("SELECT 1").row, "green");
+  const auto asked = [](const FakeMysql& server, const std::string& text) {
+    const std::vector<std::string> texts = server.texts();
+    return std::count(texts.begin(), texts.end(), text);
+  };
+  EXPECT_EQ(asked(green_, "SET SESSION TRANSACTION READ ONLY"), 1);
+  EXPECT_EQ(asked(blue_, "SET SESSION TRANSACTION READ ONLY"), 0);
+  EXPECT_EQ(client.query("SELECT 1 FOR UPDATE").row, "blue");
+  EXPECT_EQ(client.query("SELECT nonsense").error, 1054) << "of the writer, too";
+  EXPECT_EQ(asked(green_, "SELECT nonsense"), 1);
+  EXPECT_EQ(asked(blue_, "SELECT nonsense"), 1);
+  EXPECT_EQ(proxy_->counters(0).detours, 1u);
+  EXPECT_EQ(client.query("SELECT 1").row, "green");
+  EXPECT_TRUE(is_open(client.query("BEGIN").status));
+  EXPECT_EQ(client.query("SELECT 1").row, "blue") << "a transaction is the writer's";
+  EXPECT_FALSE(is_open(client.query("COMMIT").status));
+  EXPECT_EQ(client.query("SET time_zone = '+03:00'").error, 0);
+  EXPECT_EQ(client.query("SELECT 1").row, "green");
+  EXPECT_EQ(asked(green_, "SET `time_zone` = '+03:00'") + asked(green_, "SET time_zone = '+03:00'"), 1) << "it follows";
 }
 
 TEST_F(MysqlRelay, AWriterThatSaysReadOnlyGetsNoWorkUntilItSaysOtherwise) {
@@ -325,7 +373,7 @@ TEST_F(MysqlRelay, WhatIsHeldIsKilledWithoutAServer) {
   table_.hold = router::Hold::writes;
   publish();
   ASSERT_TRUE(reached());
-  auto held = std::async(std::launch::async, [&] { return victim.query("SELECT 2"); });
+  auto held = std::async(std::launch::async, [&] { return victim.query("SELECT 2 FOR UPDATE"); });
   ASSERT_TRUE(eventually([this] { return proxy_->levels(0).held_sessions == 1; }));
   EXPECT_EQ(killer.query("KILL QUERY " + std::to_string(victim.number())).error, 0);
   EXPECT_EQ(held.get().error, 1317);

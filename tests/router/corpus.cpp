@@ -24,16 +24,15 @@ std::string unescaped(const std::string& text) {
 
 }  // namespace
 
-std::vector<CorpusRow> read_corpus() {
-  std::ifstream file(TURNOUT_SOURCE_DIR "/tests/router/corpus.tsv");
+std::vector<CorpusRow> read_corpus(const std::string& name) {
+  std::ifstream file(TURNOUT_SOURCE_DIR "/tests/router/" + name);
   std::vector<CorpusRow> rows;
   std::string text;
   for (int line = 1; std::getline(file, text); ++line) {
     if (text.empty() || text[0] == '#') continue;
     const std::size_t first = text.find('\t');
     const std::size_t second = text.find('\t', first + 1);
-    if (second == std::string::npos)
-      throw std::runtime_error("corpus.tsv: no two tabs in line " + std::to_string(line));
+    if (second == std::string::npos) throw std::runtime_error(name + ": no two tabs in line " + std::to_string(line));
     const std::string verdict = text.substr(0, first);
     const std::string path = text.substr(first + 1, second - first - 1);
     CorpusRow row{line, Verdict::write, false, path == "-" ? "" : path, unescaped(text.substr(second + 1))};
@@ -44,7 +43,7 @@ std::vector<CorpusRow> read_corpus() {
     } else if (verdict == "missed") {
       row.is_missed = true;
     } else if (verdict != "write") {
-      throw std::runtime_error("corpus.tsv: unknown verdict in line " + std::to_string(line));
+      throw std::runtime_error(name + ": unknown verdict in line " + std::to_string(line));
     }
     rows.push_back(std::move(row));
   }

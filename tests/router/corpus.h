@@ -1,4 +1,4 @@
-// Reads corpus.tsv: one text a line with the verdict it must get.
+// Reads corpus.tsv, or another file like it: one text a line with the verdict it must get.
 #pragma once
 
 #include <string>
@@ -16,6 +16,6 @@ struct CorpusRow {
   std::string sql;
 };
 
-[[nodiscard]] std::vector<CorpusRow> read_corpus();
+[[nodiscard]] std::vector<CorpusRow> read_corpus(const std::string& name = "corpus.tsv");
 
 }  // namespace turnout::router::test

@@ -1,0 +1,133 @@
+#include "control/mysql_follow.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "control/mysql_topology.h"
+#include "control/step_context.h"
+
+namespace turnout::control {
+
+namespace {
+
+constexpr std::uint32_t ask_ms_max = 2'000;
+constexpr std::size_t waiting_max = 4'096;  // beyond that the follower is evicted anyway
+constexpr std::int64_t bytes_ms = 200;
+
+}  // namespace
+
+void GtidPositions::add(std::uint64_t number, std::vector<Gtid> position, std::int64_t at_ms) {
+  waiting_.push_back({number, std::move(position), at_ms});
+  // Leaving out a sample in the middle is always allowed: a session waits for the next one.
+  if (waiting_.size() > waiting_max) waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(waiting_max / 2));
+}
+
+std::uint64_t GtidPositions::proven(const std::vector<Gtid>& applied) {
+  while (!waiting_.empty() && covers(applied, waiting_.front().position)) {
+    proven_ = waiting_.front().number;
+    waiting_.pop_front();
+  }
+  return proven_;
+}
+
+std::int64_t GtidPositions::lag_ms(std::int64_t now_ms) const {
+  return waiting_.empty() ? 0 : now_ms - waiting_.front().at_ms;
+}
+
+void GtidPositions::clear() {
+  waiting_.clear();
+  proven_ = 0;
+}
+
+std::optional<std::uint64_t> log_bytes_behind(const MysqlRows& logs, const std::string& file, std::uint64_t position) {
+  std::optional<std::uint64_t> behind;
+  for (std::size_t row = 0; row < logs.size(); ++row) {
+    const auto size = static_cast<std::uint64_t>(logs.integer(row, 1));
+    if (behind)
+      *behind += size;
+    else if (logs.text(row, 0) == file)
+      behind = size - std::min(size, position);
+  }
+  return behind;
+}
+
+void MysqlFollow::forget() {
+  close(writer_);
+  close(reader_);
+  positions_.clear();
+  bytes_at_ms_ = 0;
+}
+
+bool MysqlFollow::open(std::optional<MysqlClient>& client, router::Side side) {
+  if (client && client->is_usable()) return true;
+  close(client);
+  auto opened = shelf_.fresh(side, ask_ms_max);
+  if (!opened) return false;
+  client = std::move(*opened);
+  shelf_.keep(side, client->number(), 0);
+  return true;
+}
+
+void MysqlFollow::close(std::optional<MysqlClient>& client) {
+  if (client) shelf_.keep(client->target().side, 0, client->number());
+  client.reset();
+}
+
+bool MysqlFollow::connect(router::Side writer) {
+  return open(writer_, writer) && open(reader_, router::other(writer));
+}
+
+void MysqlFollow::lose_reader() {
+  close(reader_);
+  positions_.clear();
+  proxy_.tokens(index_).proven.store(0);
+}
+
+std::optional<std::vector<Gtid>> MysqlFollow::ask(std::optional<MysqlClient>& client, const char* variable) {
+  const auto rows = client->query(std::string("SELECT @@global.") + variable);
+  return rows ? parse_gtids(rows->text(0)) : std::nullopt;
+}
+
+std::optional<LagNumbers> MysqlFollow::look(const router::RoutingTable& table, bool proves, std::int64_t now_ms) {
+  // A busy session's reads are provable only between the sample and its proof: keep that short.
+  constexpr int looks = 5;
+  if (!connect(table.writer)) return std::nullopt;
+  auto& board = proxy_.tokens(index_);
+  const auto number = board.started.fetch_add(1) + 1;
+  auto position = ask(writer_, "gtid_binlog_pos");
+  if (!position) {
+    close(writer_);
+    return std::nullopt;
+  }
+  positions_.add(number, std::move(*position), now_ms);
+  for (int times = 0; times < looks; ++times) {
+    const auto applied = ask(reader_, "gtid_slave_pos");
+    if (!applied) {
+      lose_reader();
+      return std::nullopt;
+    }
+    const auto proven = positions_.proven(*applied);
+    // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.
+    if (proves && routes_.table().epoch == table.epoch) board.proven.store(proven);
+    if (proven >= number || !proves) break;
+    medium_pause();
+  }
+  if (now_ms - bytes_at_ms_ >= bytes_ms) ask_bytes(now_ms);
+  return LagNumbers{true, bytes_, static_cast<double>(positions_.lag_ms(now_ms)) / 1000, 0};
+}
+
+// Only where the follower is behind: who is not has nothing to execute.
+void MysqlFollow::ask_bytes(std::int64_t now_ms) {
+  bytes_at_ms_ = now_ms;
+  bytes_ = 0;
+  if (positions_.lag_ms(now_ms) == 0 || !reader_->is_usable()) return;
+  const auto links = reader_->query("SHOW ALL SLAVES STATUS");
+  const auto logs = writer_->query("SHOW BINARY LOGS");
+  if (!links || !logs || links->empty()) return;
+  const auto behind = log_bytes_behind(*logs, links->text(0, "Relay_Master_Log_File"),
+                                       std::stoull('0' + links->text(0, "Exec_Master_Log_Pos")));
+  bytes_ = static_cast<double>(behind.value_or(INT64_MAX));
+}
+
+}  // namespace turnout::control

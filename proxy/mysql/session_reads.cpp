@@ -1,0 +1,197 @@
+// Reads that move: what a command is taken for, what becomes of a read that fails on the other side, and what the
+// ramp's analysis hears of it. Where it goes is router/route.h's to say, as for PostgreSQL.
+//
+// A unit is one command outside of any transaction: a text, or an execution of a prepared one that is here whole. Until
+// a byte of its answer has gone to the client, a read on a connection to read on can be run again by the writer:
+// `replay_` has it, once it was sent.
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "protocol/mysql/reply.h"
+#include "proxy/mysql/session.h"
+#include "proxy/worker.h"
+#include "router/mysql_classify.h"
+
+namespace turnout::proxy::mysql {
+
+namespace my = protocol::mysql;
+
+namespace {
+
+// A command longer than this is not looked at: it goes to the writer.
+constexpr std::size_t looked_at_bytes_max = 256 * 1024;
+
+// Set by a session, they would follow it to a connection that is only to be read on, or make of a read something else.
+constexpr std::array<std::string_view, 4> bound_to_the_writer = {"tx_read_only", "transaction_read_only",
+                                                                 "tx_isolation", "transaction_isolation"};
+
+// A server says HY000 of most that is its own: its number tells more.
+std::string class_of(const my::Error& error) {
+  if (error.sqlstate != "HY000" || error.number > 9999) return std::string(error.sqlstate.substr(0, 5));
+  const std::string number = std::to_string(error.number);
+  return "H" + std::string(4 - number.size(), '0') + number;
+}
+
+}  // namespace
+
+// ---- deciding ------------------------------------------------------------------------------------------------------
+
+router::Unit Session::describe_unit(Bytes rest) {
+  router::Unit unit;
+  unit.session_hash = hash_;
+  unit.required_sample = required_sample_;
+  unit_is_read_ = false;
+  if (!no_ramp_) mark_ = {};
+  const router::RoutingTable& table = shard_.table();
+  unit.during_release = shard_.is_releasing();
+  if (!table.needs_verdicts() && !unit.during_release) return unit;
+  shard_.reads.begin_unit();
+  unit.policy = account_.ramp_policy;
+  if (unit.policy.value_or(table.ramp.policy) == conf::TokenPolicy::global)
+    unit.required_sample = std::max(required_sample_, shard_.deployment.tokens.written.load(std::memory_order_acquire));
+  unit.session_known_state = has_movable_state();
+  unit.verdict = command_verdict(rest);
+  unit_is_read_ = unit.verdict == router::Verdict::read;
+  // The second run of a read that failed elsewhere, and work behind a BEGIN, belong to the writer.
+  if (no_ramp_ || must_begin_) unit.verdict = router::Verdict::write;
+  return unit;
+}
+
+bool Session::has_movable_state() const {
+  const bool is_autocommit = (status_ & my::status::autocommit) != 0 && (status_ & my::status::in_transaction) == 0;
+  if (!is_autocommit || pins_ != 0 || is_table_locked_ || has_characteristics_ || must_begin_) return false;
+  return std::ranges::none_of(bound_to_the_writer,
+                              [this](std::string_view name) { return variables_.find(name) != nullptr; });
+}
+
+router::Verdict Session::command_verdict(Bytes rest) {
+  Header header;
+  if (!my::read_header(rest, header) || header.goes_on() || header.total() > looked_at_bytes_max ||
+      rest.size() < header.total() || header.payload == 0)
+    return router::Verdict::write;
+  const Bytes payload = rest.subspan(my::header_bytes, header.payload);
+  const auto command = my::command_of(payload[0]);
+  if (command == Command::query) {
+    const auto query = my::parse_query(payload, capabilities_);
+    return query ? text_verdict(query->sql) : router::Verdict::write;
+  }
+  if (command != Command::statement_execute) return router::Verdict::write;
+  auto number = my::statement_of(payload).value_or(0);
+  if (number == my::last_prepared) number = next_statement_;
+  const auto found = prepared_.find(number);
+  if (found == prepared_.end()) return router::Verdict::write;
+  const auto execute = my::parse_execute(payload, found->second.parameters, capabilities_);
+  return execute && !execute->opens_cursor() ? statement_verdict(found->second) : router::Verdict::write;
+}
+
+router::Verdict Session::text_verdict(std::string_view sql) {
+  const bool has_backslash = (status_ & my::status::no_backslash_escapes) == 0;
+  const std::string* const mode = variables_.find("sql_mode");
+  const bool is_another_grammar =
+      mode != nullptr && (mode->find("ORACLE") != std::string::npos || mode->find("MSSQL") != std::string::npos);
+  const bool is_trusted = !is_another_grammar && (has_backslash || sql.find('\\') == std::string_view::npos);
+  router::Verdict verdict =
+      shard_.verdicts.verdict(sql, shard_.catalog, router::mysql_catalog_database, database_, is_trusted);
+  // SHOW WARNINGS, @@warning_count: of the statement before it, on the connection that ran that.
+  if (verdict == router::Verdict::read_writer && !my::state_words(sql, has_backslash).is_quiet())
+    verdict = router::Verdict::write;
+  shard_.reads.saw(shard_.verdicts.last_shape(), sql);
+  return verdict;
+}
+
+router::Verdict Session::statement_verdict(Prepared& prepared) {
+  const std::string_view sql = std::string_view(prepared.key).substr(prepared.sql_at);
+  if (prepared.verdict_catalog != nullptr && prepared.verdict_catalog == shard_.catalog.get()) {
+    shard_.reads.saw(prepared.shape, sql);
+    return prepared.verdict;
+  }
+  prepared.verdict = text_verdict(sql);
+  prepared.verdict_catalog = shard_.catalog.get();
+  prepared.shape = shard_.verdicts.last_shape();
+  return prepared.verdict;
+}
+
+// ---- the second run ------------------------------------------------------------------------------------------------
+
+// The client hears nothing of it: the writer's answer counts.
+void Session::begin_detour() {
+  shard_.numbers.detours.add();
+  if (server_ != nullptr) detach();
+  detour_ = ramped_ = awaits_detour_ = awaits_number_ = false;
+  prepared_key_.clear();
+  own_error_.clear();
+  no_ramp_ = true;
+  input_.insert(0, replay_);
+  replay_.clear();
+  pause_client(false);
+  run_input();
+}
+
+// Its connection was lost, perhaps while bytes of the client are being looked at.
+void Session::begin_detour_later() {
+  awaits_detour_ = true;
+  worker().loop.post([&shard = shard_, number = number_] {
+    auto* const found = static_cast<Session*>(shard.find_client(number));
+    if (found != nullptr && found->awaits_detour_) found->begin_detour();
+  });
+}
+
+void Session::read_elsewhere() {
+  shard_.numbers.detours.add();
+  mark_ = {};  // the other side has not failed at it: there was no connection to it
+  ramped_ = false;
+  no_ramp_ = true;
+  reconsider();
+}
+
+// Of an answer that is under way, or of what was to precede it. True: it is not the client's to see.
+bool Session::hides_error(const my::Error& error) {
+  if (mark_) measure_error(class_of(error));
+  if (!ramped_ || answer_begun_) return false;
+  detour_ = true;
+  return true;
+}
+
+// ---- what the analysis hears ---------------------------------------------------------------------------------------
+
+void Session::measure_error(std::string_view sqlstate) {
+  if (mark_.has_failed()) {
+    if (!no_ramp_) return;  // more of the same, before the second run has begun
+    const std::string_view on_green(mark_.failed.data(), mark_.failed.size());
+    if (on_green.substr(0, 2) != sqlstate.substr(0, 2)) shard_.numbers.green_failures.add();
+    shard_.reads.answered_again(mark_, sqlstate);
+  } else if (ramped_ && !answer_begun_) {
+    std::copy_n(sqlstate.begin(), std::min(sqlstate.size(), mark_.failed.size()), mark_.failed.begin());
+    return;
+  } else {
+    if (mark_.group == router::Group::green) shard_.numbers.green_failures.add();
+    shard_.reads.failed(mark_, sqlstate);
+  }
+  mark_ = {};
+}
+
+void Session::measure_end() {
+  if (mark_.has_failed()) {
+    shard_.numbers.green_failures.add();
+    shard_.reads.answered_again(mark_, {});
+  } else {
+    shard_.reads.ended(mark_, worker().loop.now_us() - since_us_);
+  }
+  mark_ = {};
+}
+
+// Every answer from the writer, reads included, raises the token: what was seen once is not unseen elsewhere.
+void Session::note_answer(const Pool& pool) {
+  if (mark_) measure_end();
+  if (unit_is_read_) {
+    shard_.numbers.side[router::index(pool.side())].reads_proven.add();
+    ++reads_lately_;
+  }
+  if (pool.side() == shard_.table().writer)
+    required_sample_ = shard_.deployment.tokens.started.load(std::memory_order_acquire) + 1;
+  if (!unit_is_read_) shard_.deployment.tokens.raise_written(required_sample_);
+  unit_is_read_ = false;
+}
+
+}  // namespace turnout::proxy::mysql
