@@ -42,7 +42,8 @@ void set_wanted(WantedChanges& wanted, std::uint8_t which, const TrackingValues&
   if ((which & Tracking::state_change) != 0) wanted.state = is_on(values.state_change);
   if ((which & Tracking::transaction_info) != 0) {
     wanted.transaction_characteristics = values.transaction_info == "CHARACTERISTICS";
-    wanted.transaction_state = wanted.transaction_characteristics || values.transaction_info == "STATE";
+    wanted.transaction_state =
+        values.always_tells_state || wanted.transaction_characteristics || values.transaction_info == "STATE";
   }
   if ((which & Tracking::system_variables) == 0) return;
   wanted.names = nullptr;

@@ -39,6 +39,7 @@ struct WantedChanges {
 // Values of the variables session_track_….
 struct TrackingValues {
   std::string_view schema, system_variables, state_change, transaction_info;
+  bool always_tells_state = false;  // of the transaction: MySQL's servers do, OFF or not (measured on 9.7)
 };
 // `which`: bits of Tracking (state_words.h); the others stay. What servers track besides (MySQL's session_track_gtids)
 // is passed on.

@@ -15,7 +15,8 @@ namespace turnout::proxy::mysql {
 
 class LeftBehind {
  public:
-  // Makes a connection answer as one that nothing has run on: no warnings, ROW_COUNT() 0, FOUND_ROWS() 1. A statement
+  // Makes a connection answer as one that nothing has run on: no warnings, ROW_COUNT() 0, FOUND_ROWS() 1 (MySQL says 0,
+  // until a statement was run; no statement brings that back). A statement
   // that reads no table leaves the warnings as they are; a derived table is one.
   static constexpr const char* blank_sql = "DO (SELECT 1 FROM (SELECT 1) AS nothing)";
 

@@ -68,6 +68,8 @@ my::ServerLogin::Input login_input(const Pool& pool, const conf::Address& addres
   input.attributes = {{"program_name", "turnout"}};
   input.is_local = address.is_unix();
   input.tls = tls_of(settings, input.is_local);
+  // Who turns TLS off trusts the network: caching_sha2_password could not be used there otherwise.
+  input.may_fetch_key = settings.conf.server_tls.mode == conf::TlsMode::disable;
   return input;
 }
 
@@ -180,11 +182,12 @@ void ServerConnection::put_tracking_again(std::string& out, std::uint32_t ticket
   put_own(out, my::Command::query, tracking_sql, ticket);
 }
 
-void ServerConnection::take_wanted(my::Bytes row, std::uint8_t which, my::WantedChanges& wanted) {
+void ServerConnection::take_wanted(my::Bytes row, std::uint8_t which, my::WantedChanges& wanted) const {
   const auto fields = my::parse_text_row(row, told_fields);
   if (!fields) return;
   const auto value = [&](std::size_t at) { return (*fields)[at].value_or(std::string_view{}); };
-  my::set_wanted(wanted, which, {value(0), value(1), value(2), value(3)});
+  const bool is_mysql = !pool_->shard().deployment.of_mysql->is_mariadb();
+  my::set_wanted(wanted, which, {value(0), value(1), value(2), value(3), is_mysql});
 }
 
 void ServerConnection::forget_state() {

@@ -68,7 +68,7 @@ class ServerConnection final : public Connection {
   // on.
   void put_tracking_again(std::string& out, std::uint32_t ticket);
   // `which`: bits of Tracking; the others are as Turnout has set them.
-  static void take_wanted(protocol::mysql::Bytes row, std::uint8_t which, protocol::mysql::WantedChanges& wanted);
+  void take_wanted(protocol::mysql::Bytes row, std::uint8_t which, protocol::mysql::WantedChanges& wanted) const;
   void forget_state();  // of what was reset
 
   // Its session has ended in the midst of an answer, which nobody is interested in any more.

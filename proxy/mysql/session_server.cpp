@@ -166,7 +166,7 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
     return;
   }
   if (own == Own::track && received.kind == Kind::row) {
-    ServerConnection::take_wanted(payload, tracking_, *wanted_);
+    connection.take_wanted(payload, tracking_, *wanted_);
     translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
   }
   if (own == Own::prepare && received.completed) awaits_number_ = false;

@@ -179,6 +179,8 @@ def test_nobody_sees_what_another_session_left_behind(mariadb: MariaDb) -> None:
     with connect(alone) as other:
         for first in ("", "DO 1", "SELECT 1"):  # none of them touches the warnings; DO leaves FOUND_ROWS() as well
             for look in looks:
+                if mariadb.PRODUCT == "MySQL" and not first and "FOUND_ROWS" in look:
+                    continue  # MySQL says 0 until a statement was run; Turnout has 1 as MariaDB
                 answers = []
                 for source in (mariadb, alone):
                     for text in dirt:

@@ -170,6 +170,11 @@ TEST(Translation, WhatAClientWantsIsWhatItsVariablesSay) {
   EXPECT_EQ(kept_of(wanted), "autocommit time_zone 1 2 ") << "the others stay";
   set_wanted(wanted, Tracking::all, {"0", "", "1", "STATE"});
   EXPECT_EQ(kept_of(wanted), "2 5 ");
+  set_wanted(wanted, Tracking::all, {"0", "", "1", "OFF"});
+  EXPECT_FALSE(wanted.transaction_state);
+  set_wanted(wanted, Tracking::all, {"0", "", "1", "OFF", true});
+  EXPECT_TRUE(wanted.transaction_state) << "MySQL's servers tell it all the same";
+  EXPECT_FALSE(wanted.transaction_characteristics);
   set_wanted(wanted, Tracking::all, {"OFF", "*", "ON", "CHARACTERISTICS"});
   EXPECT_EQ(kept_of(wanted), "autocommit time_zone last_gtid 2 4 5 ");
   EXPECT_EQ(kept_of({}), "autocommit time_zone last_gtid 1 2 4 5 ");
