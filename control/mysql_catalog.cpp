@@ -59,6 +59,8 @@ MysqlOutcome<bool> check_server(MysqlClient& client, bool follows) {
       return refusal(std::string("sql_mode has ") + grammar + ", in which texts have another grammar");
   const auto server = look_at(client);
   if (!server) return server.error();
+  if (server->dialect().product != MysqlProduct::mariadb)
+    return refusal("reads of MySQL's own servers are not ramped, only MariaDB's are");
   if (!follows && !(server->variable("Binlog_Do_DB") + server->variable("Binlog_Ignore_DB")).empty())
     return refusal("its binary log leaves databases out");
   for (const auto& link : server->links)

@@ -149,7 +149,9 @@ void judge_servers(const MysqlPair& pair, CheckList& list) {
     list.fail("green.read_only", std::string(router::name(pair.from)) + ", the writer, is read-only", read_only_bound,
               "see who fenced it");
   else if (!pair.there.is_read_only())
-    list.warn("green.read_only", "off", read_only_bound, "turnout prepare sets it, and so does the cutover");
+    list.warn("green.read_only", "off", read_only_bound,
+              "turnout prepare sets it, and so does the cutover; read_only=1 in the option files of both servers makes "
+              "it outlive a restart");
   else
     list.pass("green.read_only", "on", read_only_bound);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "control/mysql_topology.h"
 
@@ -115,7 +116,7 @@ void MysqlWatch::look(router::Side side) {
   auto& known = known_[router::index(side)];
   if (says_read_only(glance->text(0, 0)) != is_writer) {  // as it should be
     known = static_cast<std::uint32_t>(glance->integer(0, 1));
-    has_told_[router::index(side)] = false;
+    told_[router::index(side)] = WatchDeed::none;
     return;
   }
   const auto server = look_closely(**client, orders->settles ? known_[router::index(router::other(side))] : 0);
@@ -128,16 +129,21 @@ void MysqlWatch::act(MysqlClient& client, WatchDeed deed, const WatchOrders& ord
   if (deed == WatchDeed::none) return;
   const std::lock_guard turn(turn_);
   if (watch_orders(context_.state()) != orders) return;
+  auto& told = told_[router::index(side)];
+  const bool is_news = std::exchange(told, deed) != deed;
   if (deed == WatchDeed::tell) {
-    auto& has_told = has_told_[router::index(side)];
-    if (!has_told) context_.tell(deed, side, text_of_deed(deed, side));
-    has_told = true;
+    if (is_news) context_.tell(deed, side, text_of_deed(deed, side));
     return;
   }
-  if (!context_.audited(deed, side) && deed == WatchDeed::open) return;
+  if (is_news && !context_.audited(deed, side) && deed == WatchDeed::open) {
+    told = WatchDeed::none;
+    return;
+  }
   const auto set = client.query(deed == WatchDeed::close ? std::string("SET GLOBAL ") + client.dialect().fence + " = ON"
                                                          : "SET GLOBAL read_only = OFF");
-  context_.tell(deed, side, text_of_deed(deed, side) + (set ? "" : " (not yet: " + set.error().message() + ")"));
+  if (set || is_news)
+    context_.tell(deed, side, text_of_deed(deed, side) + (set ? "" : " (not yet: " + set.error().message() + ")"));
+  if (set) told = WatchDeed::none;
 }
 
 }  // namespace turnout::control

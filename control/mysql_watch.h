@@ -73,7 +73,7 @@ class MysqlWatch {
   Context context_;
   std::mutex turn_;  // while something is being done
   std::array<std::uint32_t, 2> known_{};
-  std::array<bool, 2> has_told_{};
+  std::array<WatchDeed, 2> told_{};  // what goes on as it is, or goes on failing
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
