@@ -252,6 +252,39 @@ def test_checks_refuse_what_only_mariadb_has(moved: Moved) -> None:
             assert {"replication.filters"} <= failed()
 
 
+def test_checks_refuse_what_only_mysql_has(moved: Moved) -> None:
+    pair, turnout = moved.pair, moved.turnout
+    if pair.SERVER is MariaDb:
+        pytest.skip("its own statements")
+
+    def failed() -> set[str]:
+        answer = turnout.ask("preflight", "app", expect=REFUSED)
+        return {check["name"] for check in answer["checks"] if check["verdict"] == "FAIL"}
+
+    def filter_by(databases: str) -> None:
+        for statement in ("STOP REPLICA SQL_THREAD", f"CHANGE REPLICATION FILTER REPLICATE_IGNORE_DB = ({databases})", "START REPLICA"):
+            pair.execute("green", statement)
+        pair.caught_up()
+
+    filter_by("nowhere")  # the position moves on over what a filter leaves out
+    assert failed() == {"replication.filters"}
+    filter_by("")
+    for statement in ("SET GLOBAL read_only = OFF", "CREATE DATABASE stray", "DROP DATABASE stray", "SET GLOBAL super_read_only = ON"):
+        pair.execute("green", statement)
+    assert failed() == {"green.no_writes"}
+    known = pair.blue.value("SELECT @@global.gtid_executed")
+    stray = pair.green.value(f"SELECT GTID_SUBTRACT(@@global.gtid_executed, '{known}')")
+    origin, numbers = stray.split(":")
+    first, last = (int(number) for number in numbers.split("-"))
+    for number in range(first, last + 1):  # as an operator would: an empty transaction in the place of each
+        with pair.blue.connect("turnout", None) as connection:
+            for statement in (f"SET gtid_next = '{origin}:{number}'", "BEGIN", "COMMIT", "SET gtid_next = 'AUTOMATIC'"):
+                one(connection, statement)
+    assert turnout.ask("preflight", "app")["go"]
+    moved.move()
+    moved.move()
+
+
 def test_what_mysql_does_not_have_is_refused(moved: Moved) -> None:
     for words in (("shadow", "app", "on", "10"), ("compare", "app")):
         refused = moved.turnout.cli(*words, "--yes")
