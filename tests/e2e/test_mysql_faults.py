@@ -8,6 +8,7 @@ import pytest
 
 from harness import faults
 from harness.fault_world import FaultWorld, FaultWorlds, judged
+from harness.load import Hammer
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import LASTING, MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlHammer, MysqlLedger
@@ -64,6 +65,11 @@ class World(FaultWorld):
     def assert_books(self, side: str, unknown_max: int) -> None:
         verdict = self.ledger.verify(self.pair.sides[side])
         assert verdict.clean() and verdict.unknown <= unknown_max, str(verdict)
+
+    def assert_strikes(self, hammer: Hammer) -> None:
+        for side in self.pair.sides:
+            rows = [server.value(f"SELECT COUNT(*) FROM {DATABASE}.hammer WHERE side = '{side}'") for server in self.pair.sides.values()]
+            assert rows[0] == rows[1] >= hammer.successes(side), f"{hammer.successes(side)} acknowledged on {side}, there are {rows}"
 
     def end(self) -> None:
         self._workspace.close()

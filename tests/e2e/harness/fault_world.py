@@ -42,6 +42,9 @@ class FaultWorld(ABC):
     def assert_writer(self, writer: str) -> None: ...
     @abstractmethod
     def assert_books(self, side: str, unknown_max: int) -> None: ...
+    def assert_strikes(self, hammer: Hammer) -> None:
+        """Where every success of the hammer is held to be a promise too: both sides have all of them."""
+
     @abstractmethod
     def end(self) -> None:
         """Of the pair; Turnout and the ledger have ended."""
@@ -181,6 +184,7 @@ def judged(worlds: FaultWorlds, verb: str, road: str, fault: str, when: str, ste
         world.assert_books(writer, unknown_max)
         pair.caught_up(writer)
         world.assert_books(other(writer), unknown_max)
+        world.assert_strikes(hammer)
         ledger.settle()
     if writer == old:
         differing = faults.settled_snapshot(pair, before)
