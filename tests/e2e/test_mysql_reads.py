@@ -208,6 +208,9 @@ def test_what_goes_where(turnout: Turnout, marked: None) -> None:
         client.begin()
         assert one(client, WHERE) == "two"  # a transaction is the writer's
         client.commit()
+        await_side(client, "green")
+    with connect(turnout) as client:  # one that has prepared nothing: with that, a change of settings keeps it where it is
+        await_side(client, "green")
         client.autocommit(False)
         assert one(client, WHERE) == "two"
         client.rollback()
@@ -247,6 +250,7 @@ def test_a_wrong_verdict_does_not_write_on_green(turnout: Turnout, pair: MariaPa
                 cursor.execute("SELECT * FROM turns")
                 assert cursor.fetchall() == ((1, 1),)  # the writer's answer, and the function has run there
             assert metric(turnout, "turnout_route_detours_total") == detours + 1, "it never went to green: this proves nothing"
+            eventually(lambda: turnout.status()["ramp_percent"] == 0, "the step back", 20)
         pair.caught_up()
         assert pair.blue.value(written) == pair.green.value(written) == 1
     finally:
@@ -264,9 +268,13 @@ def test_an_error_on_green_is_not_seen(turnout: Turnout, pair: MariaPair, marked
         as_root(pair.green, "RENAME TABLE shop.orders TO shop.gone")
         try:
             before = metric(turnout, "turnout_route_detours_total")
-            assert prepared.run(5) == "two"  # the writer's answer
-            assert one(client, "SELECT COUNT(*) FROM orders") == 0
-            assert metric(turnout, "turnout_route_detours_total") >= before + 1
+
+            def is_detoured() -> bool:  # the first ones may be the writer's anyway: it has just answered this session
+                assert prepared.run(5) == "two"
+                assert one(client, "SELECT COUNT(*) FROM orders") == 0
+                return metric(turnout, "turnout_route_detours_total") > before
+
+            eventually(is_detoured, "a read that failed on green", 10)
             eventually(lambda: turnout.status()["ramp_percent"] == 0, "the step back", 20)
         finally:
             as_root(pair.green, "RENAME TABLE shop.gone TO shop.orders")
@@ -286,7 +294,7 @@ def test_a_lost_connection_of_green_is_not_seen(turnout: Turnout, pair: MariaPai
         with connect(turnout) as client:
             while not stop.is_set():
                 try:
-                    one(client, "SELECT COUNT(*), MAX(name) FROM item a JOIN item b JOIN item c")
+                    one(client, "SELECT COUNT(*), MAX(a.name) FROM item a JOIN item b JOIN item c")
                 except pymysql.MySQLError as error:
                     errors.append(repr(error))
                     return
@@ -458,12 +466,3 @@ def test_the_ladder_climbs(turnout: Turnout) -> None:
         for reader in readers:
             reader.join(10)
         turnout.ask("ramp", "abort", "app")
-
-
-def test_the_weight_outlives_a_restart(turnout: Turnout, marked: None) -> None:
-    turnout.ask("shift", "app", "100")
-    turnout.stop()
-    turnout.start()
-    eventually(lambda: turnout.status()["ramp_percent"] == 100, "the weight of before", 20)
-    with connect(turnout) as client:
-        await_side(client, "green")
