@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Turnout beside its peers and the floor, in one run, taking turns: ./dev bench [mysql] [cpu|syscalls|memory|logins|ramp|shadow|instructions|cutover]…
+"""Turnout beside its peers and the floor, in one run, taking turns:
+./dev bench [mysql] [cpu|syscalls|memory|logins|ramp|shadow|instructions|cutover]…
 
 Figures are for reading, not for passing: bench/README.md says how. Nothing here fails because a day is slow.
 """
