@@ -37,7 +37,9 @@ struct Attempt {
   Topology topology;
   MysqlTopology mysql;            // instead, if that is the protocol
   std::optional<PgClient> probe;  // opened after the fence, told read-only: raise_fence leaves it to verify_fence
-  std::string token;              // of the marker; random, so that an old row is never taken for it
+  std::optional<MysqlClient>
+      mysql_probe;    // opened behind the fence: as long as it lives, `from` has not been restarted
+  std::string token;  // of the marker; random, so that an old row is never taken for it
   std::map<std::string, std::string> schema;                    // database → fingerprint before the hold
   std::map<std::string, std::string> fence_position;            // database → position on `from` after the marker
   std::map<std::string, std::string> slot_target;               // database → position on `to` after the flush

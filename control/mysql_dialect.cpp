@@ -82,7 +82,8 @@ constexpr MysqlDialect mysql = {
     .fence = "super_read_only",
     .holds_admins = true,
     .read_only_origin_sql =
-        "SELECT VARIABLE_SOURCE FROM performance_schema.variables_info WHERE VARIABLE_NAME = 'read_only'",
+        "SELECT VARIABLE_SOURCE FROM performance_schema.variables_info WHERE VARIABLE_NAME IN ('read_only', "
+        "'super_read_only')",
     .origin_when_set = "DYNAMIC",
     .log_updates = "log_replica_updates",
     .position = "gtid_executed",
@@ -152,8 +153,10 @@ std::string follow_sql(const MysqlDialect& dialect, const FollowSource& source, 
          who + "SSL = " + (source.has_tls ? "1" : "0") + ", " + who +
          "SSL_VERIFY_SERVER_CERT = " + (source.verifies ? "1" : "0");
   if (old) return sql + ", MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1";
-  // Without TLS, caching_sha2_password takes the password encrypted with the source's key.
-  return sql + words({", SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL ", connection});
+  // By default it would give up after ten tries, a second each. Without TLS, caching_sha2_password takes the password
+  // encrypted with the source's key.
+  return sql + words({", SOURCE_RETRY_COUNT = 86400, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL ",
+                      connection});
 }
 
 bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position) {

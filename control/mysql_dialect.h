@@ -42,7 +42,8 @@ struct MysqlDialect {
 
   const char* fence;  // the setting that nobody's writes pass, or only those of its admins; "off" is read_only = OFF
   bool holds_admins;  // the fence does
-  // Where the value of read_only comes from; the word for: somebody has set it since the server started.
+  // Where the values come from that keep writers out, a row each; the word for: somebody has set it since the server
+  // started.
   const char *read_only_origin_sql, *origin_when_set;
 
   const char* log_updates;  // the setting: what is replicated stands in the own binary log

@@ -161,7 +161,19 @@ StepAnswer verify_fence(MysqlContext& context, Attempt& attempt, router::Side fr
     return StepAnswer::failed("XA transaction '" + prepared->front() +
                               "' is prepared and would be left behind: commit it or roll it back");
   }
+  const std::lock_guard guard(attempt.mutex);
+  attempt.mysql_probe = std::move(*probe);
   return StepAnswer::done();
+}
+
+StepAnswer still_fenced(Attempt& attempt, router::Side from) {
+  const std::lock_guard guard(attempt.mutex);
+  const std::string who = router::name(from);
+  if (!attempt.mysql_probe) return StepAnswer::failed("nobody has seen the fence of " + who);
+  const auto fenced = is_fenced(*attempt.mysql_probe);
+  if (!fenced)
+    return StepAnswer::failed(who + " may have been restarted behind the fence: " + fenced.error().message());
+  return *fenced ? StepAnswer::done() : StepAnswer::failed(who + " takes writes again: somebody has lowered the fence");
 }
 
 StepAnswer lower_fence(MysqlContext& context, Attempt& attempt, router::Side from) {

@@ -32,6 +32,9 @@ struct MysqlSettings {
 [[nodiscard]] StepAnswer raise_fence(MysqlContext& context, router::Side from);
 [[nodiscard]] StepAnswer verify_fence(MysqlContext& context, Attempt& attempt, router::Side from,
                                       const std::atomic<bool>& cancelled);
+// Over the connection that verify_fence has left: while that lives the server has not been restarted. Before the
+// decision.
+[[nodiscard]] StepAnswer still_fenced(Attempt& attempt, router::Side from);
 [[nodiscard]] StepAnswer lower_fence(MysqlContext& context, Attempt& attempt, router::Side from);
 [[nodiscard]] StepAnswer await_writable(MysqlContext& context, router::Side side, const std::atomic<bool>& cancelled);
 // The follower takes writes from nobody until the decision. "" or why not.

@@ -1,6 +1,7 @@
 #include "control/mysql_follow.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 #include <utility>
 
@@ -14,6 +15,12 @@ namespace {
 constexpr std::uint32_t ask_ms_max = 2'000;
 constexpr std::size_t waiting_max = 4'096;  // beyond that the follower is evicted anyway
 constexpr std::int64_t bytes_ms = 200;
+
+std::uint64_t number_of(const std::string& digits) {
+  std::uint64_t value = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
+}
 
 }  // namespace
 
@@ -75,6 +82,8 @@ void MysqlFollow::close(std::optional<MysqlClient>& client) {
 }
 
 bool MysqlFollow::connect(router::Side writer) {
+  // What was proven over a connection that is lost may be gone with its server.
+  if (reader_ && !reader_->is_usable()) lose_reader();
   return open(writer_, writer) && open(reader_, router::other(writer));
 }
 
@@ -93,6 +102,7 @@ std::optional<LagNumbers> MysqlFollow::look(const router::RoutingTable& table, b
   // A busy session's reads are provable only between the sample and its proof: keep that short.
   constexpr int looks = 5;
   if (!connect(table.writer)) return std::nullopt;
+  if (writer_->dialect().product != MysqlProduct::mariadb) return std::nullopt;  // no ramp there: mysql_catalog
   auto& board = proxy_.tokens(index_);
   const auto number = board.started.fetch_add(1) + 1;
   auto position = ask(writer_, "gtid_binlog_pos");
@@ -126,7 +136,7 @@ void MysqlFollow::ask_bytes(std::int64_t now_ms) {
   const auto logs = writer_->query("SHOW BINARY LOGS");
   if (!links || !logs || links->empty()) return;
   const auto behind = log_bytes_behind(*logs, links->text(0, "Relay_Master_Log_File"),
-                                       std::stoull('0' + links->text(0, "Exec_Master_Log_Pos")));
+                                       number_of(links->text(0, "Exec_Master_Log_Pos")));
   bytes_ = static_cast<double>(behind.value_or(INT64_MAX));
 }
 

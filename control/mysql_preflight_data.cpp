@@ -121,6 +121,15 @@ void check_reverse(MysqlLook& look) {
     return look.fail(name, address.text() + " is a socket", bound, "set replication.blue_address and green_address");
   const auto& login = replication.login.user.empty() ? look.config.admin : replication.login;
   const auto tls = replication_tls(look.config);
+  constexpr std::size_t password_bytes_max = 32;  // of MySQL's SOURCE_PASSWORD
+  if (look.pair && look.pair->here.dialect().product == MysqlProduct::mysql) {
+    if (login.password.size() > password_bytes_max)
+      return look.fail(name, "the password has more than 32 characters, which MySQL does not take for replication",
+                       bound, "give replication.user a shorter one");
+    if (tls.mode == conf::TlsMode::verify_ca || tls.mode == conf::TlsMode::verify_full)
+      return look.fail(name, "the old writer has no file of authorities to verify the new one by", bound,
+                       "set replication.tls to require");
+  }
   const std::string how = tls.mode == conf::TlsMode::disable ? "without TLS" : "by TLS";
   auto client = MysqlClient::connect({look.to, address, login, tls}, 5'000);
   if (!client)

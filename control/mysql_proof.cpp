@@ -1,5 +1,6 @@
 #include "control/mysql_proof.h"
 
+#include "control/mysql_fence.h"
 #include "control/mysql_topology.h"
 
 namespace turnout::control {
@@ -59,8 +60,10 @@ StepAnswer await_fence_position(MysqlContext& context, Attempt& attempt, router:
       // One that was restarted meanwhile may have taken somebody's writes.
       const auto closed = (*loan)->query("SELECT @@global.read_only");
       if (!closed) return failed(closed.error());
-      if (says_read_only(closed->text(0))) return StepAnswer::done();
-      return StepAnswer::failed(std::string(router::name(to)) + " takes writes: was it restarted without read_only=1?");
+      if (!says_read_only(closed->text(0)))
+        return StepAnswer::failed(std::string(router::name(to)) +
+                                  " takes writes: was it restarted without read_only=1?");
+      return still_fenced(attempt, router::other(to));
     }
     if (const auto why = stalled(**loan, connection); !why.empty()) return StepAnswer::failed(why);
   }

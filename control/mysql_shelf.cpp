@@ -32,7 +32,7 @@ MysqlOutcome<MysqlShelf::Loan> MysqlShelf::take(router::Side side) {
     while (!here.idle.empty()) {
       auto client = std::move(here.idle.back());
       here.idle.pop_back();
-      if (!client.is_alive()) continue;
+      if (!is_of_today(client) || !client.is_alive()) continue;
       here.lent.push_back(client.number());
       return Loan(*this, std::move(client));
     }
@@ -44,11 +44,19 @@ MysqlOutcome<MysqlShelf::Loan> MysqlShelf::take(router::Side side) {
   return Loan(*this, std::move(*opened));
 }
 
+bool MysqlShelf::is_of_today(const MysqlClient& client) const {
+  const auto& then = client.target();
+  const auto address = then.side == router::Side::blue ? deployment_.blue : deployment_.green.value_or(conf::Address{});
+  return then.address == address && then.login.user == deployment_.admin.user &&
+         then.login.password == deployment_.admin.password;
+}
+
 void MysqlShelf::put(MysqlClient client) {
   const std::lock_guard guard(mutex_);
   auto& here = sides_[router::index(client.target().side)];
   if (const auto found = std::find(here.lent.begin(), here.lent.end(), client.number()); found != here.lent.end())
     here.lent.erase(found);
+  if (client.is_usable() && !is_of_today(client)) return;
   if (client.is_usable())
     here.idle.push_back(std::move(client));
   else

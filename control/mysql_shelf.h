@@ -59,6 +59,7 @@ class MysqlShelf {
     std::vector<std::uint64_t> lent, lost, kept;
   };
   void put(MysqlClient client);
+  [[nodiscard]] bool is_of_today(const MysqlClient& client) const;  // before a reload the side may have been another
   [[nodiscard]] MysqlTarget target(router::Side side) const;
 
   mutable std::mutex mutex_;

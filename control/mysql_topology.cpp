@@ -18,6 +18,7 @@ constexpr std::array variable_names = {
     "port",
     "datadir",
     "read_only",
+    "super_read_only",
     "log_bin",
     "log_slave_updates",
     "log_replica_updates",
@@ -147,6 +148,10 @@ MysqlOutcome<MysqlServer> look_at(MysqlClient& client) {
   for (std::size_t row = 0; row < variables->size(); ++row)
     server.variables[variables->text(row, 0)] = variables->text(row, 1);
   const auto& dialect = client.dialect();
+  // SHOW would cut it.
+  const auto state = client.query(std::string("SELECT @@global.") + dialect.state);
+  if (!state) return state.error();
+  server.variables[dialect.state] = state->text(0);
   const auto log = client.query(dialect.log_sql);  // no row without a binary log
   if (!log) return log.error();
   for (const char* filter : {"Binlog_Do_DB", "Binlog_Ignore_DB"}) server.variables[filter] = log->text(0, filter);

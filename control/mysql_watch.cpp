@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::chrono::milliseconds pause{250};
 
-constexpr const char* glance_sql = "SELECT @@global.read_only, @@global.server_id";
 std::string text_of_deed(WatchDeed deed, router::Side side) {
   const std::string who = router::name(side);
   if (deed == WatchDeed::open) return who + ", the writer, had come up read-only: it takes writes again";
@@ -20,23 +19,34 @@ std::string text_of_deed(WatchDeed deed, router::Side side) {
     return who +
            " took writes although it follows: it is read-only again. Was it restarted? Write read_only=1 into the "
            "option files of both servers; Turnout opens the writer by itself";
-  return who +
-         ", the writer, is read-only, and not by its options alone: see who has set it, and SET GLOBAL read_only = 0 "
-         "there if nobody meant it";
+  return who + ", the writer, is read-only, and is left so: somebody has set it, or it is not known that " +
+         router::name(router::other(side)) +
+         " is closed and has nothing that it has not. SET GLOBAL read_only = 0 there if nobody meant it";
 }
 
-// Nothing: it is no server of ours, or cannot be asked.
-std::optional<WatchedServer> look_closely(MysqlClient& client, std::uint32_t may_follow) {
-  const auto server = look_at(client);
-  if (!server) return std::nullopt;
-  const auto& dialect = server->dialect();
+// The writer may be open only while the other side is closed, and has not gone on without it, nor kept what it has
+// lost.
+bool is_behind(MysqlClient& other, const MysqlServer& writer) {
+  const auto server = look_at(other);
+  const auto& dialect = writer.dialect();
+  if (!server || !server->is_read_only()) return false;
+  const auto alone = written_alone(dialect, server->variable(dialect.state), writer.variable(dialect.state));
+  return alone && alone->empty();
+}
+
+// Nothing: it cannot be asked.
+std::optional<WatchedServer> look_closely(MysqlClient& client, const MysqlServer& server, std::uint32_t may_follow) {
+  const auto& dialect = server.dialect();
   const auto origin = client.query(dialect.read_only_origin_sql);
   if (!origin) return std::nullopt;
   WatchedServer seen;
-  seen.id = server->id();
-  seen.read_only = server->is_read_only();
-  seen.by_options = !origin->empty() && origin->text(0) != dialect.origin_when_set;
-  seen.follows = std::ranges::any_of(server->links, [may_follow](const auto& link) {
+  seen.id = server.id();
+  seen.read_only = server.is_read_only();
+  seen.by_options = !origin->empty();
+  for (std::size_t row = 0; row < origin->size(); ++row)
+    seen.by_options &= origin->text(row) != dialect.origin_when_set;
+  seen.has_link = !server.links.empty();
+  seen.follows = std::ranges::any_of(server.links, [may_follow](const auto& link) {
     return (link.reads || link.applies) && (may_follow == 0 || link.writer_id != may_follow);
   });
   return seen;
@@ -49,6 +59,8 @@ std::optional<WatchOrders> watch_orders(const drain::State& state) {
   switch (state.road) {
     case drain::Road::none:
       if (state.phase == drain::Phase::unknown) return std::nullopt;
+      // Before the machine has taken what the store says, it is no order.
+      if (state.epoch == 0 && !is_done(drain::Step::publish_normal)) return std::nullopt;
       return WatchOrders{state.writer, true, state.phase != drain::Phase::finished, false};
     case drain::Road::commit:
       return WatchOrders{router::other(state.from), is_done(drain::Step::open_to), true, true};
@@ -65,11 +77,13 @@ std::optional<WatchOrders> watch_orders(const drain::State& state) {
 
 WatchDeed deed_on_writer(const WatchedServer& server, std::uint32_t known_id) {
   if (!server.read_only) return WatchDeed::none;
-  return server.by_options && server.id == known_id && !server.follows ? WatchDeed::open : WatchDeed::tell;
+  const bool is_itself = server.by_options && server.id == known_id && !server.follows;
+  return is_itself && server.other_is_behind ? WatchDeed::open : WatchDeed::tell;
 }
 
-WatchDeed deed_on_follower(const WatchedServer& server, std::uint32_t known_id) {
-  return !server.read_only && server.id == known_id ? WatchDeed::close : WatchDeed::none;
+WatchDeed deed_on_follower(const WatchedServer& server, std::uint32_t known_id, bool may_lack_link) {
+  const bool is_ours = server.id == known_id && (server.has_link || may_lack_link);
+  return !server.read_only && is_ours ? WatchDeed::close : WatchDeed::none;
 }
 
 void MysqlWatch::start(const std::vector<Record>& records) {
@@ -111,7 +125,8 @@ void MysqlWatch::look(router::Side side) {
   if (!context_.clear_lost(side)) return;  // what was begun on it may still become true
   auto client = context_.shelf.take(side);
   if (!client) return;
-  const auto glance = (*client)->query(glance_sql);
+  const char* const closed_by = is_writer ? "read_only" : (*client)->dialect().fence;
+  const auto glance = (*client)->query(std::string("SELECT @@global.") + closed_by + ", @@global.server_id");
   if (!glance) return;
   auto& known = known_[router::index(side)];
   if (says_read_only(glance->text(0, 0)) != is_writer) {  // as it should be
@@ -119,9 +134,16 @@ void MysqlWatch::look(router::Side side) {
     told_[router::index(side)] = WatchDeed::none;
     return;
   }
-  const auto server = look_closely(**client, orders->settles ? known_[router::index(router::other(side))] : 0);
+  const auto server = look_at(**client);
   if (!server) return;
-  act(**client, is_writer ? deed_on_writer(*server, known) : deed_on_follower(*server, known), *orders);
+  auto seen = look_closely(**client, *server, orders->settles ? known_[router::index(router::other(side))] : 0);
+  if (!seen) return;
+  if (!is_writer) {
+    seen->read_only = server->is_on(closed_by);
+    return act(**client, deed_on_follower(*seen, known, orders->settles), *orders);
+  }
+  if (auto other = context_.shelf.take(router::other(side))) seen->other_is_behind = is_behind(**other, *server);
+  act(**client, deed_on_writer(*seen, known), *orders);
 }
 
 void MysqlWatch::act(MysqlClient& client, WatchDeed deed, const WatchOrders& orders) {

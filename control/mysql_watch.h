@@ -1,11 +1,12 @@
 // Who takes writes in a MariaDB pair, also after a server was restarted: read_only does not outlive that, and an option
 // file says the same of a server whether it writes or follows.
 //
-// Always true: a follower that takes writes is closed again, if it was closed before; a writer is opened only where its
-// read_only is that of its options, which nobody has touched since it started, and where it is the server that was the
-// writer, and follows nobody. What somebody has set on a writer stays, and is told. Nothing is done while an attempt
-// may change who writes; settle() returns when nothing of the watch is under way any more, and nothing that a lost
-// connection of it has left. One thread a deployment; what it concludes is pure.
+// Always true: a follower that takes writes is closed again, if it was closed before and still has the link that it
+// follows by; a writer is opened only where its read_only is that of its options, which nobody has touched since it
+// started, where it is the server that was the writer, and follows nobody, and where the other side answers, is closed,
+// and has nothing that the writer has not. What somebody has set on a writer stays, and is told. Nothing is done while
+// an attempt may change who writes; settle() returns when nothing of the watch is under way any more, and nothing that
+// a lost connection of it has left. One thread a deployment; what it concludes is pure.
 #pragma once
 
 #include <array>
@@ -37,13 +38,17 @@ struct WatchOrders {
 struct WatchedServer {
   std::uint32_t id = 0;  // server_id
   bool read_only = false;
-  bool by_options = false;  // nobody has set read_only since it started
-  bool follows = false;     // somebody it should not
+  bool by_options = false;       // nobody has set read_only since it started
+  bool follows = false;          // somebody it should not
+  bool has_link = false;         // to follow by, running or not
+  bool other_is_behind = false;  // the other side is closed, and has nothing that this one has not
 };
 enum class WatchDeed : std::uint8_t { none, open, close, tell };
 // `known_id` is that of the server that was seen in that role, 0 = none was.
 [[nodiscard]] WatchDeed deed_on_writer(const WatchedServer& server, std::uint32_t known_id);
-[[nodiscard]] WatchDeed deed_on_follower(const WatchedServer& server, std::uint32_t known_id);
+// `may_lack_link`: the way back is still to be made. At rest a server that has none is being rebuilt, or somebody
+// else's.
+[[nodiscard]] WatchDeed deed_on_follower(const WatchedServer& server, std::uint32_t known_id, bool may_lack_link);
 
 class MysqlWatch {
  public:

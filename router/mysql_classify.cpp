@@ -12,6 +12,9 @@ namespace turnout::router {
 
 namespace {
 
+// During a hold the writer's own reads run on connections that are only to be read on.
+constexpr const char* tells_access = "it tells whether its connection may write";
+
 using Kind = MysqlToken::Kind;
 
 std::string lower(std::string_view text) {
@@ -102,7 +105,10 @@ class Walk {
     levels_.assign(1, Level{});
     if (token().is_word("show")) {
       of_writer("SHOW speaks of one server");
-      while (at_ + 1 < tokens_.size() && !tokens_[at_ + 1].is(';')) ++at_;
+      while (at_ + 1 < tokens_.size() && !tokens_[at_ + 1].is(';')) {
+        ++at_;
+        if (token().is_word("variables")) write(tells_access);
+      }
       levels_.clear();
       return;
     }
@@ -138,6 +144,8 @@ class Walk {
         return;
       case Kind::system_variable:
         of_writer("system variables are the server's and the session's");
+        for (std::size_t i = at_ + 1; i < tokens_.size() && i <= at_ + 3; ++i)  // @@ global . name
+          if (lower(tokens_[i].text).find("read_only") != std::string::npos) write(tells_access);
         if (level().wants_table) write("not a query");
         return;
       case Kind::symbol:
@@ -254,6 +262,7 @@ class Walk {
     if (is_same_word(schema, "information_schema") || is_same_word(schema, "performance_schema") ||
         is_same_word(schema, "mysql")) {
       of_writer(shown + " is the server's own");
+      if (lower(name).find("variables") != std::string::npos) write(tells_access);
       return;
     }
     const Effect effect = catalog_.relation(mysql_catalog_database, schema, name);

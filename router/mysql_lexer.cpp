@@ -25,6 +25,13 @@ bool may_split_a_letter(std::string_view sql) {
   return false;
 }
 
+// Under latin1 and its kin 0xa0 is white space; in UTF-8 it never stands behind a byte of ASCII.
+bool may_have_hard_space(std::string_view sql) {
+  for (std::size_t i = 0; i < sql.size(); ++i)
+    if (sql[i] == '\xa0' && (i == 0 || static_cast<unsigned char>(sql[i - 1]) < 0x80)) return true;
+  return false;
+}
+
 }  // namespace
 
 bool is_same_word(std::string_view word, std::string_view lower_case) {
@@ -36,7 +43,8 @@ bool MysqlToken::is_word(std::string_view lower_case) const {
   return kind == Kind::word && is_same_word(text, lower_case);
 }
 
-MysqlLexer::MysqlLexer(std::string_view sql) : sql_(sql), is_unsure_(may_split_a_letter(sql)) {}
+MysqlLexer::MysqlLexer(std::string_view sql)
+    : sql_(sql), is_unsure_(may_split_a_letter(sql) || may_have_hard_space(sql)) {}
 
 MysqlToken MysqlLexer::take(MysqlToken::Kind kind, std::size_t begin, bool has_gap) {
   last_ = kind;

@@ -228,7 +228,25 @@ ServerConnection::Known* ServerConnection::find_statement(std::string_view key) 
 }
 
 void ServerConnection::add_statement(std::string_view key, std::uint32_t number) {
-  statements_.insert_or_assign(std::string(key), Known{number, ++statement_clock_, false});
+  statements_.insert_or_assign(std::string(key), Known{number, ++statement_clock_});
+}
+
+void ServerConnection::close_statement(std::string& out, Statements::iterator known) {
+  std::string payload;
+  my::put_statement_command(payload, my::Command::statement_close, known->second.number);
+  my::put_message(out, 0, payload);
+  my::Exchange::Entry entry;
+  entry.command = my::Command::statement_close;
+  entry.owner = my::Owner::ours;
+  entry.statement = known->second.number;
+  exchange.sent(entry);
+  statements_.erase(known);
+}
+
+void ServerConnection::replace_statement(std::string& out, std::string_view key) {
+  const auto found = statements_.find(key);
+  // A cursor, or parameters that were sent ahead, may be of this very statement.
+  if (found != statements_.end() && !exchange.has_statement_state()) close_statement(out, found);
 }
 
 void ServerConnection::make_room(std::string& out, std::uint32_t keep_max) {
@@ -236,15 +254,7 @@ void ServerConnection::make_room(std::string& out, std::uint32_t keep_max) {
     const auto oldest = std::min_element(statements_.begin(), statements_.end(), [](const auto& a, const auto& b) {
       return a.second.last_use < b.second.last_use;
     });
-    std::string payload;
-    my::put_statement_command(payload, my::Command::statement_close, oldest->second.number);
-    my::put_message(out, 0, payload);
-    my::Exchange::Entry entry;
-    entry.command = my::Command::statement_close;
-    entry.owner = my::Owner::ours;
-    entry.statement = oldest->second.number;
-    exchange.sent(entry);
-    statements_.erase(oldest);
+    close_statement(out, oldest);
   }
 }
 

@@ -79,14 +79,18 @@ class ServerConnection final : public Connection {
   struct Known {
     std::uint32_t number = 0;  // the server's
     std::uint64_t last_use = 0;
-    bool has_types = false;  // it has been executed here with the types of its parameters
+    std::string types = {};  // of its parameters, as the server heard them last; "" = it has not
   };
   [[nodiscard]] Known* find_statement(std::string_view key);  // notes the use
   void add_statement(std::string_view key, std::uint32_t number);
+  // The client prepares it anew: the server's former statement of that text would stay there for ever.
+  void replace_statement(std::string& out, std::string_view key);
   // Closes the least recently used ones until there is room for one more.
   void make_room(std::string& out, std::uint32_t keep_max);
 
  private:
+  using Statements = std::unordered_map<std::string, Known, TextHash, std::equal_to<>>;
+  void close_statement(std::string& out, Statements::iterator known);
   void begin() override;
   void tls_is_up() override;
   void forget_login() override { login_.reset(); }
@@ -108,7 +112,7 @@ class ServerConnection final : public Connection {
   bool knows_told_ = false;
   bool proof_says_writable_ = false;
   bool is_left_behind_ = false;  // until it is cleaned
-  std::unordered_map<std::string, Known, TextHash, std::equal_to<>> statements_;
+  Statements statements_;
   std::uint64_t statement_clock_ = 0;
 };
 

@@ -112,8 +112,7 @@ class Session final : public Client {
   Take take_query(const Header& header, Bytes packet);
   Take take_prepare(const Header& header, Bytes packet);
   Take take_about_statement(const Header& header, Bytes packet, Command command);
-  Take take_execute(const Header& header, Bytes packet, Prepared& prepared, std::uint32_t server_number,
-                    bool has_types);
+  Take take_execute(const Header& header, Bytes packet, Prepared& prepared, ServerConnection::Known& known);
   void take_close(std::uint32_t number);
   [[nodiscard]] std::string_view heed(const protocol::mysql::StateWords& words);  // why it is refused; "" = it is not
   void announce(const Header& header, std::size_t available, const protocol::mysql::Exchange::Entry& entry);
@@ -205,6 +204,7 @@ class Session final : public Client {
   bool awaits_detour_ = false;         // it runs again as soon as nobody is looking at the input
   bool no_ramp_ = false;               // the unit is that second run
   bool unit_is_read_ = false;          // proven, wherever it runs
+  bool asks_back_ = false;             // it has asked what a statement left on its connection, and may ask again
   ReadMark mark_;                      // while the unit is measured for the ramp
   std::string replay_;                 // the ramped unit, when it has been sent
   std::uint64_t required_sample_ = 0;  // what a read has to show at least: proxy.h, TokenBoard

@@ -286,6 +286,7 @@ my::StateWords Session::words_of(const Header& header, Bytes packet) const {
 std::string_view Session::heed(const my::StateWords& words) {
   is_plain_set_ = words.plain_set && !words.unsure;
   tracking_ = words.tracking;
+  asks_back_ |= words.diagnostics;
   if (words.kills)
     return "KILL takes the number of a connection to Turnout, written out, and nothing else stands in its text";
   const LeftBehind::Before before = left_behind_.before(words);
@@ -341,6 +342,7 @@ Session::Take Session::take_prepare(const Header& header, Bytes packet) {
   preparing_->key = key_of(sql);
   preparing_->sql_at = preparing_->key.size() - sql.size();
   preparing_->words = my::state_words(sql, (server_->exchange.status() & my::status::no_backslash_escapes) == 0);
+  server_->replace_statement(worker().to_server.own(), preparing_->key);
   server_->make_room(worker().to_server.own(), conf().pool.prepared_statements_max);
   forward(header, packet, Command::statement_prepare);
   return Take::done;
@@ -368,13 +370,13 @@ Session::Take Session::take_about_statement(const Header& header, Bytes packet, 
     return state_ == State::ended ? Take::stop : Take::done;
   }
   Prepared& prepared = found->second;
-  const auto* const known = server_->find_statement(prepared.key);
+  auto* const known = server_->find_statement(prepared.key);
   if (known == nullptr) {
     prepare_here(prepared);
     return Take::stop;
   }
   prepared_key_.clear();
-  if (is_execute) return take_execute(header, packet, prepared, known->number, known->has_types);
+  if (is_execute) return take_execute(header, packet, prepared, *known);
   my::Exchange::Entry entry;
   entry.command = command;
   entry.statement = known->number;
@@ -386,8 +388,8 @@ Session::Take Session::take_about_statement(const Header& header, Bytes packet, 
   return Take::done;
 }
 
-Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared& prepared, std::uint32_t server_number,
-                                    bool has_types) {
+Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared& prepared,
+                                    ServerConnection::Known& known) {
   const bool is_huge = header.goes_on() || header.total() > conf().limits.buffered_message_bytes_max;
   if (packet.size() < header.total() && !is_huge) return Take::incomplete;
   const Bytes payload = packet.subspan(my::header_bytes);
@@ -400,24 +402,28 @@ Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared
   }
   my::Exchange::Entry entry;
   entry.command = is_bulk ? Command::statement_bulk_execute : Command::statement_execute;
-  entry.statement = server_number;
+  entry.statement = known.number;
   entry.opens_cursor = !is_bulk && execute && execute->opens_cursor();
   const bool brings_types = !is_bulk && execute && execute->has_types;
   if (brings_types) prepared.types = execute->types;
-  // It was prepared here for somebody else, or again: this connection has not heard the types yet.
-  const bool lacks_types = !is_bulk && execute && execute->parameters != 0 && !execute->has_types && !has_types;
+  // This connection has not heard the types yet, or heard those of somebody else who executes the same text.
+  const bool lacks_types = !is_bulk && execute && execute->parameters != 0 && !execute->has_types &&
+                           !prepared.types.empty() && known.types != prepared.types;
   std::string& out = worker().to_server.own();
   if (lacks_types && !is_huge) {
     std::string whole = my::with_types(my::text(payload), *execute, prepared.types);
-    my::set_statement(reinterpret_cast<std::uint8_t*>(whole.data()), server_number);
+    my::set_statement(reinterpret_cast<std::uint8_t*>(whole.data()), known.number);
     my::put_message(out, 0, whole);
   } else {
     std::string begin(my::text(packet.first(statement_at + 4)));
-    my::set_statement(reinterpret_cast<std::uint8_t*>(begin.data()) + my::header_bytes, server_number);
+    my::set_statement(reinterpret_cast<std::uint8_t*>(begin.data()) + my::header_bytes, known.number);
     out += begin;
     worker().to_server.keep(packet.subspan(statement_at + 4));
   }
-  if (auto* const known = server_->find_statement(prepared.key)) known->has_types = true;
+  if (is_bulk || !execute)
+    known.types.clear();
+  else if (brings_types || (lacks_types && !is_huge))
+    known.types = prepared.types;
   if (ramped_) replay_.assign(my::text(packet));
   announce(header, packet.size(), entry);
   track_again();
@@ -465,6 +471,8 @@ std::size_t Session::refuse(const Header& header, Bytes rest, std::string_view s
 }
 
 void Session::settle_refused() {
+  ramped_ = no_ramp_ = unit_is_read_ = false;
+  mark_ = {};
   if (state_ == State::active && server_ != nullptr && is_at_safe_point() && !keeps_lease()) detach();
 }
 

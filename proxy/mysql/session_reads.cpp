@@ -60,7 +60,8 @@ router::Unit Session::describe_unit(Bytes rest) {
 
 bool Session::has_movable_state() const {
   const bool is_autocommit = (status_ & my::status::autocommit) != 0 && (status_ & my::status::in_transaction) == 0;
-  if (!is_autocommit || pins_ != 0 || is_table_locked_ || has_characteristics_ || must_begin_) return false;
+  if (!is_autocommit || pins_ != 0 || is_table_locked_ || has_characteristics_ || must_begin_ || asks_back_)
+    return false;
   return std::ranges::none_of(bound_to_the_writer,
                               [this](std::string_view name) { return variables_.find(name) != nullptr; });
 }

@@ -156,7 +156,7 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
   } else if (own == Own::prepare && received.kind == Kind::error) {
     own_error_ = my::text(payload);
     connection.has_warnings = true;
-    if (ramped_) static_cast<void>(hides_error(my::parse_error(payload)));
+    if (ramped_ || mark_) static_cast<void>(hides_error(my::parse_error(payload)));
   } else if (received.kind == Kind::error && own != Own::signal && received.entry.command != Command::ping) {
     const my::Error error = my::parse_error(payload);
     connection.is_retired = true;  // it is not as the session would have it

@@ -237,7 +237,7 @@ TEST(MysqlSettle, the_old_writer_begins_where_its_log_ends) {
   EXPECT_EQ(follow_side_sql(dialect_of(MysqlProduct::mysql), config, router::Side::green, "up"),
             "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '10.0.0.2', SOURCE_PORT = 3307, SOURCE_USER = 'repl', "
             "SOURCE_PASSWORD = 'x', SOURCE_CONNECT_RETRY = 1, SOURCE_SSL = 1, SOURCE_SSL_VERIFY_SERVER_CERT = 1, "
-            "SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL 'up'");
+            "SOURCE_RETRY_COUNT = 86400, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL 'up'");
   EXPECT_NE(sql.find("MASTER_USER = 'repl'"), std::string::npos);
   EXPECT_NE(sql.find("MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1"), std::string::npos);
 }
@@ -289,6 +289,8 @@ TEST(MysqlWatch, what_it_may_do_and_when) {
   using drain::Road;
   const auto blue = router::Side::blue, green = router::Side::green;
   auto state = state_on(Road::none, blue);
+  EXPECT_FALSE(watch_orders(state)) << "nobody has read the store yet";
+  state.done = drain::bit(drain::Step::publish_normal);
   EXPECT_EQ(watch_orders(state), (WatchOrders{blue, true, true, false}));
   state.phase = drain::Phase::finished;
   EXPECT_EQ(watch_orders(state), (WatchOrders{blue, true, false, false})) << "the other one is nobody's any more";
@@ -308,20 +310,41 @@ TEST(MysqlWatch, what_it_may_do_and_when) {
 }
 
 TEST(MysqlWatch, opens_what_a_restart_has_closed_and_nothing_else) {
-  EXPECT_EQ(deed_on_writer({7, true, true, false}, 7), WatchDeed::open);
-  EXPECT_EQ(deed_on_writer({7, false, true, false}, 7), WatchDeed::none);
-  EXPECT_EQ(deed_on_writer({7, true, false, false}, 7), WatchDeed::tell) << "somebody has set it";
-  EXPECT_EQ(deed_on_writer({8, true, true, false}, 7), WatchDeed::tell) << "another server";
-  EXPECT_EQ(deed_on_writer({7, true, true, false}, 0), WatchDeed::tell) << "never seen as the writer";
-  EXPECT_EQ(deed_on_writer({7, true, true, true}, 7), WatchDeed::tell) << "it follows somebody";
+  const WatchedServer writer{
+      .id = 7, .read_only = true, .by_options = true, .follows = false, .has_link = false, .other_is_behind = true};
+  EXPECT_EQ(deed_on_writer(writer, 7), WatchDeed::open);
+  EXPECT_EQ(deed_on_writer(writer, 8), WatchDeed::tell) << "another server";
+  EXPECT_EQ(deed_on_writer(writer, 0), WatchDeed::tell) << "never seen as the writer";
+  auto other = writer;
+  other.read_only = false;
+  EXPECT_EQ(deed_on_writer(other, 7), WatchDeed::none);
+  other = writer;
+  other.by_options = false;
+  EXPECT_EQ(deed_on_writer(other, 7), WatchDeed::tell) << "somebody has set it";
+  other = writer;
+  other.follows = true;
+  EXPECT_EQ(deed_on_writer(other, 7), WatchDeed::tell) << "it follows somebody";
+  other = writer;
+  other.other_is_behind = false;
+  EXPECT_EQ(deed_on_writer(other, 7), WatchDeed::tell)
+      << "the other side may be the writer, or has what this one has lost";
 }
 
 TEST(MysqlWatch, closes_the_follower_that_was_closed) {
-  EXPECT_EQ(deed_on_follower({8, false, true, true}, 8), WatchDeed::close);
-  EXPECT_EQ(deed_on_follower({8, false, false, true}, 8), WatchDeed::close) << "whoever has opened it";
-  EXPECT_EQ(deed_on_follower({8, true, true, true}, 8), WatchDeed::none);
-  EXPECT_EQ(deed_on_follower({8, false, true, true}, 0), WatchDeed::none) << "never prepared";
-  EXPECT_EQ(deed_on_follower({9, false, true, true}, 8), WatchDeed::none) << "another server";
+  const WatchedServer follower{
+      .id = 8, .read_only = false, .by_options = true, .follows = true, .has_link = true, .other_is_behind = false};
+  EXPECT_EQ(deed_on_follower(follower, 8, false), WatchDeed::close);
+  EXPECT_EQ(deed_on_follower(follower, 0, false), WatchDeed::none) << "never prepared";
+  EXPECT_EQ(deed_on_follower(follower, 9, false), WatchDeed::none) << "another server";
+  auto other = follower;
+  other.by_options = false;
+  EXPECT_EQ(deed_on_follower(other, 8, false), WatchDeed::close) << "whoever has opened it";
+  other.read_only = true;
+  EXPECT_EQ(deed_on_follower(other, 8, false), WatchDeed::none);
+  other = follower;
+  other.follows = other.has_link = false;
+  EXPECT_EQ(deed_on_follower(other, 8, false), WatchDeed::none) << "it is being made anew, or has been made the writer";
+  EXPECT_EQ(deed_on_follower(other, 8, true), WatchDeed::close) << "its link is still to come";
 }
 
 TEST(MysqlEvents, are_enabled_by_their_definer) {

@@ -9,6 +9,7 @@ import pymysql
 import pytest
 
 from harness.mariadb import DATABASE, PASSWORD, MariaDb, run_client
+from harness.mysql_prepared import Prepared
 from harness.mysql_turnout import connect, make_turnout, one
 from harness.turnout import INVALID, Turnout
 
@@ -103,6 +104,32 @@ def cross(pooled: Turnout, first: Any, second: Any, check: Any) -> None:
         check()
         blocker.close()
     assert one(first, "SELECT 1") == 1
+
+
+def test_executions_keep_their_own_types(mariadb: MariaDb) -> None:
+    """Two sessions execute one text with other types, over one connection; who does not say them again means its own."""
+    turnout = make_turnout(mariadb, "transaction", 1, "turnout-types")
+    number, text, as_before = b"\x01\x08\x00", b"\x01\xfd\x00", b"\x00"
+    with connect(turnout) as first, connect(turnout) as second:
+        mine, other = (Prepared(one_, "SELECT CONCAT(?, '!')") for one_ in (first, second))
+        assert mine.run_with(number, (65).to_bytes(8, "little")) == "65!"
+        assert other.run_with(text, b"\x03abc") == "abc!"
+        assert mine.run_with(as_before, (66).to_bytes(8, "little")) == "66!"
+        assert other.run_with(as_before, b"\x02de") == "de!"
+    turnout.stop()
+
+
+def test_a_text_that_is_prepared_again_and_again_stands_once_on_the_server(mariadb: MariaDb) -> None:
+    turnout = make_turnout(mariadb, "transaction", 1, "turnout-again")
+    count = "SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'"
+    with connect(turnout) as client, mariadb.connect("turnout") as admin, admin.cursor() as cursor:
+        cursor.execute(count)
+        before = int(cursor.fetchone()[1])
+        for round_ in range(50):
+            assert Prepared(client, "SELECT CONCAT(?, '?')").run(round_) == f"{round_}?"
+        cursor.execute(count)
+        assert int(cursor.fetchone()[1]) <= before + 1
+    turnout.stop()
 
 
 def test_settings_follow_their_session_and_nobody_else(pooled: Turnout, mariadb: MariaDb) -> None:

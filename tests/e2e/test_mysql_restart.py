@@ -151,6 +151,44 @@ def test_restarts_under_the_hammer(lasting: Restarted) -> None:
     assert verdict.clean(), verdict
 
 
+def test_a_writer_stays_closed_while_nobody_knows_the_other_side(lasting: Restarted) -> None:
+    """Green may have been made the writer meanwhile, or have what blue has lost."""
+    pair = lasting.pair
+    writer = str(lasting.turnout.status()["writer"])
+    follower = other(writer)
+    before = len(lasting.deeds())
+    pair.sides[follower].stop()
+    pair.sides[writer].restart()
+    eventually(lambda: f"{writer}, the writer, is read-only" in lasting.turnout.log_file.read_text(), "it is told", timeout_s=5)
+    time.sleep(1)
+    assert pair.read_only(writer)
+    pair.sides[follower].start()
+    eventually(lambda: not pair.read_only(writer), f"{writer} takes writes again", timeout_s=10)
+    assert lasting.deeds()[before:] == [("open writer", writer)]
+    pair.assert_writer(writer)
+
+
+def test_a_fence_that_a_restart_has_taken_down_proves_nothing(plain: Restarted) -> None:
+    pair, turnout = plain.pair, plain.turnout
+    stops = faults.StopPoints(turnout.home.parent / "stops")
+    turnout.ask("prepare", "app")
+    stops.set("before-await_marker")
+    process = turnout.cli_start("cutover", "app", "--yes", "-o", "json", "--waive", "bypassing_clients")
+    try:
+        stops.wait("before-await_marker")
+        pair.blue.restart()
+        with pair.blue.connect() as stranger:
+            one(stranger, "INSERT INTO item (name) VALUES ('behind the position that is proven')")
+    finally:
+        stops.clear()
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == REVERTED, said
+    assert "may have been restarted behind the fence" in said, said
+    turnout.wait_settled()
+    pair.assert_writer("blue")
+    pair.caught_up("blue")
+
+
 def test_a_proof_does_not_believe_a_follower_that_takes_writes(plain: Restarted) -> None:
     """Restarted in the window, and written to: the attempt is undone, and the next one refused. The last one: green is spoilt."""
     pair, turnout = plain.pair, plain.turnout

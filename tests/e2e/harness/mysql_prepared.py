@@ -18,10 +18,13 @@ class Prepared:
                 connection._read_packet()
 
     def run(self, *parameters: int) -> Any:
-        bits = b"\x00" * ((len(parameters) + 7) // 8)
         types = b"\x01" + b"\x08\x00" * len(parameters) if parameters else b""
-        values = b"".join(struct.pack("<q", value) for value in parameters)
-        self._connection._execute_command(0x17, struct.pack("<IBI", self.number, 0, 1) + bits + types + values)
+        return self.run_with(types, *(struct.pack("<q", value) for value in parameters))
+
+    def run_with(self, types: bytes, *values: bytes) -> Any:
+        """`types` b"\\0": those of the execution before, which the server remembers."""
+        bits = b"\x00" * ((len(values) + 7) // 8)
+        self._connection._execute_command(0x17, struct.pack("<IBI", self.number, 0, 1) + bits + types + b"".join(values))
         packet = self._connection._read_packet()
         if packet.is_ok_packet():
             return None
