@@ -13,6 +13,10 @@ constexpr std::uint32_t shelf_ms_max = 3'000;
 
 MysqlTarget MysqlShelf::target(router::Side side) const {
   const std::lock_guard guard(mutex_);
+  return target_of_today(side);
+}
+
+MysqlTarget MysqlShelf::target_of_today(router::Side side) const {
   const auto address = side == router::Side::blue ? deployment_.blue : deployment_.green.value_or(conf::Address{});
   return {side, address, deployment_.admin, deployment_.server_tls};
 }
@@ -45,10 +49,9 @@ MysqlOutcome<MysqlShelf::Loan> MysqlShelf::take(router::Side side) {
 }
 
 bool MysqlShelf::is_of_today(const MysqlClient& client) const {
+  const auto now = target_of_today(client.target().side);
   const auto& then = client.target();
-  const auto address = then.side == router::Side::blue ? deployment_.blue : deployment_.green.value_or(conf::Address{});
-  return then.address == address && then.login.user == deployment_.admin.user &&
-         then.login.password == deployment_.admin.password;
+  return then.address == now.address && then.login.user == now.login.user && then.login.password == now.login.password;
 }
 
 void MysqlShelf::put(MysqlClient client) {
@@ -56,11 +59,10 @@ void MysqlShelf::put(MysqlClient client) {
   auto& here = sides_[router::index(client.target().side)];
   if (const auto found = std::find(here.lent.begin(), here.lent.end(), client.number()); found != here.lent.end())
     here.lent.erase(found);
-  if (client.is_usable() && !is_of_today(client)) return;
-  if (client.is_usable())
-    here.idle.push_back(std::move(client));
-  else
+  if (!client.is_usable())
     here.lost.push_back(client.number());
+  else if (is_of_today(client))
+    here.idle.push_back(std::move(client));
 }
 
 std::string MysqlShelf::warm(router::Side side, std::size_t count) {

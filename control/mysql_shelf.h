@@ -59,6 +59,8 @@ class MysqlShelf {
     std::vector<std::uint64_t> lent, lost, kept;
   };
   void put(MysqlClient client);
+  // With `mutex_`:
+  [[nodiscard]] MysqlTarget target_of_today(router::Side side) const;
   [[nodiscard]] bool is_of_today(const MysqlClient& client) const;  // before a reload the side may have been another
   [[nodiscard]] MysqlTarget target(router::Side side) const;
 

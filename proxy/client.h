@@ -21,6 +21,7 @@
 #include "proxy/pins.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
+#include "proxy/read_meter.h"
 #include "proxy/shard.h"
 #include "proxy/transport.h"
 #include "router/route.h"
@@ -101,6 +102,14 @@ class Client : public Handler {
   [[nodiscard]] ClientInfo basic_info(const Connection* connection) const;
   void publish_pins(std::uint32_t now);
 
+  // ---- reads that move: what routing is told of a unit besides its verdict, and what the ramp hears of it
+  [[nodiscard]] bool wants_verdict(router::Unit& unit);  // whether anybody wants to know its verdict
+  void measure_begin(const router::Route& route);
+  void measure_error(std::string_view sqlstate, bool is_seen);  // is_seen: the client has had some of the answer
+  void measure_end();
+  // Of a whole unit: what its session's next reads have to show.
+  void note_answer(const Pool& pool);
+
   [[nodiscard]] const conf::Deployment& conf() const { return shard_.settings->conf; }
   [[nodiscard]] Worker& worker() const { return shard_.worker; }
 
@@ -112,11 +121,16 @@ class Client : public Handler {
   State state_ = State::idle;
   const std::uint16_t hash_;
   bool ending_at_safe_point_ = false;
+  bool ramped_ = false;                           // the unit reads on a connection that is only to be read on
+  bool no_ramp_ = false;                          // the unit is the second run of one that failed there
+  bool unit_is_read_ = false;                     // proven, wherever it runs
   router::Side lease_side_ = router::Side::blue;  // of the present or latest lease
   std::uint32_t pins_ = 0;
   std::uint32_t published_pins_ = 0;  // as the worker's numbers have them
   std::uint32_t reads_lately_ = 0;
-  std::uint64_t since_us_ = 0;  // of the state
+  ReadMark mark_;                      // while the unit is measured for the ramp
+  std::uint64_t required_sample_ = 0;  // what a read has to show at least: proxy.h, TokenBoard
+  std::uint64_t since_us_ = 0;         // of the state
   std::uint64_t unit_began_us_ = 0;
   std::uint64_t held_us_ = 0;  // since when its work has been ready to run, across reconsiderations
   std::uint64_t connected_us_ = 0;

@@ -2,6 +2,7 @@
 // them, so that sharing them costs no call.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 
@@ -13,6 +14,30 @@ namespace turnout::proxy {
 inline void Client::set_state(State state) {
   state_ = state;
   since_us_ = worker().loop.now_us();
+}
+
+inline bool Client::wants_verdict(router::Unit& unit) {
+  unit.session_hash = hash_;
+  unit.required_sample = required_sample_;
+  unit.during_release = shard_.is_releasing();
+  const router::RoutingTable& table = shard_.table();
+  if (!table.needs_verdicts() && !unit.during_release) return false;
+  shard_.reads.begin_unit();
+  unit.policy = account_.ramp_policy;
+  if (unit.policy.value_or(table.ramp.policy) == conf::TokenPolicy::global)
+    unit.required_sample = std::max(required_sample_, shard_.deployment.tokens.written.load(std::memory_order_acquire));
+  return true;
+}
+
+inline void Client::note_answer(const Pool& pool) {
+  if (unit_is_read_) {
+    shard_.numbers.side[router::index(pool.side())].reads_proven.add();
+    ++reads_lately_;
+  }
+  // Every answer from the writer, reads included, raises the token: what was seen once is not unseen elsewhere.
+  if (pool.side() == shard_.table().writer)
+    required_sample_ = shard_.deployment.tokens.started.load(std::memory_order_acquire) + 1;
+  if (!unit_is_read_) shard_.deployment.tokens.raise_written(required_sample_);
 }
 
 inline Connection* Client::take_connection(const router::Route& route, std::uint64_t wanted) {

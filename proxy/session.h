@@ -183,10 +183,6 @@ class Session final : public Client {
   void void_dropped(ServerConnection& connection);
   [[nodiscard]] std::string with_client_names(protocol::pg::Bytes error) const;
   void unit_done(ServerConnection& connection);
-  // What the ramp's analysis hears of this unit: session_reads.cpp
-  void measure_begin(const router::Route& route);
-  void measure_error(std::string_view sqlstate);
-  void measure_end();
 
   // a share of the reads, run on the other side as well: session_shadow.cpp
   void begin_shadow(const router::Unit& unit, const router::Route& route, protocol::pg::Bytes segment);
@@ -298,32 +294,27 @@ class Session final : public Client {
   bool discard_body_ = false;     // body_left_ belongs to a stray message
   bool skip_until_sync_ = false;  // a unit was refused: the rest of its segment is void
   bool unit_failed_ = false;      // an error since the last ReadyForQuery
-  bool ramped_ = false;           // the unit reads on green, its bytes are in replay_
   bool answered_ = false;         // something of its answer was sent to the client
   bool detour_ = false;           // swallow what green still says, then run again on the writer
-  bool no_ramp_ = false;          // the unit is that second run
   Record record_ = Record::off;
-  bool told_more_ = false;          // of the recorded unit, more than told_trivial_ says
-  bool segment_describes_ = false;  // the recorded unit asks for columns
-  bool was_renewed_ = false;        // the unit is its second run
-  bool unit_is_read_ = false;
-  bool read_begins_ = false;        // the unit's BEGIN READ ONLY was taken for a read
-  bool only_prepares_ = false;      // the unit binds nothing
-  bool touches_nothing_ = false;    // the query that is sent next was looked at, and has no effect on the state
-  bool begin_only_ = false;         // in a transaction that holds nothing but its BEGIN
-  bool rolling_back_ = false;       // our own ROLLBACK of such a transaction is on its way
-  bool must_begin_ = false;         // the client is in a transaction that begins anew with its next message
-  bool begins_later_ = false;       // counted in the level of that name
-  bool awaiting_types_ = false;     // a Bind waits for what the server says of its statement
-  bool rolled_back_tag_ = false;    // the last command tag was ROLLBACK
-  std::uint32_t told_trivial_ = 0;  // replies of the recorded unit that went to the client and say nothing yet
-  std::uint32_t skip_trivial_ = 0;  // so many it has had already
-  std::uint32_t recheck_ = 0;       // of these it is to be asked whether they still stand
-  std::uint32_t pinned_anew_ = 0;   // since that was asked: the answer does not know of it
-  std::uint64_t body_left_ = 0;     // of a client message that is being streamed
-  std::uint64_t unit_left_ = 0;     // bytes of a ramped unit not sent yet: nothing behind it may follow it to green
-  std::uint64_t required_sample_ = 0;
-  ReadMark mark_;                      // while the unit is measured for the ramp
+  bool told_more_ = false;             // of the recorded unit, more than told_trivial_ says
+  bool segment_describes_ = false;     // the recorded unit asks for columns
+  bool was_renewed_ = false;           // the unit is its second run
+  bool read_begins_ = false;           // the unit's BEGIN READ ONLY was taken for a read
+  bool only_prepares_ = false;         // the unit binds nothing
+  bool touches_nothing_ = false;       // the query that is sent next was looked at, and has no effect on the state
+  bool begin_only_ = false;            // in a transaction that holds nothing but its BEGIN
+  bool rolling_back_ = false;          // our own ROLLBACK of such a transaction is on its way
+  bool must_begin_ = false;            // the client is in a transaction that begins anew with its next message
+  bool begins_later_ = false;          // counted in the level of that name
+  bool awaiting_types_ = false;        // a Bind waits for what the server says of its statement
+  bool rolled_back_tag_ = false;       // the last command tag was ROLLBACK
+  std::uint32_t told_trivial_ = 0;     // replies of the recorded unit that went to the client and say nothing yet
+  std::uint32_t skip_trivial_ = 0;     // so many it has had already
+  std::uint32_t recheck_ = 0;          // of these it is to be asked whether they still stand
+  std::uint32_t pinned_anew_ = 0;      // since that was asked: the answer does not know of it
+  std::uint64_t body_left_ = 0;        // of a client message that is being streamed
+  std::uint64_t unit_left_ = 0;        // bytes of a ramped unit not sent yet: nothing behind it may follow it to green
   std::uint32_t unnamed_version_ = 0;  // counts what the client has made of its unnamed statement
   std::size_t held_bytes_ = 0;
   std::string replay_;         // the ramped unit, for its second run

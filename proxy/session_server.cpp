@@ -172,7 +172,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
         end("the server refused the session's parameters", fields.sqlstate, fields.message);
         return data.size();
       }
-      if (mark_ && !received.is_asynchronous) measure_error(pg::parse_error(body).sqlstate);
+      if (mark_ && !received.is_asynchronous) measure_error(pg::parse_error(body).sqlstate, answered_);
       if (is_unseen && !detour_) {
         detour_ = true;  // the client has seen nothing of it yet
         out.clear();
@@ -330,14 +330,7 @@ void Session::on_ready(ServerConnection& connection, const pg::Exchange::Entry& 
   WorkerNumbers::Side& numbers = shard_.numbers.side[router::index(pool.side())];
   numbers.queries.add();
   if (status == 'I') numbers.transactions.add();
-  if (unit_is_read_) {
-    numbers.reads_proven.add();
-    ++reads_lately_;
-  }
-  // Every answer from the writer, reads included, raises the token: what was seen once is not unseen on green.
-  if (pool.side() == shard_.table().writer)
-    required_sample_ = shard_.deployment.tokens.started.load(std::memory_order_acquire) + 1;
-  if (!unit_is_read_) shard_.deployment.tokens.raise_written(required_sample_);
+  note_answer(pool);
 }
 
 void Session::void_dropped(ServerConnection& connection) {
@@ -412,7 +405,7 @@ void Session::server_lost(Connection& lost, const std::string& why) {
   server_ = nullptr;
   if (begins_later_) note_begin_later();
   shard_.lease_ended(connection.pool());
-  if (mark_) measure_error("08006");
+  if (mark_) measure_error("08006", answered_);
   if (ramped_ && !answered_) {
     detour_ = false;
     begin_detour();

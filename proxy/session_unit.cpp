@@ -81,7 +81,7 @@ Session::Begin Session::begin_unit(pg::Bytes rest) {
     replay_.assign(pg::text(rest.first(static_cast<std::size_t>(unit_left_))));
   else
     unit_left_ = 0;
-  if (route.ramped || route.control) measure_begin(route);
+  if (!read_begins_) measure_begin(route);
   Connection* const connection = take_connection(route);
   if (connection == nullptr) return Begin::stop;
   attach(of_postgres(*connection));
@@ -90,15 +90,7 @@ Session::Begin Session::begin_unit(pg::Bytes rest) {
 
 router::Unit Session::describe_unit(pg::Bytes rest, bool& incomplete) {
   router::Unit unit;
-  unit.session_hash = hash_;
-  unit.required_sample = required_sample_;
-  const router::RoutingTable& table = shard_.table();
-  unit.during_release = shard_.is_releasing();
-  if (!table.needs_verdicts() && !unit.during_release) return unit;
-  shard_.reads.begin_unit();
-  unit.policy = account_.ramp_policy;
-  if (unit.policy.value_or(table.ramp.policy) == conf::TokenPolicy::global)
-    unit.required_sample = std::max(required_sample_, shard_.deployment.tokens.written.load(std::memory_order_acquire));
+  if (!wants_verdict(unit)) return unit;
   unit.session_known_state = pins_ == 0 && !must_begin_;
   const std::string* const isolation = parameters_.find("default_transaction_isolation");
   unit.session_may_ramp = isolation == nullptr || !contains_word(*isolation, "serializable");

@@ -29,7 +29,6 @@
 #include "proxy/mysql/left_behind.h"
 #include "proxy/mysql/server_connection.h"
 #include "proxy/mysql/variables.h"
-#include "proxy/read_meter.h"
 
 namespace turnout::proxy::mysql {
 
@@ -165,9 +164,6 @@ class Session final : public Client {
   void begin_detour();
   void begin_detour_later();
   [[nodiscard]] bool hides_error(const protocol::mysql::Error& error);
-  void measure_error(std::string_view sqlstate);
-  void measure_end();
-  void note_answer(const Pool& pool);
 
   // server → client: session_server.cpp
   void on_own(ServerConnection& connection, const Received& received, Bytes payload);
@@ -199,17 +195,12 @@ class Session final : public Client {
   std::optional<protocol::mysql::StateWords> words_;      // of the text that has begun a unit, until it is sent
   std::optional<protocol::mysql::WantedChanges> wanted_;  // of changes to its session; nothing: not known yet
   std::uint32_t next_statement_ = 0;
-  bool ramped_ = false;                // the unit reads on a connection that is only read on
-  bool detour_ = false;                // what is still said there is swallowed; then it runs again on the writer
-  bool awaits_detour_ = false;         // it runs again as soon as nobody is looking at the input
-  bool no_ramp_ = false;               // the unit is that second run
-  bool unit_is_read_ = false;          // proven, wherever it runs
-  bool asks_back_ = false;             // it has asked what a statement left on its connection, and may ask again
-  ReadMark mark_;                      // while the unit is measured for the ramp
-  std::string replay_;                 // the ramped unit, when it has been sent
-  std::uint64_t required_sample_ = 0;  // what a read has to show at least: proxy.h, TokenBoard
-  bool awaits_kill_ = false;           // it has asked for one, of which another worker will tell
-  bool is_changing_user_ = false;      // its connection is being cleaned, then the login of the other user begins
+  bool detour_ = false;            // what is still said there is swallowed; then it runs again on the writer
+  bool awaits_detour_ = false;     // it runs again as soon as nobody is looking at the input
+  bool asks_back_ = false;         // it has asked what a statement left on its connection, and may ask again
+  std::string replay_;             // the ramped unit, when it has been sent
+  bool awaits_kill_ = false;       // it has asked for one, of which another worker will tell
+  bool is_changing_user_ = false;  // its connection is being cleaned, then the login of the other user begins
   const std::uint8_t refused_changes_;
   const std::string nonce_;  // of its greeting, if that has to be used again
   std::string database_;

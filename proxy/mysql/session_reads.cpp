@@ -39,17 +39,9 @@ std::string class_of(const my::Error& error) {
 
 router::Unit Session::describe_unit(Bytes rest) {
   router::Unit unit;
-  unit.session_hash = hash_;
-  unit.required_sample = required_sample_;
   unit_is_read_ = false;
   if (!no_ramp_) mark_ = {};
-  const router::RoutingTable& table = shard_.table();
-  unit.during_release = shard_.is_releasing();
-  if (!table.needs_verdicts() && !unit.during_release) return unit;
-  shard_.reads.begin_unit();
-  unit.policy = account_.ramp_policy;
-  if (unit.policy.value_or(table.ramp.policy) == conf::TokenPolicy::global)
-    unit.required_sample = std::max(required_sample_, shard_.deployment.tokens.written.load(std::memory_order_acquire));
+  if (!wants_verdict(unit)) return unit;
   unit.session_known_state = has_movable_state();
   unit.verdict = command_verdict(rest);
   unit_is_read_ = unit.verdict == router::Verdict::read;
@@ -148,51 +140,10 @@ void Session::read_elsewhere() {
 
 // Of an answer that is under way, or of what was to precede it. True: it is not the client's to see.
 bool Session::hides_error(const my::Error& error) {
-  if (mark_) measure_error(class_of(error));
+  if (mark_) measure_error(class_of(error), answer_begun_);
   if (!ramped_ || answer_begun_) return false;
   detour_ = true;
   return true;
-}
-
-// ---- what the analysis hears ---------------------------------------------------------------------------------------
-
-void Session::measure_error(std::string_view sqlstate) {
-  if (mark_.has_failed()) {
-    if (!no_ramp_) return;  // more of the same, before the second run has begun
-    const std::string_view on_green(mark_.failed.data(), mark_.failed.size());
-    if (on_green.substr(0, 2) != sqlstate.substr(0, 2)) shard_.numbers.green_failures.add();
-    shard_.reads.answered_again(mark_, sqlstate);
-  } else if (ramped_ && !answer_begun_) {
-    std::copy_n(sqlstate.begin(), std::min(sqlstate.size(), mark_.failed.size()), mark_.failed.begin());
-    return;
-  } else {
-    if (mark_.group == router::Group::green) shard_.numbers.green_failures.add();
-    shard_.reads.failed(mark_, sqlstate);
-  }
-  mark_ = {};
-}
-
-void Session::measure_end() {
-  if (mark_.has_failed()) {
-    shard_.numbers.green_failures.add();
-    shard_.reads.answered_again(mark_, {});
-  } else {
-    shard_.reads.ended(mark_, worker().loop.now_us() - since_us_);
-  }
-  mark_ = {};
-}
-
-// Every answer from the writer, reads included, raises the token: what was seen once is not unseen elsewhere.
-void Session::note_answer(const Pool& pool) {
-  if (mark_) measure_end();
-  if (unit_is_read_) {
-    shard_.numbers.side[router::index(pool.side())].reads_proven.add();
-    ++reads_lately_;
-  }
-  if (pool.side() == shard_.table().writer)
-    required_sample_ = shard_.deployment.tokens.started.load(std::memory_order_acquire) + 1;
-  if (!unit_is_read_) shard_.deployment.tokens.raise_written(required_sample_);
-  unit_is_read_ = false;
 }
 
 }  // namespace turnout::proxy::mysql

@@ -256,7 +256,9 @@ void Session::command_done(ServerConnection& connection, const Received& receive
   numbers.queries.add();
   const bool is_error = received.kind == Kind::error;
   if (!is_error && !connection.exchange.in_transaction()) numbers.transactions.add();
+  if (mark_) measure_end();
   note_answer(connection.pool());
+  unit_is_read_ = false;
   if (is_error) preparing_.reset();
   last_connection_ = connection.id();
   const Command command = received.entry.command;
@@ -345,7 +347,7 @@ void Session::put_fatal(std::string& out, const char*, std::string_view sqlstate
 void Session::server_lost(Connection& lost, const std::string& why) {
   server_ = nullptr;
   shard_.lease_ended(lost.pool());
-  if (mark_) measure_error("08006");
+  if (mark_) measure_error("08006", answer_begun_);
   if (ramped_ && !answer_begun_) {
     begin_detour_later();
     return;

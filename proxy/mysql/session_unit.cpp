@@ -22,16 +22,16 @@ Session::Begin Session::begin_unit(Bytes rest) {
   }
   ramped_ = route.access == router::Access::read;
   if (ramped_) answer_begun_ = false;
-  if (route.ramped || route.control)
-    mark_ = shard_.reads.mark(route.ramped ? router::Group::green : router::Group::control);
-  Connection* const connection = take_connection(route, looks_back(rest) ? last_connection_ : 0);
+  measure_begin(route);
+  words_.reset();
+  // A proven read asks for nothing that another statement has left.
+  Connection* const connection = take_connection(route, !unit_is_read_ && looks_back(rest) ? last_connection_ : 0);
   if (connection == nullptr) return Begin::stop;
   attach(of_mysql(*connection));
   return state_ == State::active ? Begin::ready : Begin::stop;
 }
 
 bool Session::looks_back(Bytes rest) {
-  words_.reset();
   Header header;
   if (!my::read_header(rest, header)) return false;
   const Bytes packet = rest.first(std::min(rest.size(), header.total()));

@@ -5,22 +5,23 @@
 // it was green's alone.
 #include <algorithm>
 
-#include "proxy/session.h"
+#include "proxy/client.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
 
-void Session::measure_begin(const router::Route& route) {
-  if (!read_begins_) mark_ = shard_.reads.mark(route.ramped ? router::Group::green : router::Group::control);
+void Client::measure_begin(const router::Route& route) {
+  if (route.ramped || route.control)
+    mark_ = shard_.reads.mark(route.ramped ? router::Group::green : router::Group::control);
 }
 
-void Session::measure_error(std::string_view sqlstate) {
+void Client::measure_error(std::string_view sqlstate, bool is_seen) {
   if (mark_.has_failed()) {
     if (!no_ramp_) return;  // more of the same, before the second run has begun
     const std::string_view on_green(mark_.failed.data(), mark_.failed.size());
     if (on_green.substr(0, 2) != sqlstate.substr(0, 2)) shard_.numbers.green_failures.add();
     shard_.reads.answered_again(mark_, sqlstate);
-  } else if (ramped_ && !answered_) {
+  } else if (ramped_ && !is_seen) {
     std::copy_n(sqlstate.begin(), std::min(sqlstate.size(), mark_.failed.size()), mark_.failed.begin());
     return;
   } else {
@@ -30,7 +31,7 @@ void Session::measure_error(std::string_view sqlstate) {
   mark_ = {};
 }
 
-void Session::measure_end() {
+void Client::measure_end() {
   if (mark_.has_failed()) {
     shard_.numbers.green_failures.add();
     shard_.reads.answered_again(mark_, {});
