@@ -15,7 +15,8 @@ SELECT a.pid, a.usename, coalesce(host(a.client_addr), 'local'), a.application_n
        extract(epoch FROM clock_timestamp() - a.xact_start)::float8, left(a.query, 2000),
        pg_blocking_pids(a.pid)::text, a.backend_xid IS NOT NULL
   FROM pg_stat_activity a
- WHERE a.backend_type = 'client backend' AND a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid()
+ WHERE a.backend_type = 'client backend' AND a.xact_start IS NOT NULL AND a.state IS DISTINCT FROM 'idle'
+   AND a.pid <> pg_backend_pid()
    AND a.datname IN (SELECT datname FROM pg_database WHERE NOT datistemplate)
  ORDER BY a.xact_start LIMIT 100)";
 

@@ -15,14 +15,16 @@ namespace {
 // A login that lasts shorter than this is somebody's one-off question, not a client.
 constexpr double passing_s = 1.0;
 
+// An idle backend that hears a notification, or catches up with the catalogs' changes, is shown for that moment with a
+// transaction as old as its latest statement (ProcessIncomingNotify sets no statement timestamp): it has none.
 void check_long_transactions(Look& look) {
   constexpr const char* name = "long_transactions";
   const auto bound = look.config.cutover.transaction_ms_max;
   const auto rows = look.ask(name, look.from,
                              "SELECT pid, coalesce(usename, ''), coalesce(host(client_addr), 'local'), (extract(epoch "
                              "FROM clock_timestamp() - xact_start) * 1000)::bigint "
-                             "FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND "
-                             "backend_type IN ('client backend', 'background worker') "
+                             "FROM pg_stat_activity WHERE xact_start IS NOT NULL AND state IS DISTINCT FROM 'idle' AND "
+                             "pid <> pg_backend_pid() AND backend_type IN ('client backend', 'background worker') "
                              "AND (backend_xid IS NOT NULL OR datname = ANY (SELECT json_array_elements_text(" +
                                  quote_literal(json_list(look.databases())) + "::json))) ORDER BY xact_start");
   if (!rows) return;

@@ -9,6 +9,7 @@ from typing import Any, Callable, ContextManager, Iterator
 
 import pytest
 
+from harness.listening import Ear
 from harness.pair import Pair
 from harness.turnout import REFUSED, Turnout
 
@@ -226,6 +227,18 @@ def test_status_says_by_itself_whether_it_could_move(turnout: Turnout, pair: Pai
         assert "replication.active" in {one["check"] for one in now["because"]}, now
         assert "not ready for a cutover: replication.active" in " ".join(turnout.cli("status").stdout.split())
     readiness(True)
+
+
+def test_who_hears_a_notification_has_no_long_transaction(turnout: Turnout, pair: Pair) -> None:
+    """The server shows an idle listener, while it hears, with a transaction as old as its latest statement."""
+    idle = "FROM pg_stat_activity WHERE state = 'idle' AND xact_start < now() - interval '2.1 s'"  # transaction_ms_max is 2 s
+    with Ear(pair.blue.conninfo("app", "app"), "loud"):  # it reads nothing: the server is stuck in telling it
+        time.sleep(2.2)
+        pair.blue.sql("SELECT count(pg_notify('loud', repeat('x', 7900) || number)) FROM generate_series(1, 3000) AS number")
+        pair.blue.wait_for(f"SELECT count(*) = 1 {idle}")
+        found = checks(turnout)["long_transactions"]
+        assert pair.blue.sql(f"SELECT count(*) {idle}") == [(1,)]
+    assert found["verdict"] == "PASS", found
 
 
 def test_a_waiver_of_no_check_is_refused(turnout: Turnout) -> None:
