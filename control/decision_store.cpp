@@ -117,6 +117,7 @@ drain::Recovered recover(const std::vector<Record>& records) {
         found.outcome = outcome_of(text_of(record.data, "outcome"));
         break;
       case RecordKind::binding:
+        if (record.epoch == found.epoch) found.finished = text_of(record.data, "finished") == "yes";
         // An operator has said which server is which (finish, then a new configuration): that overrides the story.
         if (!text_of(record.data, "writer").empty()) {
           found.decision = drain::Decision::none;

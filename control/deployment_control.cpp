@@ -192,10 +192,6 @@ void DeploymentControl::start() {
   event.kind = drain::EventKind::recovered;
   event.recovered = log;
   executor_.post(std::move(event));
-  const auto* binding = newest(records, RecordKind::binding);
-  if (binding != nullptr && binding->epoch == log.epoch && text_of(binding->data, "finished") == "yes") {
-    executor_.post(event_of(drain::EventKind::operator_finish));
-  }
   if (is_mysql()) mysql_watch_.start(records);
   sampler_.start();  // positions and catalogs, for ramps
   readiness_.start();
@@ -228,17 +224,41 @@ void DeploymentControl::stop() {
   mysql_shelf_.close_all();
 }
 
+std::string DeploymentControl::why_no_reload(const conf::Deployment& fresh) const {
+  const auto state = executor_.state();
+  if (!state.is_running()) return "";
+  const auto now = config();
+  const char* changed = nullptr;
+  if (now.blue != fresh.blue)
+    changed = "blue";
+  else if (now.green != fresh.green)
+    changed = "green";
+  else if (now.databases != fresh.databases)
+    changed = "databases";
+  if (changed == nullptr) return "";
+  return "deployments." + name_ + '.' + changed + ": cannot change while epoch " + std::to_string(state.epoch) +
+         " is under way; abort it or wait for its end";
+}
+
 void DeploymentControl::reload(const conf::Deployment& fresh) {
   {
     const std::lock_guard guard(mutex_);
     config_ = fresh;
+    was_reloaded_ = true;
   }
-  if (!executor_.state().is_running()) {
-    executor_.set_limits(limits_of(fresh, 0));
-    shelf_.reconfigure(fresh);
-    mysql_shelf_.reconfigure(fresh);
-  }
+  if (!executor_.state().is_running()) between_attempts();
   readiness_.forget();
+}
+
+// What an attempt does not see change.
+void DeploymentControl::between_attempts() {
+  executor_.set_limits(limits_of(config(), 0));
+  std::unique_lock guard(mutex_);
+  if (!std::exchange(was_reloaded_, false)) return;
+  const auto now = config_;
+  guard.unlock();
+  shelf_.reconfigure(now);
+  mysql_shelf_.reconfigure(now);
 }
 
 std::vector<Check> DeploymentControl::run_all_checks(router::Side from, bool quick, const std::atomic<bool>& give_up) {
@@ -404,7 +424,7 @@ void DeploymentControl::changed(const drain::State& before, const drain::State& 
       !std::filesystem::exists(report_file(now.epoch, ".json"))) {
     write_report(now.epoch, now);
   }
-  executor_.set_limits(limits_of(config(), 0));
+  between_attempts();
   {
     const std::lock_guard guard(mutex_);
     reported_epoch_ = now.epoch;

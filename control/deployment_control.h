@@ -50,6 +50,7 @@ class DeploymentControl : private Runner {
 
   void start();
   void stop();
+  [[nodiscard]] std::string why_no_reload(const conf::Deployment& fresh) const;  // "" or what an attempt stands on
   void reload(const conf::Deployment& config);
   [[nodiscard]] bool ready() const;
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -91,6 +92,7 @@ class DeploymentControl : private Runner {
                                           const std::atomic<bool>& cancelled);
   [[nodiscard]] std::optional<std::vector<Check>> look_by_itself(const std::atomic<bool>& give_up);
   void readiness_changed(const Readiness::Report& now);
+  void between_attempts();
   [[nodiscard]] MysqlWatch::Context watch_context();
   [[nodiscard]] std::string doubt_at_start(const std::vector<Record>& records, drain::Recovered& log);
   [[nodiscard]] StepAnswer run_step(const drain::Action& action, const std::atomic<bool>& cancelled);
@@ -124,6 +126,7 @@ class DeploymentControl : private Runner {
   std::string doubt_;                 // why everything is held although no cutover runs; "" = it is not
   std::vector<double> pauses_s_;
   bool started_ = false;
+  bool was_reloaded_ = false;                // the shelves have not heard of it
   std::mutex preparing_;                     // one `prepare` or preflight at a time
   std::optional<std::uint64_t> readers_in_;  // the epoch since which the follower's doors are known to be open
   const std::atomic<bool> never_{false};

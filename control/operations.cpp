@@ -76,6 +76,15 @@ void Operations::stop() {
   for (auto& deployment : impl_->deployments) deployment->stop();
 }
 
+std::string Operations::why_no_reload(const conf::Config& fresh) const {
+  std::string all;
+  for (std::size_t index = 0; index < impl_->deployments.size() && index < fresh.deployments.size(); ++index) {
+    const auto one = impl_->deployments[index]->why_no_reload(fresh.deployments[index]);
+    if (!one.empty()) all += (all.empty() ? "" : "\n") + fresh.file + ": " + one;
+  }
+  return all;
+}
+
 void Operations::reload(const conf::Config& config) {
   {
     const std::lock_guard guard(impl_->mutex);

@@ -59,6 +59,8 @@ class Operations {
   // While that cannot be decided the deployment holds and status says why. Throws when state_dir cannot be locked.
   void start();
   void stop();
+  // "", or what may not change while an attempt is under way, one a line.
+  [[nodiscard]] std::string why_no_reload(const conf::Config& fresh) const;
   void reload(const conf::Config& config);
   // Of the server behind an address of a side; may block for dns.timeout. Also before start().
   [[nodiscard]] proxy::Identity identify(proxy::DeploymentIndex index, router::Side side,

@@ -106,6 +106,7 @@ class Process {
     try {
       conf::Config fresh = conf::load(config_.file);
       if (const std::string refused = conf::refused_by_reload(config_, fresh); !refused.empty()) return kept(refused);
+      if (const std::string refused = operations_.why_no_reload(fresh); !refused.empty()) return kept(refused);
       if (const std::string mistakes = pools_too_large(fresh); !mistakes.empty()) return kept(mistakes);
       proxy_.reload(fresh);
       operations_.reload(fresh);

@@ -59,6 +59,11 @@ namespace {
   return Routing::normal;
 }
 
+// Where nothing is under way. After a rollback green follows blue again: as before the cutover.
+[[nodiscard]] Phase rest_of(Side writer) {
+  return writer == Side::green ? Phase::cooling : Phase::idle;
+}
+
 [[nodiscard]] Phase forward_phase(const State& state, std::int64_t now_ms, const Limits& limits) {
   const Needs done = state.done;
   if (!has(done, Step::run_preflight)) return Phase::preflight;
@@ -207,7 +212,7 @@ class Turn {
   void rest_after(State& fresh, const Recovered& log) {
     const bool committed = log.ended && log.decision == Decision::commit;
     if (committed) fresh.writer = fresh.from = router::other(log.writer);
-    fresh.rest_phase = committed && log.direction == Direction::cutover ? Phase::cooling : Phase::idle;
+    fresh.rest_phase = log.finished ? Phase::finished : rest_of(fresh.writer);
     fresh.road = Road::start;
     fresh.decision = Decision::none;
     fresh.restarted = false;
@@ -215,6 +220,7 @@ class Turn {
 
   void resume_attempt(State& fresh, const Recovered& log) {
     fresh.held_at_ms = now_ms_;
+    fresh.rest_phase = rest_of(log.writer);
     fresh.fence_up = log.undo;
     fresh.reason = "restarted";
     if (log.decision == Decision::commit) {
@@ -331,8 +337,7 @@ class Turn {
 
   void end_attempt() {
     if (state_.road == Road::commit) {
-      // After a rollback green follows blue again: as before the cutover.
-      state_.rest_phase = state_.direction == Direction::cutover ? Phase::cooling : Phase::idle;
+      state_.rest_phase = rest_of(state_.to());
       return rest(Outcome::committed);
     }
     rest(state_.outcome);

@@ -97,6 +97,7 @@ struct Recovered {
   bool begun = false;                        // record_begin is there
   bool undo = false;                         // record_undo is there: the fence may be up
   bool ended = false;                        // record_end is there
+  bool finished = false;                     // that epoch's way back was given up for good
   Decision decision = Decision::none;        // unknown = the store could not be read
   Outcome outcome = Outcome::none;           // with ended
   Side writer = Side::blue;                  // before that epoch
@@ -137,7 +138,7 @@ struct State {
   Decision decision = Decision::none;  // what the store last said about this epoch
   bool restarted = false;              // this process found the attempt in the log
   bool fence_up = false;               // raise_fence was issued, or the log has its undo
-  Phase rest_phase = Phase::idle;      // where an attempt that changes nothing ends: idle or cooling
+  Phase rest_phase = Phase::idle;      // where an attempt that changes nothing ends: idle, cooling or finished
   Needs done = 0;
   Needs retry = 0;  // failed, to be issued again at retry_at_ms
   std::vector<Outstanding> outstanding;

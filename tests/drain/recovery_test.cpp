@@ -36,6 +36,12 @@ constexpr Direction back = Direction::rollback;
   return log;
 }
 
+[[nodiscard]] Recovered finished() {
+  Recovered log = log_of(true, true, true, Decision::commit);
+  log.finished = true;
+  return log;
+}
+
 TEST(Recovery, leads_to_one_writer_whatever_the_log_says) {
   const Decision none = Decision::none, commit = Decision::commit, abort = Decision::abort;
   for (const Row& row : {
@@ -57,7 +63,10 @@ TEST(Recovery, leads_to_one_writer_whatever_the_log_says) {
            Row{"rollback committed", log_of(true, true, false, commit, back), commit, Step::publish_flip, false, true,
                Phase::idle, Side::blue},
            Row{"rollback ended, aborted", log_of(true, true, true, abort, back), abort, Step::publish_normal, false,
-               false, Phase::idle, Side::green},
+               false, Phase::cooling, Side::green},
+           Row{"rollback, fence may be up", log_of(true, true, false, none, back), none, Step::publish_doubt, true,
+               false, Phase::cooling, Side::green},
+           Row{"finished", finished(), commit, Step::publish_normal, false, false, Phase::finished, Side::green},
        }) {
     Script script;
     script.stored = row.stored;

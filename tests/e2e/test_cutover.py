@@ -14,7 +14,7 @@ from conftest import Fresh
 from harness.checks import (assert_books, assert_no_errors, assert_report, assert_sequences_moved_on, assert_writer, other)
 from harness.ledger import Ledger
 from harness.load import Pgbench, TypeReaders
-from harness.turnout import CONFLICT, DONE
+from harness.turnout import CONFLICT, DONE, INVALID
 from harness.waiting import eventually
 
 CHANGES: dict[str, Any] = {}
@@ -238,6 +238,29 @@ def test_open_transaction_ends_on_blue(fresh: Fresh) -> None:
     assert fresh.pair.green.value("SELECT value FROM counter WHERE session = 200") == 12
 
 
+def test_a_reload_does_not_move_what_an_attempt_stands_on(fresh: Fresh) -> None:
+    turnout = fresh.turnout
+    deployment = turnout.config["deployments"]["app"]
+    with turnout.connect() as connection:
+        connection.execute("BEGIN; UPDATE counter SET value = value + 1 WHERE session = 200")
+        process = turnout.cli_start("cutover", "app", "--yes", "-o", "json")
+        turnout.wait_phase("drain", "fence")
+        for key, value in (("blue", "127.0.0.1:1"), ("green", "127.0.0.1:1"), ("databases", ["postgres"])):
+            before = deployment[key]
+            deployment[key] = value
+            turnout.write_config()
+            refused = turnout.cli("reload", "--yes")
+            deployment[key] = before
+            assert refused.code == INVALID, refused
+            assert f"deployments.app.{key}: cannot change while epoch 1 is under way" in " ".join(str(refused).split()), refused
+        turnout.write_config()
+        assert turnout.cli("reload", "--yes").code == 0
+        connection.execute("COMMIT")
+        stdout, stderr = process.communicate(timeout=30)
+        assert process.returncode == DONE, stdout + stderr
+    assert fresh.turnout.ask("rollback", "app")["writer"] == "blue"
+
+
 def test_finish_gives_up_the_way_back(fresh: Fresh) -> None:
     fresh.turnout.ask("cutover", "app")
     fresh.turnout.wait_settled()
@@ -246,6 +269,11 @@ def test_finish_gives_up_the_way_back(fresh: Fresh) -> None:
     slots = [row[0] for server in fresh.pair.sides.values() for row in
              server.sql("SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE 'turnout%%'")]
     assert slots == [], "slots that nobody reads retain WAL for ever"
-    assert fresh.turnout.cli("rollback", "app", "--yes").code == CONFLICT
-    with fresh.turnout.connect() as connection:
-        connection.execute("INSERT INTO notes (body) VALUES ('still works')")
+    for _ in range(2):
+        assert fresh.turnout.cli("rollback", "app", "--yes").code == CONFLICT
+        with fresh.turnout.connect() as connection:
+            connection.execute("INSERT INTO notes (body) VALUES ('still works')")
+        fresh.turnout.stop()  # the next process knows of it too
+        fresh.turnout.start()
+        fresh.turnout.wait_settled()
+        assert fresh.turnout.status()["phase"] == "finished"
