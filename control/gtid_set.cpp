@@ -93,6 +93,31 @@ std::optional<GtidSet> parse_gtid_set(std::string_view text) {
   return set;
 }
 
+// No comma stands between a session's number and the next server's uuid.
+std::optional<GtidSet> parse_owned_gtids(std::string_view text) {
+  std::string plain;
+  while (!text.empty()) {
+    const auto sign = text.find('#');
+    plain += text.substr(0, sign);
+    if (sign == std::string_view::npos) break;
+    text.remove_prefix(sign + 1);
+    const auto number = text.substr(0, text.find_first_of(":,"));
+    const bool has_uuid = number.size() > uuid_bytes;
+    text.remove_prefix(has_uuid ? number.size() - uuid_bytes : number.size());
+    if (has_uuid) plain += ',';
+  }
+  return parse_gtid_set(plain);
+}
+
+GtidSet unite(GtidSet set, const GtidSet& more) {
+  for (const auto& [origin, spans] : more) {
+    auto& all = set[origin];
+    all.insert(all.end(), spans.begin(), spans.end());
+    put_in_order(all);
+  }
+  return set;
+}
+
 GtidSet subtract(const GtidSet& set, const GtidSet& known) {
   GtidSet out;
   for (const auto& [origin, spans] : set) {

@@ -22,8 +22,11 @@ using GtidSet = std::map<std::string, std::vector<GtidSpan>>;
 
 // Nothing: it is not one.
 [[nodiscard]] std::optional<GtidSet> parse_gtid_set(std::string_view text);
+// @@gtid_owned: what sessions hold that is not executed yet, "uuid:5#33:6#34", several servers' parts in a row.
+[[nodiscard]] std::optional<GtidSet> parse_owned_gtids(std::string_view text);
 // What is in `set` and not in `known`.
 [[nodiscard]] GtidSet subtract(const GtidSet& set, const GtidSet& known);
+[[nodiscard]] GtidSet unite(GtidSet set, const GtidSet& more);
 // One text an origin: "uuid:1-5:7".
 [[nodiscard]] std::vector<std::string> texts_of(const GtidSet& set);
 

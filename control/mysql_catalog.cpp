@@ -20,10 +20,6 @@ constexpr const char* relations_sql =
     "FROM information_schema.TABLES t LEFT JOIN information_schema.VIEWS v ON v.TABLE_SCHEMA = t.TABLE_SCHEMA AND "
     "v.TABLE_NAME = t.TABLE_NAME "
     "WHERE t.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')";
-constexpr const char* functions_sql =
-    "SELECT LOWER(ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_TYPE <> 'PROCEDURE' "
-    "UNION SELECT LOWER(name) FROM mysql.func";
-
 bool is_carried(const MysqlRelation& relation) {
   const bool is_table = relation.type == "BASE TABLE" || relation.type == "SYSTEM VERSIONED";
   return is_table && (relation.engine == "InnoDB" || relation.engine == "ROCKSDB");
@@ -59,8 +55,6 @@ MysqlOutcome<bool> check_server(MysqlClient& client, bool follows) {
       return refusal(std::string("sql_mode has ") + grammar + ", in which texts have another grammar");
   const auto server = look_at(client);
   if (!server) return server.error();
-  if (server->dialect().product != MysqlProduct::mariadb)
-    return refusal("reads of MySQL's own servers are not ramped, only MariaDB's are");
   if (!follows && !(server->variable("Binlog_Do_DB") + server->variable("Binlog_Ignore_DB")).empty())
     return refusal("its binary log leaves databases out");
   for (const auto& link : server->links)
@@ -99,7 +93,7 @@ MysqlOutcome<LoadedCatalog> load_mysql_catalog(MysqlShelf& shelf, router::Side w
   if (const auto able = check_server(**client, false); !able) return able.error();
   const auto relation_rows = (*client)->query(relations_sql);
   if (!relation_rows) return relation_rows.error();
-  const auto function_rows = (*client)->query(functions_sql);
+  const auto function_rows = (*client)->query((*client)->dialect().functions_sql);
   if (!function_rows) return function_rows.error();
   std::vector<MysqlRelation> relations;
   std::vector<std::string> functions;

@@ -1,4 +1,4 @@
-// Reads what the router must know of a MariaDB server: relations, what lies behind views, stored functions.
+// Reads what the router must know of a MySQL or MariaDB server: relations, what lies behind views, stored functions.
 #pragma once
 
 #include <cstdint>

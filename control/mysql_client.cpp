@@ -85,6 +85,12 @@ std::string MysqlRows::text(std::size_t row, std::string_view column) const {
   return {};
 }
 
+std::vector<std::string> MysqlRows::row(std::size_t row) const {
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; row < rows_.size() && i < rows_[row].size(); ++i) texts.push_back(text(row, i));
+  return texts;
+}
+
 std::int64_t MysqlRows::integer(std::size_t row, std::size_t column) const {
   const std::string digits = text(row, column);
   std::int64_t value = 0;

@@ -58,6 +58,7 @@ class MysqlRows {
   [[nodiscard]] bool is_null(std::size_t row, std::size_t column) const;
   [[nodiscard]] std::string text(std::size_t row, std::size_t column = 0) const;  // "" for NULL and what is not there
   [[nodiscard]] std::string text(std::size_t row, std::string_view column) const;
+  [[nodiscard]] std::vector<std::string> row(std::size_t row) const;  // its texts
   [[nodiscard]] std::int64_t integer(std::size_t row, std::size_t column = 0) const;
 
  private:

@@ -2,9 +2,7 @@
 
 #include <array>
 #include <charconv>
-
-#include "control/gtid.h"
-#include "control/gtid_set.h"
+#include <utility>
 
 namespace turnout::control {
 
@@ -31,6 +29,14 @@ constexpr std::array mysql_rights = {
     "RELOAD",
 };
 
+constexpr const char* mariadb_functions_sql =
+    "SELECT LOWER(ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_TYPE <> 'PROCEDURE' "
+    "UNION SELECT LOWER(name) FROM mysql.func";
+// Components register functions that mysql.func does not have.
+constexpr const char* mysql_functions_sql =
+    "SELECT LOWER(ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_TYPE <> 'PROCEDURE' "
+    "UNION SELECT LOWER(UDF_NAME) FROM performance_schema.user_defined_functions";
+
 // What a login depends on; the rest of the row (when a password was changed) may differ.
 constexpr const char* mariadb_accounts_sql =
     "SELECT CONCAT(User, '@', Host), SHA2(CONCAT_WS(' ', JSON_VALUE(Priv, '$.access'), JSON_VALUE(Priv, '$.plugin'), "
@@ -51,7 +57,7 @@ constexpr MysqlDialect mariadb = {
     .links_sql = "SHOW ALL SLAVES STATUS",
     .log_sql = "SHOW MASTER STATUS",
     .link = {"Connection_name", "Master_Host", "Master_User", "Master_Port", "Master_Server_Id", "Slave_IO_Running",
-             "Slave_SQL_Running"},
+             "Slave_SQL_Running", "Relay_Master_Log_File", "Exec_Master_Log_Pos"},
     .fence = "read_only",
     .holds_admins = false,
     .read_only_origin_sql =
@@ -60,11 +66,14 @@ constexpr MysqlDialect mariadb = {
     .log_updates = "log_slave_updates",
     .position = "gtid_binlog_pos",
     .state = "gtid_binlog_state",
+    .seen_sql = "SELECT @@global.gtid_binlog_pos",
+    .applied_sql = "SELECT @@global.gtid_slave_pos",
     .by_gtid_bound = "Slave_Pos",
     .by_gtid_advice = "CHANGE MASTER TO MASTER_USE_GTID = slave_pos",
     .follow_advice = "CHANGE MASTER … and START SLAVE",
     .look_advice = "SHOW ALL SLAVES STATUS",
     .event_advice = "on the follower: SET sql_log_bin = 0; ALTER EVENT … DISABLE ON SLAVE",
+    .functions_sql = mariadb_functions_sql,
     .accounts_sql = mariadb_accounts_sql,
     .admin_rights = mariadb_rights,
 };
@@ -78,7 +87,7 @@ constexpr MysqlDialect mysql = {
     .links_sql = "SHOW REPLICA STATUS",
     .log_sql = "SHOW BINARY LOG STATUS",
     .link = {"Channel_Name", "Source_Host", "Source_User", "Source_Port", "Source_Server_Id", "Replica_IO_Running",
-             "Replica_SQL_Running"},
+             "Replica_SQL_Running", "Relay_Source_Log_File", "Exec_Source_Log_Pos"},
     .fence = "super_read_only",
     .holds_admins = true,
     .read_only_origin_sql =
@@ -88,11 +97,15 @@ constexpr MysqlDialect mysql = {
     .log_updates = "log_replica_updates",
     .position = "gtid_executed",
     .state = "gtid_executed",
+    // A commit is seen before it counts as executed; until then its session owns the number. In this order.
+    .seen_sql = "SELECT @@global.gtid_owned, @@global.gtid_executed",
+    .applied_sql = "SELECT @@global.gtid_executed",
     .by_gtid_bound = "Auto_Position",
     .by_gtid_advice = "CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 1",
     .follow_advice = "CHANGE REPLICATION SOURCE TO … and START REPLICA",
     .look_advice = "SHOW REPLICA STATUS",
     .event_advice = "on the follower: SET sql_log_bin = 0; ALTER EVENT … DISABLE ON REPLICA",
+    .functions_sql = mysql_functions_sql,
     .accounts_sql = mysql_accounts_sql,
     .admin_rights = mysql_rights,
 };
@@ -157,6 +170,25 @@ std::string follow_sql(const MysqlDialect& dialect, const FollowSource& source, 
   // encrypted with the source's key.
   return sql + words({", SOURCE_RETRY_COUNT = 86400, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL ",
                       connection});
+}
+
+std::optional<MysqlPosition> parse_position(const MysqlDialect& dialect, const std::vector<std::string>& row) {
+  if (row.empty()) return std::nullopt;
+  if (is_mariadb(dialect)) {
+    auto position = parse_gtids(row.back());
+    return position ? std::optional<MysqlPosition>(std::move(*position)) : std::nullopt;
+  }
+  auto set = parse_gtid_set(row.back());
+  const auto owned = row.size() > 1 ? parse_owned_gtids(row.front()) : GtidSet();
+  if (!set || !owned) return std::nullopt;
+  return MysqlPosition(unite(std::move(*set), *owned));
+}
+
+bool covers(const MysqlPosition& applied, const MysqlPosition& position) {
+  if (applied.index() != position.index()) return false;
+  if (const auto* const wanted = std::get_if<GtidSet>(&position))
+    return subtract(*wanted, std::get<GtidSet>(applied)).empty();
+  return covers(std::get<std::vector<Gtid>>(applied), std::get<std::vector<Gtid>>(position));
 }
 
 bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position) {

@@ -9,7 +9,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
+
+#include "control/gtid.h"
+#include "control/gtid_set.h"
 
 namespace turnout::control {
 
@@ -29,6 +33,7 @@ struct MysqlVersion {
 // Columns of a row about a replication connection.
 struct LinkColumns {
   const char *connection, *host, *user, *port, *writer_id, *reads, *applies;
+  const char *log_file, *log_position;  // of the writer's log, how far it is executed
 };
 
 struct MysqlDialect {
@@ -49,8 +54,11 @@ struct MysqlDialect {
   const char* log_updates;  // the setting: what is replicated stands in the own binary log
   const char* position;     // the setting: where the binary log ends
   const char* state;        // the setting: all that is in the binary log
+  // Whatever anybody can see on a writer is in the one; whoever reads on a follower sees all that is in the other.
+  const char *seen_sql, *applied_sql;
   const char *by_gtid_bound, *by_gtid_advice, *follow_advice, *look_advice, *event_advice;
 
+  const char* functions_sql;                  // names in lower case: stored ones, and those of libraries
   const char* accounts_sql;                   // account → fingerprint of its login and rights
   std::span<const char* const> admin_rights;  // what the deployment's admin does takes them
 };
@@ -72,6 +80,12 @@ struct FollowSource {
 [[nodiscard]] std::string follow_sql(const MysqlDialect& dialect, const FollowSource& source,
                                      std::string_view connection);
 
+// How far a log has been written, or applied.
+using MysqlPosition = std::variant<std::vector<Gtid>, GtidSet>;
+// `row`: what `seen_sql` or `applied_sql` was answered. Nothing: it is none.
+[[nodiscard]] std::optional<MysqlPosition> parse_position(const MysqlDialect& dialect,
+                                                          const std::vector<std::string>& row);
+[[nodiscard]] bool covers(const MysqlPosition& applied, const MysqlPosition& position);
 // Whether a link with these columns goes by GTID; the one that the product has not is "".
 [[nodiscard]] bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position);
 // Whether `text` is a position of that product, and not an empty one.

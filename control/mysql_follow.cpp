@@ -24,13 +24,13 @@ std::uint64_t number_of(const std::string& digits) {
 
 }  // namespace
 
-void GtidPositions::add(std::uint64_t number, std::vector<Gtid> position, std::int64_t at_ms) {
+void GtidPositions::add(std::uint64_t number, MysqlPosition position, std::int64_t at_ms) {
   waiting_.push_back({number, std::move(position), at_ms});
   // Leaving out a sample in the middle is always allowed: a session waits for the next one.
   if (waiting_.size() > waiting_max) waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(waiting_max / 2));
 }
 
-std::uint64_t GtidPositions::proven(const std::vector<Gtid>& applied) {
+std::uint64_t GtidPositions::proven(const MysqlPosition& applied) {
   while (!waiting_.empty() && covers(applied, waiting_.front().position)) {
     proven_ = waiting_.front().number;
     waiting_.pop_front();
@@ -66,8 +66,12 @@ void MysqlFollow::forget() {
   bytes_at_ms_ = 0;
 }
 
+bool MysqlFollow::is_good(const std::optional<MysqlClient>& client) const {
+  return client && client->is_usable() && shelf_.leads_there_still(*client);
+}
+
 bool MysqlFollow::open(std::optional<MysqlClient>& client, router::Side side) {
-  if (client && client->is_usable()) return true;
+  if (is_good(client)) return true;
   close(client);
   auto opened = shelf_.fresh(side, ask_ms_max);
   if (!opened) return false;
@@ -83,7 +87,7 @@ void MysqlFollow::close(std::optional<MysqlClient>& client) {
 
 bool MysqlFollow::connect(router::Side writer) {
   // What was proven over a connection that is lost may be gone with its server.
-  if (reader_ && !reader_->is_usable()) lose_reader();
+  if (reader_ && !is_good(reader_)) lose_reader();
   return open(writer_, writer) && open(reader_, router::other(writer));
 }
 
@@ -93,26 +97,25 @@ void MysqlFollow::lose_reader() {
   proxy_.tokens(index_).proven.store(0);
 }
 
-std::optional<std::vector<Gtid>> MysqlFollow::ask(std::optional<MysqlClient>& client, const char* variable) {
-  const auto rows = client->query(std::string("SELECT @@global.") + variable);
-  return rows ? parse_gtids(rows->text(0)) : std::nullopt;
+std::optional<MysqlPosition> MysqlFollow::ask(MysqlClient& client, const char* sql) {
+  const auto rows = client.query(sql);
+  return rows ? parse_position(client.dialect(), rows->row(0)) : std::nullopt;
 }
 
 std::optional<LagNumbers> MysqlFollow::look(const router::RoutingTable& table, bool proves, std::int64_t now_ms) {
   // A busy session's reads are provable only between the sample and its proof: keep that short.
   constexpr int looks = 5;
   if (!connect(table.writer)) return std::nullopt;
-  if (writer_->dialect().product != MysqlProduct::mariadb) return std::nullopt;  // no ramp there: mysql_catalog
   auto& board = proxy_.tokens(index_);
   const auto number = board.started.fetch_add(1) + 1;
-  auto position = ask(writer_, "gtid_binlog_pos");
+  auto position = ask(*writer_, writer_->dialect().seen_sql);
   if (!position) {
     close(writer_);
     return std::nullopt;
   }
   positions_.add(number, std::move(*position), now_ms);
   for (int times = 0; times < looks; ++times) {
-    const auto applied = ask(reader_, "gtid_slave_pos");
+    const auto applied = ask(*reader_, reader_->dialect().applied_sql);
     if (!applied) {
       lose_reader();
       return std::nullopt;
@@ -132,11 +135,12 @@ void MysqlFollow::ask_bytes(std::int64_t now_ms) {
   bytes_at_ms_ = now_ms;
   bytes_ = 0;
   if (positions_.lag_ms(now_ms) == 0 || !reader_->is_usable()) return;
-  const auto links = reader_->query("SHOW ALL SLAVES STATUS");
+  const auto& dialect = reader_->dialect();
+  const auto links = reader_->query(dialect.links_sql);
   const auto logs = writer_->query("SHOW BINARY LOGS");
   if (!links || !logs || links->empty()) return;
-  const auto behind = log_bytes_behind(*logs, links->text(0, "Relay_Master_Log_File"),
-                                       number_of(links->text(0, "Exec_Master_Log_Pos")));
+  const auto behind = log_bytes_behind(*logs, links->text(0, dialect.link.log_file),
+                                       number_of(links->text(0, dialect.link.log_position)));
   bytes_ = static_cast<double>(behind.value_or(INT64_MAX));
 }
 

@@ -1,8 +1,9 @@
-// What the sampler asks of a MariaDB pair: where the writer's log ends, and how far the other side has applied it.
+// What the sampler asks of a MySQL or MariaDB pair: where the writer's log ends, and how far the other side has applied
+// it.
 //
 // Always true: a sample is numbered before its position is taken, and proven only when the follower has committed that
-// position in every domain. The follower tells it of itself; when the connection to it is lost nothing is proven any
-// more, because a crash takes back what was not yet durable. One thread.
+// position whole (mysql_dialect.h: what a position is). The follower tells it of itself; when the connection to it is
+// lost nothing is proven any more, because a crash takes back what was not yet durable. One thread.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@
 #include <optional>
 #include <vector>
 
-#include "control/gtid.h"
 #include "control/lag_numbers.h"
+#include "control/mysql_dialect.h"
 #include "control/mysql_shelf.h"
 #include "control/route_book.h"
 #include "proxy/proxy.h"
@@ -21,9 +22,9 @@ namespace turnout::control {
 // Positions of the writer's log, numbered in the order in which they were taken. Pure.
 class GtidPositions {
  public:
-  void add(std::uint64_t number, std::vector<Gtid> position, std::int64_t at_ms);
+  void add(std::uint64_t number, MysqlPosition position, std::int64_t at_ms);
   // The newest sample that is covered by what the follower has applied; 0 = none yet.
-  [[nodiscard]] std::uint64_t proven(const std::vector<Gtid>& applied);
+  [[nodiscard]] std::uint64_t proven(const MysqlPosition& applied);
   // How long the oldest sample that is not applied has been waiting.
   [[nodiscard]] std::int64_t lag_ms(std::int64_t now_ms) const;
   void clear();
@@ -31,7 +32,7 @@ class GtidPositions {
  private:
   struct One {
     std::uint64_t number = 0;
-    std::vector<Gtid> position;
+    MysqlPosition position;
     std::int64_t at_ms = 0;
   };
   std::deque<One> waiting_;
@@ -52,10 +53,11 @@ class MysqlFollow {
 
  private:
   [[nodiscard]] bool connect(router::Side writer);
+  [[nodiscard]] bool is_good(const std::optional<MysqlClient>& client) const;
   [[nodiscard]] bool open(std::optional<MysqlClient>& client, router::Side side);
   void close(std::optional<MysqlClient>& client);
   void lose_reader();
-  [[nodiscard]] std::optional<std::vector<Gtid>> ask(std::optional<MysqlClient>& client, const char* variable);
+  [[nodiscard]] std::optional<MysqlPosition> ask(MysqlClient& client, const char* sql);
   void ask_bytes(std::int64_t now_ms);
 
   MysqlShelf& shelf_;

@@ -86,6 +86,11 @@ void MysqlShelf::reconfigure(const conf::Deployment& deployment) {
   for (auto& here : sides_) here.idle.clear();
 }
 
+bool MysqlShelf::leads_there_still(const MysqlClient& client) const {
+  const std::lock_guard guard(mutex_);
+  return is_of_today(client);
+}
+
 std::vector<std::uint64_t> MysqlShelf::lost(router::Side side) const {
   const std::lock_guard guard(mutex_);
   return sides_[router::index(side)].lost;

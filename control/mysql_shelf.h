@@ -45,6 +45,8 @@ class MysqlShelf {
   [[nodiscard]] std::string warm(router::Side side, std::size_t count);
   void close_all();
   void reconfigure(const conf::Deployment& deployment);
+  // Before a reload the side may have been another server.
+  [[nodiscard]] bool leads_there_still(const MysqlClient& client) const;
 
   [[nodiscard]] std::vector<std::uint64_t> lost(router::Side side) const;
   void forget_lost(router::Side side, std::uint64_t number);

@@ -195,7 +195,8 @@ class Walk {
   void take_keyword(const std::string& word) {
     Level& now = level();
     const bool is_call = is_symbol_ahead(1, '(');
-    if (is_mysql_word_of_a_write(word) && !(is_call && is_harmless_mysql_function(word))) {
+    const bool is_type_told = word == "returning" && now.function == "json_value";
+    if (is_mysql_word_of_a_write(word) && !(is_call && is_harmless_mysql_function(word)) && !is_type_told) {
       write(word + ": writes, locks or leaves something behind");
     } else if (word == "select" || word == "values") {
       if (word == "select" || !is_call) now.in_tables = now.in_common = now.wants_common = false;
@@ -334,11 +335,13 @@ class Walk {
       inner.function = word;
       return;
     }
-    const bool is_cast = behind(2) != nullptr && behind(2)->is_word("as") && is_mysql_type_with_length(word);
+    const bool tells_type = behind(2) != nullptr && (behind(2)->is_word("as") || behind(2)->is_word("returning"));
+    const bool is_cast = tells_type && is_mysql_type_with_length(word);
+    const bool is_member = word == "of" && behind(2) != nullptr && behind(2)->is_word("member");
     const bool is_match = word == "against" && behind(2) != nullptr && behind(2)->is(')');
     const bool is_quantified = is_one_of(word, "any", "some") && is_word_ahead(1, "select");
     if (is_cast) inner.is_just_names = true;
-    if (!is_cast && !is_match && !is_quantified && !is_mysql_word_before_parenthesis(word))
+    if (!is_cast && !is_match && !is_member && !is_quantified && !is_mysql_word_before_parenthesis(word))
       write(word + "() is not known to change nothing");
   }
 

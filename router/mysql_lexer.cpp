@@ -19,6 +19,20 @@ bool is_blank(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+// Of /*+ … */: quotes hide its end from MySQL, and SET_VAR sets what the statement runs with.
+bool is_more_than_advice(std::string_view hint) {
+  constexpr std::string_view names[] = {"set_var", "resource_group"};
+  const auto begins = [](std::string_view text, std::string_view name) {
+    return text.size() >= name.size() && is_same_word(text.substr(0, name.size()), name);
+  };
+  for (std::size_t i = 0; i < hint.size(); ++i) {
+    if (hint[i] == '\'' || hint[i] == '"' || hint[i] == '`') return true;
+    for (const auto name : names)
+      if (begins(hint.substr(i), name)) return true;
+  }
+  return false;
+}
+
 bool may_split_a_letter(std::string_view sql) {
   for (std::size_t i = 0; i + 1 < sql.size(); ++i)
     if (static_cast<unsigned char>(sql[i]) >= 0x80 && (sql[i + 1] == '\\' || sql[i + 1] == '`')) return true;
@@ -85,6 +99,7 @@ bool MysqlLexer::skip_comment() {
     static_cast<void>(fail());
     return false;
   }
+  if (inside.starts_with('+') && is_more_than_advice(sql_.substr(at_, end - at_))) is_unsure_ = true;
   at_ = end + 2;
   return true;
 }
@@ -158,6 +173,7 @@ MysqlToken MysqlLexer::next() {
   }
   const std::size_t begin = at_;
   if (is_word_byte(c)) {
+    if (c == '$') is_unsure_ = true;  // of MySQL it may be $$text$$
     while (is_word_byte(peek(0))) ++at_;
     const bool is_prefix = at_ - begin == 1 && std::string_view("xXbBnN").find(c) != std::string_view::npos;
     if (is_prefix && peek(0) == '\'') return take_quoted(MysqlToken::Kind::literal, '\'', has_gap);

@@ -2,10 +2,11 @@
 //
 // One pass, no allocation; tokens are views into the text. Where the server's settings decide what a piece means, the
 // token says so and whoever asks takes the worse case: "…" is a string or a name (ANSI_QUOTES), so it is a kind of its
-// own; a text in which a comment is executed (/*! … */) is `unsure`, because the server's version decides; so is one in
-// which a backslash or backtick stands behind a byte above 0x7f, because in some character sets it is half of a letter.
-// Backslashes in strings quote (NO_BACKSLASH_ESCAPES off): with it on, texts that hold one are not to be asked about.
-// Source: MySQL manual 9.1 to 9.6, MariaDB's "Comment Syntax"; measured on MariaDB 10.11.
+// own; a text in which a comment is executed (/*! … */) is `unsure`, because the server's version decides; so is one
+// with a hint that sets something, or in which a backslash or backtick stands behind a byte above 0x7f, because in some
+// character sets it is half of a letter. Backslashes in strings quote (NO_BACKSLASH_ESCAPES off): with it on, texts
+// that hold one are not to be asked about. Source: MySQL manual 9.1 to 9.6, MariaDB's "Comment Syntax"; measured on
+// MariaDB 10.11.
 #pragma once
 
 #include <cstddef>

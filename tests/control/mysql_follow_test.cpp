@@ -8,8 +8,8 @@
 namespace turnout::control {
 namespace {
 
-std::vector<Gtid> of(const char* text) {
-  return parse_gtids(text).value();
+MysqlPosition of(const char* text) {
+  return parse_position(dialect_of(MysqlProduct::mariadb), {text}).value();
 }
 
 TEST(MysqlFollow, a_position_is_covered_in_every_domain) {
@@ -19,7 +19,7 @@ TEST(MysqlFollow, a_position_is_covered_in_every_domain) {
   EXPECT_FALSE(covers(of("0-1-100"), of("0-1-100,5-1-1"))) << "a domain that the follower has not";
   EXPECT_TRUE(covers(of("0-1-100,5-1-1,7-3-9"), of("0-1-100,5-1-1")));
   EXPECT_TRUE(covers(of(""), of("")));
-  EXPECT_EQ(lacking(of("0-1-90"), of("0-1-100,5-1-3")), 13U);
+  EXPECT_EQ(lacking(parse_gtids("0-1-90").value(), parse_gtids("0-1-100,5-1-3").value()), 13U);
 }
 
 TEST(MysqlFollow, a_sample_is_proven_when_its_position_is_applied) {
@@ -35,6 +35,41 @@ TEST(MysqlFollow, a_sample_is_proven_when_its_position_is_applied) {
   EXPECT_EQ(positions.lag_ms(1030), 0);
   positions.clear();
   EXPECT_EQ(positions.proven(of("0-1-25,5-1-1")), 0U);
+}
+
+TEST(MysqlFollow, of_mysql_a_position_has_what_is_owned_and_what_is_executed) {
+  const auto& mysql = dialect_of(MysqlProduct::mysql);
+  const std::string a = "3e11fa47-71ca-11e1-9e33-c80aa9429562", b = "00000000-0000-0000-0000-000000000001";
+  const auto seen = [&](const std::string& owned, const std::string& executed) {
+    return parse_position(mysql, {owned, executed}).value();
+  };
+  const auto applied = [&](const std::string& set) { return parse_position(mysql, {set}).value(); };
+  EXPECT_TRUE(covers(applied(a + ":1-10"), seen("", a + ":1-10")));
+  EXPECT_TRUE(covers(applied(a + ":1-10," + b + ":1"), seen("", a + ":1-10"))) << "it has written, too";
+  EXPECT_FALSE(covers(applied(a + ":1-10"), seen(a + ":11#33", a + ":1-10"))) << "seen, and not executed yet";
+  EXPECT_FALSE(covers(applied(a + ":1-5:7-10"), seen("", a + ":1-10"))) << "appliers beside each other leave gaps";
+  EXPECT_TRUE(covers(applied(""), seen("", "")));
+  GtidPositions positions;
+  positions.add(1, seen("", a + ":1-10"), 1000);
+  positions.add(2, seen(a + ":12#8:11#33" + b + ":4#5", a + ":1-10,\n" + b + ":1-3"), 1010);
+  EXPECT_EQ(positions.proven(applied(a + ":1-10")), 1U);
+  EXPECT_EQ(positions.proven(applied(a + ":1-12")), 1U) << "the other one's is not there yet";
+  EXPECT_EQ(positions.proven(applied(a + ":1-12," + b + ":1-4")), 2U);
+  EXPECT_FALSE(parse_position(mysql, {"?", a + ":1"}));
+  EXPECT_FALSE(parse_position(mysql, {}));
+  EXPECT_FALSE(covers(applied(a + ":1"), of("0-1-1"))) << "another product";
+}
+
+TEST(MysqlFollow, what_is_owned_has_no_comma_between_two_servers) {
+  const std::string a = "3e11fa47-71ca-11e1-9e33-c80aa9429562", b = "00000000-0000-0000-0000-000000000001";
+  const auto texts = [](const std::string& owned) { return texts_of(parse_owned_gtids(owned).value()); };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(texts(""), Texts());
+  EXPECT_EQ(texts(a + ":5#33"), Texts{a + ":5"});
+  EXPECT_EQ(texts(a + ":7#33:5#2:6#4"), Texts{a + ":5-7"});
+  EXPECT_EQ(texts(a + ":5#33" + b + ":7#4"), (Texts{b + ":7", a + ":5"}));
+  EXPECT_EQ(texts(a + ":5#33," + b + ":7#4"), (Texts{b + ":7", a + ":5"}));
+  EXPECT_EQ(texts(a + ":tag:5#33" + a + ":7#4"), (Texts{a + ":7", a + ":tag:5"}));
 }
 
 TEST(MysqlFollow, bytes_behind_go_over_the_logs_that_follow) {

@@ -1,4 +1,4 @@
-"""The fault matrix for a MariaDB pair: every fault at every step of both verbs, under a ledger and the hammer."""
+"""The fault matrix for pairs of MariaDB and of MySQL: every fault at every step of both verbs, under a ledger and the hammer."""
 from __future__ import annotations
 
 from typing import Any, Iterator
@@ -12,6 +12,7 @@ from harness.load import Hammer
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import LASTING, MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlHammer, MysqlLedger
+from harness.mysql_products import PAIRS, PRODUCTS
 from harness.mysql_turnout import connect, one
 from harness.waiting import eventually
 from harness.workspace import Workspace
@@ -25,9 +26,9 @@ class World(FaultWorld):
     FAILURES = (pymysql.MySQLError, OSError)
     ledger: MysqlLedger
 
-    def __init__(self) -> None:
+    def __init__(self, product: str) -> None:
         self._workspace = Workspace()
-        self.pair: MariaPair = MariaPair(self._workspace, LASTING)
+        self.pair: MariaPair = PAIRS[product](self._workspace, LASTING)
         self.pair.start()
         self.turnout = make_pair_turnout(self.pair, changes=CHANGES, start=False)
         self.stops = faults.StopPoints(self._workspace.directory("stops"))
@@ -75,9 +76,9 @@ class World(FaultWorld):
         self._workspace.close()
 
 
-@pytest.fixture(scope="module")
-def worlds() -> Iterator[FaultWorlds]:
-    made = FaultWorlds(World)
+@pytest.fixture(scope="module", params=PRODUCTS)
+def worlds(request: pytest.FixtureRequest) -> Iterator[FaultWorlds]:
+    made = FaultWorlds(lambda: World(request.param))
     yield made
     made.close()
 

@@ -15,6 +15,7 @@ from pymysql.constants import CLIENT
 
 from harness.mariadb import DATABASE, MariaDb
 from harness.mariadb_pair import MariaPair, make_pair_turnout
+from harness.mysql_products import PAIRS, PRODUCTS, SERVERS
 from harness.mysql_ledger import MysqlLedger
 from harness.mysql_prepared import Prepared
 from harness.mysql_turnout import connect, one
@@ -33,13 +34,11 @@ CREATE TABLE sbtest1 (id INT PRIMARY KEY, k INT, c CHAR(120), pad CHAR(60))
 CREATE TABLE parted (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (5), PARTITION p1 VALUES LESS THAN MAXVALUE)
 CREATE TABLE docs (id INT PRIMARY KEY, body TEXT, FULLTEXT (body))
 CREATE TABLE words (`update` INT, `for` INT, `into` INT, `lock` INT, `delete` INT)
-CREATE TABLE versioned (id INT PRIMARY KEY) WITH SYSTEM VERSIONING
 CREATE TABLE ITEM_UPPER (id INT PRIMARY KEY)
 CREATE TABLE plain_myisam (id INT PRIMARY KEY) ENGINE=MyISAM
 CREATE TABLE in_memory (id INT PRIMARY KEY) ENGINE=MEMORY
 CREATE TABLE other.stock (id INT PRIMARY KEY, n INT)
 CREATE TABLE written (id INT PRIMARY KEY AUTO_INCREMENT)
-CREATE SEQUENCE numbers
 CREATE DEFINER = turnout@'%' FUNCTION f() RETURNS INT BEGIN INSERT INTO written VALUES (NULL); RETURN 1; END
 CREATE DEFINER = turnout@'%' FUNCTION bin_to_uuid(x TEXT) RETURNS INT BEGIN INSERT INTO written VALUES (NULL); RETURN 1; END
 CREATE VIEW good AS SELECT id, COUNT(*) AS n, CONCAT(name, 'x') AS x FROM item GROUP BY id
@@ -47,19 +46,28 @@ CREATE VIEW better AS SELECT g.id FROM good g JOIN orders o ON o.item = g.id WHE
 CREATE VIEW bad AS SELECT id, f() AS x FROM item
 CREATE VIEW worse AS SELECT * FROM bad
 """
+# What only one of the products can have.
+SHOP_OF = {"MariaDB": ["CREATE TABLE versioned (id INT PRIMARY KEY) WITH SYSTEM VERSIONING", "CREATE SEQUENCE numbers"], "MySQL": []}
+BYPASSES = {"MariaDB": "READ ONLY ADMIN", "MySQL": "SUPER"}  # who has it passes read_only (not super_read_only)
 
 
 def as_root(server: MariaDb, *statements: str) -> None:
     """What its binary log does not tell."""
-    with pymysql.connect(host="127.0.0.1", port=server.port, user="root", database=DATABASE, autocommit=True) as root, root.cursor() as cursor:
-        for statement in ("SET sql_log_bin = 0", *statements):
+    with pymysql.connect(unix_socket=f"{server.home}/socket", user="root", database=DATABASE, autocommit=True) as root, root.cursor() as cursor:
+        cursor.execute("SET sql_log_bin = 0")
+        is_fenced = server.PRODUCT == "MySQL" and bool(one(root, "SELECT @@global.super_read_only"))
+        if is_fenced:  # that one holds root as well
+            cursor.execute("SET GLOBAL super_read_only = 0")
+        for statement in statements:
             cursor.execute(statement)
+        if is_fenced:
+            cursor.execute("SET GLOBAL super_read_only = 1")
 
 
 def make_shop(server: MariaDb) -> None:
     with server.connect("turnout") as connection, connection.cursor() as cursor:
         cursor.execute("SET GLOBAL log_bin_trust_function_creators = 1")
-        for statement in SHOP.strip().splitlines():
+        for statement in [*SHOP.strip().splitlines(), *SHOP_OF[server.PRODUCT]]:
             cursor.execute(statement)
 
 
@@ -84,10 +92,10 @@ def generated() -> list[tuple[str, str]]:
             for line in ran.stdout.split(b"\n") if line.startswith(b"READ ")]
 
 
-def run_as_reads(server: MariaDb, texts: list[tuple[str, str]]) -> "Counter[int]":
+def run_as_reads(server: MariaDb, texts: list[tuple[str, str]], position_name: str) -> "Counter[int]":
     """Each in a transaction that is READ ONLY on a server that is; what came of it, by the error's number, 0 for none."""
     came: Counter[int] = Counter()
-    position = server.value("SELECT @@global.gtid_binlog_pos")
+    position = server.value(f"SELECT @@global.{position_name}")
     probe = {mode: server.connect("app", client_flag=CLIENT.MULTI_STATEMENTS, init_command=f"SET sql_mode = CONCAT(@@sql_mode, '{mode}')")
              for mode in ("", ",ANSI_QUOTES")}
     for database, text in texts:
@@ -108,26 +116,27 @@ def run_as_reads(server: MariaDb, texts: list[tuple[str, str]]) -> "Counter[int]
                 cursor.execute("ROLLBACK")
     for connection in probe.values():
         connection.close()
-    assert server.value("SELECT @@global.gtid_binlog_pos") == position, "something was written"
+    assert server.value(f"SELECT @@global.{position_name}") == position, "something was written"
     assert server.value("SELECT COUNT(*) FROM shop.written") == 0
     return came
 
 
-def test_what_is_called_a_read_writes_nothing() -> None:
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_what_is_called_a_read_writes_nothing(product: str) -> None:
     """The corpus, and pieces of it spliced at random, with both meanings of "…"."""
     space = Workspace()
     try:
-        server = MariaDb(space)
+        server, position = SERVERS[product](space), PAIRS[product].POSITION
         server.start()
         make_shop(server)
         as_root(server, "GRANT EXECUTE, FILE, PROCESS ON *.* TO app@'%'", "SET GLOBAL read_only = 1")
         texts = corpus()
-        came = run_as_reads(server, texts)
+        came = run_as_reads(server, texts, position)
         print(f"{len(texts)} reads of the corpus, by what the server said of them in both modes:", dict(came))
         assert came[0] > len(texts) * 2 * 0.85, came
         texts = generated()
         assert len(texts) > 1_000, "the generator has stopped producing reads"
-        came = run_as_reads(server, texts)
+        came = run_as_reads(server, texts, position)
         print(f"{len(texts)} generated texts that the router calls reads:", dict(came))
         assert came[0] > 1_000, "hardly anything of it was run"
     finally:
@@ -136,10 +145,10 @@ def test_what_is_called_a_read_writes_nothing() -> None:
 
 # ---- the ramp
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[MariaPair]:
+@pytest.fixture(scope="module", params=PRODUCTS)
+def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
     space = Workspace()
-    pair = MariaPair(space)
+    pair = PAIRS[request.param](space)
     pair.start()
     as_root(pair.green, "SET GLOBAL log_bin_trust_function_creators = 1")
     make_shop(pair.blue)
@@ -235,7 +244,7 @@ def test_a_wrong_verdict_does_not_write_on_green(turnout: Turnout, pair: MariaPa
     """A view that has begun to write since the catalog was read; by a user whom read_only does not hold."""
     written = "SELECT COUNT(*) FROM shop.written"
     for server in pair.sides.values():
-        as_root(server, "GRANT READ ONLY ADMIN ON *.* TO app@'%'")
+        as_root(server, f"GRANT {BYPASSES[server.PRODUCT]} ON *.* TO app@'%'")
     pair.execute("blue", "CREATE VIEW shop.turns AS SELECT id, 0 AS x FROM shop.item WHERE id = 1")
     try:
         turnout.ask("shift", "app", "0")
@@ -257,7 +266,7 @@ def test_a_wrong_verdict_does_not_write_on_green(turnout: Turnout, pair: MariaPa
         pair.execute("blue", "DROP VIEW shop.turns")
         pair.execute("blue", "DELETE FROM shop.written")
         for server in pair.sides.values():
-            as_root(server, "REVOKE READ ONLY ADMIN ON *.* FROM app@'%'")
+            as_root(server, f"REVOKE {BYPASSES[server.PRODUCT]} ON *.* FROM app@'%'")
 
 
 def test_an_error_on_green_is_not_seen(turnout: Turnout, pair: MariaPair, marked: None) -> None:
@@ -367,8 +376,8 @@ class Checked:
 class SlowApply:
     """The follower stops committing for up to half a second, again and again; reading goes on."""
 
-    def __init__(self, server: MariaDb) -> None:
-        self._server, self._stop = server, threading.Event()
+    def __init__(self, pair: MariaPair) -> None:
+        self._server, self._replica, self._stop = pair.green, pair.REPLICA, threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> "SlowApply":
@@ -383,16 +392,16 @@ class SlowApply:
         chance = random.Random(1)
         with self._server.connect("turnout", None) as connection, connection.cursor() as cursor:
             while not self._stop.is_set():
-                cursor.execute("STOP SLAVE SQL_THREAD")
+                cursor.execute(f"STOP {self._replica} SQL_THREAD")
                 time.sleep(chance.random() * 0.5)
-                cursor.execute("START SLAVE SQL_THREAD")
+                cursor.execute(f"START {self._replica} SQL_THREAD")
                 time.sleep(chance.random() * 0.5)
 
 
 def test_sessions_read_their_own_writes(turnout: Turnout, pair: MariaPair) -> None:
     """At 50 %, while green applies 0 to 500 ms late."""
     turnout.ask("shift", "app", "50")
-    with Checked(turnout, 12) as checked, SlowApply(pair.green):
+    with Checked(turnout, 12) as checked, SlowApply(pair):
         time.sleep(3)
         before = reads_on(turnout)
         time.sleep(12)
@@ -407,14 +416,14 @@ def test_sessions_read_their_own_writes(turnout: Turnout, pair: MariaPair) -> No
 def test_green_leaves_the_read_set_when_it_is_behind(pair: MariaPair) -> None:
     turnout = make_pair_turnout(pair, "lagging", changes={"ramp": {"lag_size": "64kB"}})
     turnout.ask("shift", "app", "100")
-    pair.execute("green", "STOP SLAVE SQL_THREAD")
+    pair.execute("green", f"STOP {pair.REPLICA} SQL_THREAD")
     try:
         with connect(turnout) as client:
             for number in range(200):
                 one(client, f"REPLACE INTO customer VALUES ({number}, 'x', REPEAT('y', 2000), '[]')")
         eventually(lambda: turnout.status()["ramp_evicted"], "the eviction", 20)
     finally:
-        pair.execute("green", "START SLAVE SQL_THREAD")
+        pair.execute("green", f"START {pair.REPLICA} SQL_THREAD")
     eventually(lambda: not turnout.status()["ramp_evicted"], "the return", 30)
     turnout.ask("shift", "app", "0")
     turnout.stop()

@@ -34,6 +34,10 @@ class MariaPair:
     LINKS = "SHOW ALL SLAVES STATUS"
     POSITION, WAIT = "gtid_binlog_pos", "MASTER_GTID_WAIT"
     EVENT_OF_THE_OTHER = "SLAVESIDE_DISABLED"
+    # What a snapshot is made of.
+    SETTINGS = "@@global.read_only, @@global.event_scheduler, @@global.gtid_strict_mode, @@global.max_connections"
+    ACCOUNTS = "SELECT User, Host, Priv FROM mysql.global_priv ORDER BY 1, 2"
+    LINK_COLUMNS = ("Connection_name", "Master_Host", "Master_Port", "Using_Gtid", "Slave_IO_Running", "Slave_SQL_Running", "Last_SQL_Error")
 
     def __init__(self, workspace: Workspace, options: list[str] | None = None, name: str = "") -> None:
         """`options` of both servers, besides ours; `name` keeps several pairs of a workspace apart."""
@@ -103,18 +107,16 @@ class MariaPair:
     def snapshot(self) -> dict[str, Any]:
         """All that an attempt which is undone must leave as it was."""
         queries = {
-            "settings": "SELECT @@global.read_only, @@global.event_scheduler, @@global.gtid_strict_mode, @@global.max_connections",
+            "settings": f"SELECT {self.SETTINGS}",
             "events": "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER, STATUS FROM information_schema.EVENTS ORDER BY 1, 2",
-            "accounts": "SELECT User, Host, Priv FROM mysql.global_priv ORDER BY 1, 2",
+            "accounts": self.ACCOUNTS,
             "tables": "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' ORDER BY 1, 2",
         }
         found: dict[str, Any] = {f"{side}.{what}": self.execute(side, sql) for side in self.sides for what, sql in queries.items()}
         for side, server in self.sides.items():
             with server.connect("turnout", None, cursorclass=pymysql.cursors.DictCursor) as connection, connection.cursor() as cursor:
-                cursor.execute("SHOW ALL SLAVES STATUS")
-                found[f"{side}.links"] = [{name: row[name] for name in ("Connection_name", "Master_Host", "Master_Port", "Using_Gtid",
-                                                                        "Slave_IO_Running", "Slave_SQL_Running", "Last_SQL_Error")}
-                                          for row in cursor.fetchall()]
+                cursor.execute(self.LINKS)
+                found[f"{side}.links"] = [{name: row[name] for name in self.LINK_COLUMNS} for row in cursor.fetchall()]
         return found
 
     def read_only(self, side: str) -> bool:
