@@ -66,6 +66,7 @@ constexpr MysqlDialect mariadb = {
     .log_updates = "log_slave_updates",
     .position = "gtid_binlog_pos",
     .state = "gtid_binlog_state",
+    .state_sql = "SELECT '' AS owned, @@global.gtid_binlog_state AS state",
     .seen_sql = "SELECT @@global.gtid_binlog_pos",
     .applied_sql = "SELECT @@global.gtid_slave_pos",
     .by_gtid_bound = "Slave_Pos",
@@ -97,7 +98,9 @@ constexpr MysqlDialect mysql = {
     .log_updates = "log_replica_updates",
     .position = "gtid_executed",
     .state = "gtid_executed",
-    // A commit is seen before it counts as executed; until then its session owns the number. In this order.
+    // A commit is seen, and sent to followers, before it counts as executed; until then its session owns the number. In
+    // this order.
+    .state_sql = "SELECT @@global.gtid_owned AS owned, @@global.gtid_executed AS state",
     .seen_sql = "SELECT @@global.gtid_owned, @@global.gtid_executed",
     .applied_sql = "SELECT @@global.gtid_executed",
     .by_gtid_bound = "Auto_Position",
@@ -205,11 +208,12 @@ bool is_position(const MysqlDialect& dialect, std::string_view text) {
 }
 
 std::optional<std::vector<std::string>> written_alone(const MysqlDialect& dialect, std::string_view follower_state,
-                                                      std::string_view writer_state) {
+                                                      std::string_view writer_state, std::string_view writer_owned) {
   if (!is_mariadb(dialect)) {
     const auto follower = parse_gtid_set(follower_state), writer = parse_gtid_set(writer_state);
-    if (!follower || !writer) return std::nullopt;
-    return texts_of(subtract(*follower, *writer));
+    const auto owned = parse_owned_gtids(writer_owned);
+    if (!follower || !writer || !owned) return std::nullopt;
+    return texts_of(subtract(*follower, unite(*writer, *owned)));
   }
   const auto follower = parse_gtids(follower_state), writer = parse_gtids(writer_state);
   if (!follower || !writer) return std::nullopt;

@@ -54,6 +54,7 @@ struct MysqlDialect {
   const char* log_updates;  // the setting: what is replicated stands in the own binary log
   const char* position;     // the setting: where the binary log ends
   const char* state;        // the setting: all that is in the binary log
+  const char* state_sql;    // `state`, and `owned`: what sessions are committing, which followers may have already
   // Whatever anybody can see on a writer is in the one; whoever reads on a follower sees all that is in the other.
   const char *seen_sql, *applied_sql;
   const char *by_gtid_bound, *by_gtid_advice, *follow_advice, *look_advice, *event_advice;
@@ -90,10 +91,11 @@ using MysqlPosition = std::variant<std::vector<Gtid>, GtidSet>;
 [[nodiscard]] bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position);
 // Whether `text` is a position of that product, and not an empty one.
 [[nodiscard]] bool is_position(const MysqlDialect& dialect, std::string_view text);
-// What a follower's state has that the writer's has not: written on the follower itself. Read the follower's first.
-// Nothing: one of them cannot be read.
+// What a follower's state has that the writer's has not, and does not own: written on the follower itself. Read the
+// follower's first. Nothing: one of them cannot be read.
 [[nodiscard]] std::optional<std::vector<std::string>> written_alone(const MysqlDialect& dialect,
                                                                     std::string_view follower_state,
-                                                                    std::string_view writer_state);
+                                                                    std::string_view writer_state,
+                                                                    std::string_view writer_owned);
 
 }  // namespace turnout::control

@@ -194,7 +194,8 @@ void judge_replication(const MysqlPair& pair, CheckList& list) {
     list.verdict("replication.filters", Verdict::fail, filters, "none", "everything of the writer arrives",
                  "take the filters away: what they leave out would be lost");
   }
-  const auto own = written_alone(dialect, pair.there.variable(dialect.state), pair.here.variable(dialect.state));
+  const auto own =
+      written_alone(dialect, pair.there.variable(dialect.state), pair.here.variable(dialect.state), pair.here.owned);
   constexpr const char* bound = "nothing in the follower's binary log that the writer has not";
   if (!own)
     return list.fail("green.no_writes", std::string(dialect.state) + " cannot be read", bound,

@@ -42,7 +42,7 @@ std::string MysqlSteps::own_writes(router::Side from) {
   const auto here = look_at(**writer);
   if (!here) return here.error().message();
   const auto& dialect = here->dialect();
-  const auto own = written_alone(dialect, there->variable(dialect.state), here->variable(dialect.state));
+  const auto own = written_alone(dialect, there->variable(dialect.state), here->variable(dialect.state), here->owned);
   if (!own) return std::string(dialect.state) + " cannot be read";
   return own->empty() ? "" : "written on " + std::string(router::name(router::other(from))) + " alone: " + own->front();
 }

@@ -149,9 +149,10 @@ MysqlOutcome<MysqlServer> look_at(MysqlClient& client) {
     server.variables[variables->text(row, 0)] = variables->text(row, 1);
   const auto& dialect = client.dialect();
   // SHOW would cut it.
-  const auto state = client.query(std::string("SELECT @@global.") + dialect.state);
+  const auto state = client.query(dialect.state_sql);
   if (!state) return state.error();
-  server.variables[dialect.state] = state->text(0);
+  server.variables[dialect.state] = state->text(0, "state");
+  server.owned = state->text(0, "owned");
   const auto log = client.query(dialect.log_sql);  // no row without a binary log
   if (!log) return log.error();
   for (const char* filter : {"Binlog_Do_DB", "Binlog_Ignore_DB"}) server.variables[filter] = log->text(0, filter);

@@ -33,6 +33,7 @@ struct ReplicaLink {
 struct MysqlServer {
   std::map<std::string, std::string> variables;  // of `variable_names`
   std::vector<ReplicaLink> links;
+  std::string owned;  // GTIDs that its sessions are committing (MySQL)
 
   [[nodiscard]] std::string variable(const std::string& name) const;
   [[nodiscard]] bool is_on(const std::string& name) const;

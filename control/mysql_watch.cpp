@@ -30,7 +30,8 @@ bool is_behind(MysqlClient& other, const MysqlServer& writer) {
   const auto server = look_at(other);
   const auto& dialect = writer.dialect();
   if (!server || !server->is_read_only()) return false;
-  const auto alone = written_alone(dialect, server->variable(dialect.state), writer.variable(dialect.state));
+  const auto alone =
+      written_alone(dialect, server->variable(dialect.state), writer.variable(dialect.state), writer.owned);
   return alone && alone->empty();
 }
 

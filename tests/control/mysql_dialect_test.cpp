@@ -38,11 +38,15 @@ TEST(MysqlDialect, a_position_is_not_the_other_products) {
 
 TEST(MysqlDialect, what_is_written_on_the_follower_alone) {
   const std::string writer = "e275f630-e6df-11f1-93c0-02fc00000001:1-11";
-  EXPECT_TRUE(written_alone(mysql, "e275f630-e6df-11f1-93c0-02fc00000001:1-9", writer)->empty()) << "it lags";
-  EXPECT_EQ(*written_alone(mysql, "e275f630-e6df-11f1-93c0-02fc00000001:1-12", writer),
+  EXPECT_TRUE(written_alone(mysql, "e275f630-e6df-11f1-93c0-02fc00000001:1-9", writer, "")->empty()) << "it lags";
+  EXPECT_EQ(*written_alone(mysql, "e275f630-e6df-11f1-93c0-02fc00000001:1-12", writer, ""),
             std::vector<std::string>{"e275f630-e6df-11f1-93c0-02fc00000001:12"});
-  EXPECT_FALSE(written_alone(mysql, "0-7-1", writer));
-  EXPECT_EQ(*written_alone(mariadb, "0-7-1,0-8-2", "0-7-1"), std::vector<std::string>{"0-8-2"});
+  EXPECT_TRUE(written_alone(mysql, "e275f630-e6df-11f1-93c0-02fc00000001:1-13", writer,
+                            "e275f630-e6df-11f1-93c0-02fc00000001:12#33:13#34")
+                  ->empty())
+      << "the writer is committing it";
+  EXPECT_FALSE(written_alone(mysql, "0-7-1", writer, ""));
+  EXPECT_EQ(*written_alone(mariadb, "0-7-1,0-8-2", "0-7-1", ""), std::vector<std::string>{"0-8-2"});
 }
 
 }  // namespace
