@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Turnout beside its peers and the floor, in one run, taking turns:
-./dev bench [mysql] [cpu|syscalls|memory|logins|ramp|shadow|instructions|cutover]…
+./dev bench [mysql [--server mysql]] [cpu|syscalls|memory|logins|ramp|shadow|instructions|cutover]…
 
 Figures are for reading, not for passing: bench/README.md says how. Nothing here fails because a day is slow.
 """
@@ -144,7 +144,8 @@ class Bench:
 
     def cutover(self) -> dict[str, Any]:
         options = self.options
-        site = mysql_cutover.Ground() if options.ground is ground.MYSQL else cutover.Ground(self.workspace, options.scale)
+        pair = options.ground.mysql_pair
+        site = mysql_cutover.Ground(pair) if pair else cutover.Ground(self.workspace, options.scale)
         chosen = [name for name in site.movers if not options.targets or name in options.targets]
         return cutover.run(self.workspace, site, chosen, cutover.Options(
             runs=options.runs, window_s=options.window, baseline_s=options.baseline, rate=options.rate, scale=options.scale,
@@ -160,7 +161,9 @@ def arguments() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all. Behind the word mysql: "
-                        f"{', '.join(MYSQL_PARTS)}, with sysbench and MariaDB")
+                        f"{', '.join(MYSQL_PARTS)}, with sysbench")
+    parser.add_argument("--server", choices=tuple(ground.MYSQL), default="mariadb",
+                        help="of mysql: MariaDB 10.11, or MySQL 9.7 (./dev setup --mysql makes that), before which MySQL Router shares connections")
     parser.add_argument("--setup", action="store_true", help="make PgBouncer's Debian sid tree in .cache/sid, and end")
     parser.add_argument("--targets", type=names, help="only these, e.g. relay,pgbouncer,turnout")
     parser.add_argument("--rounds", type=int, default=3)
@@ -178,7 +181,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="all figures of all rounds")
     options = parser.parse_args()
     is_mysql = "mysql" in options.parts
-    options.ground = ground.MYSQL if is_mysql else ground.POSTGRES
+    options.ground = ground.MYSQL[options.server] if is_mysql else ground.POSTGRES
     parts = MYSQL_PARTS if is_mysql else PARTS
     options.parts = [part for part in options.parts if part != "mysql"] or list(parts)
     if unknown := set(options.parts) - set(parts):
@@ -214,7 +217,10 @@ def main() -> None:
     document: dict[str, Any] = {"machine": about, "options": {name: value for name, value in vars(options).items() if name != "ground"}}
     tables: list[str] = []
     if set(options.parts) - set(OWN_GROUND):
-        bench.start_server()
+        try:
+            bench.start_server()
+        except Missing as error:
+            sys.exit(str(error))
         for part in PARTS:
             if part in options.parts and part not in OWN_GROUND:
                 bench.run(part)

@@ -14,8 +14,10 @@ import measure
 import peers
 from peers import DATABASE, PGBENCH, USER, Peer
 
-from harness import mariadb, sysbench  # peers.py has put tests/e2e on the path
+from harness import mariadb, mysql97, sysbench  # peers.py has put tests/e2e on the path
 from harness.mariadb import MariaDb
+from harness.mariadb_pair import MariaPair
+from harness.mysql97_pair import Mysql97Pair
 from harness.postgres import DEBIAN_BIN, Postgres
 from harness.workspace import Workspace
 
@@ -33,6 +35,7 @@ class Ground:
     load_title: str
     unit: str            # what costs are divided by
     rival: str           # besides the relay
+    mysql_pair: type[MariaPair] | None = None  # what moves its writes, where that is MySQL's protocol
 
 
 def with_turnouts(found: dict[str, Starter], workers: list[int], start: Callable[[int, str], Starter]) -> dict[str, Starter]:
@@ -87,7 +90,7 @@ POSTGRES = Ground(
     idle_in_postgres, ["simple", "prepared"], [1, 16, 64], "pgbench -S -M", "transaction", "pgbouncer")
 
 
-# ---- MySQL, as MariaDB speaks it
+# ---- MySQL's protocol, as MariaDB and MySQL itself speak it
 
 
 class Sysbench:
@@ -116,8 +119,10 @@ _FIGURES = {
 }
 
 
-def start_mariadb(workspace: Workspace) -> MariaDb:
-    server = MariaDb(workspace, "bench-mariadb", options=["--max-connections=1000"])
+def start_mysql(workspace: Workspace, product: type[MariaDb]) -> MariaDb:
+    if product is mysql97.Mysql97 and not mysql97.is_there():
+        raise peers.Missing(mysql97.MISSING)
+    server = product(workspace, f"bench-{product.PRODUCT}", options=["--max-connections=1000"])
     server.start()
     sysbench.fill(server.port)
     return server
@@ -137,8 +142,13 @@ def idle_in_mysql(port: int) -> measure.Idle:
     return client
 
 
-MYSQL = Ground(
-    start_mariadb, before_mysql,
-    {"text": lambda: Sysbench("oltp_point_select", False), "prepared": lambda: Sysbench("oltp_point_select", True),
-     "read_write": lambda: Sysbench("oltp_read_write", True)},
-    idle_in_mysql, ["text", "prepared", "read_write"], [1, 8, 64], "sysbench", "query", "mysqlrouter")
+def mysql_ground(pair: type[MariaPair]) -> Ground:
+    return Ground(
+        lambda workspace: start_mysql(workspace, pair.SERVER), before_mysql,
+        {"text": lambda: Sysbench("oltp_point_select", False), "prepared": lambda: Sysbench("oltp_point_select", True),
+         "read_write": lambda: Sysbench("oltp_read_write", True)},
+        idle_in_mysql, ["text", "prepared", "read_write"], [1, 8, 64], f"sysbench, {pair.SERVER.PRODUCT},", "query", "mysqlrouter", pair)
+
+
+# By the word of --server.
+MYSQL = {"mariadb": mysql_ground(MariaPair), "mysql": mysql_ground(Mysql97Pair)}

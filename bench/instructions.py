@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 import measure
 import peers
-from ground import MYSQL, Ground, start_mariadb
+from ground import Ground
 from peers import DATABASE, Missing
 from report import Row, distinct, table
 
@@ -30,8 +30,8 @@ CLIENTS, SHORT, LONG = 4, 100, 1100  # transactions of each client
 def run(workspace: Workspace, ground: Ground, modes: list[str]) -> list[Row]:
     if not shutil.which("valgrind"):
         raise Missing("no valgrind: `apt-get install valgrind`")
-    if ground is MYSQL:
-        server = start_mariadb(workspace)
+    if ground.mysql_pair:
+        server = ground.start_server(workspace)
         return measured(workspace, ground, modes, {"without": ()}, lambda: peers.mysql_turnout(1)(workspace, server), server.stop)
     pair = Pair(workspace, "bench-instructions")
     pair.build(1)

@@ -1,4 +1,4 @@
-"""A MariaDB pair that replicates by GTID, and sysbench as its load: what cutover.py measures with `./dev bench mysql cutover`."""
+"""A pair of MariaDB or MySQL that replicates by GTID, and sysbench as its load: what cutover.py measures with `./dev bench mysql cutover`."""
 from __future__ import annotations
 
 from typing import Any
@@ -43,10 +43,13 @@ class Ground:
 
     movers = {"turnout": TurnoutMover}
     load = staticmethod(SysbenchLoad)
-    description = "blue MariaDB, green MariaDB, replicating by GTID"
+
+    def __init__(self, pair: type[MariaPair]) -> None:
+        self._pair = pair
+        self.description = f"blue {pair.SERVER.PRODUCT}, green {pair.SERVER.PRODUCT}, replicating by GTID"
 
     def copy(self) -> MariaPair:
-        pair = MariaPair(Workspace(), DURABLE)
+        pair = self._pair(Workspace(), DURABLE)
         pair.start()
         sysbench.fill(pair.blue.port)
         with pair.blue.connect() as connection, connection.cursor() as cursor:

@@ -17,12 +17,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Protocol
 
+import pymysql
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import harness.turnout  # noqa: E402
 from harness import sid_tree  # noqa: E402
-from harness.mariadb import PASSWORD, users_file  # noqa: E402
+from harness.certificates import Authority  # noqa: E402
+from harness.mariadb import DATABASE as MYSQL_DATABASE, PASSWORD, users_file  # noqa: E402
 from harness.postgres import DEBIAN_BIN, Postgres, superuser_of_system  # noqa: E402
 from harness.workspace import Workspace, die_with_parent, free_port  # noqa: E402
 
@@ -186,6 +189,9 @@ def pgbouncer(workspace: Workspace, server: Postgres) -> PgBouncer:
     return peer
 
 
+SHARERS = 40  # clients that must not need a server connection each
+
+
 def mysqlrouter(workspace: Workspace, server: Server) -> Peer:
     """With connection sharing, as a pool; one thread, as Turnout with one worker."""
     if not sid_tree.has("mysql-router"):
@@ -195,14 +201,41 @@ def mysqlrouter(workspace: Workspace, server: Server) -> Peer:
     for folder in ("run", "data", "log"):
         (home / folder).mkdir(parents=True)
     file = home / "router.conf"
+    # It shares what it can log in anew by itself, and so it must learn the password, for which clients want its key (PREFERRED;
+    # sysbench asks for no TLS, so nothing is encrypted but that).
+    cert, key = Authority(home).server()
     file.write_text(f"[DEFAULT]\nlogging_folder={home}/log\nruntime_folder={home}/run\ndata_folder={home}/data\n"
                     f"plugin_folder={sid_tree.TREE}/usr/lib/mysqlrouter/plugin\nconfig_folder={home}\nmax_total_connections=8000\n"
                     f"[logger]\nlevel=WARNING\n[io]\nthreads=1\n"
                     f"[connection_pool]\nmax_idle_server_connections={POOL_SIZE}\n"
                     f"[routing:bench]\nbind_address=127.0.0.1\nbind_port={port}\ndestinations=127.0.0.1:{server.port}\n"
-                    f"routing_strategy=first-available\nprotocol=classic\nclient_ssl_mode=DISABLED\nserver_ssl_mode=DISABLED\n"
-                    f"connection_sharing=1\nconnection_sharing_delay=0\n")
-    return _spawn(workspace, "mysqlrouter", [*sid_tree.command("usr/bin/mysqlrouter"), "-c", str(file)], port)
+                    f"routing_strategy=first-available\nprotocol=classic\nclient_ssl_mode=PREFERRED\nclient_ssl_cert={cert}\n"
+                    f"client_ssl_key={key}\nserver_ssl_mode=DISABLED\nconnection_sharing=1\nconnection_sharing_delay=0\n")
+    peer = _spawn(workspace, "mysqlrouter", [*sid_tree.command("usr/bin/mysqlrouter"), "-c", str(file)], port)
+    try:
+        say(f"mysqlrouter: {SHARERS} clients share {shared_connections(peer, server)} server connections")
+    except (pymysql.MySQLError, Missing) as error:
+        peer.stop()
+        raise error if isinstance(error, Missing) else Missing(f"mysqlrouter does not serve before this server: {error}") from error
+    return peer
+
+
+def shared_connections(peer: Peer, server: Any) -> int:
+    """How many server connections as many clients use that have each run a statement; a router that shares none is no rival."""
+    clients = [pymysql.connect(host="127.0.0.1", port=peer.port, user="app", password=PASSWORD, database=MYSQL_DATABASE, autocommit=True)
+               for _ in range(SHARERS)]
+    try:
+        for _ in range(2):
+            for client in clients:
+                with client.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+        used = int(server.sessions_of("app"))
+    finally:
+        for client in clients:
+            client.close()
+    if used > POOL_SIZE:
+        raise Missing(f"mysqlrouter does not share: {SHARERS} clients had {used} server connections")
+    return used
 
 
 class Turnout(Peer):

@@ -37,6 +37,7 @@ class Exchange {
     Command command = Command::ping;
     Owner owner = Owner::client;
     bool opens_cursor = false;       // an execution that asked for one
+    bool calls = false;              // it is CALL: each of its results is followed by another one
     std::uint8_t answer_number = 1;  // of the first packet of the answer: how many packets the command had; kept here
     std::uint32_t statement = 0;     // the server's number, of commands about a statement
     std::uint32_t ticket = 0;        // what the sender likes

@@ -152,6 +152,7 @@ class Scan {
       is_set_ = word == "set";
       const bool is_plain = is_one_of({"set", "use"});
       found_.plain_set = is_plain && (found_.plain_set || statements_ == 0);
+      found_.calls = word == "call" && (found_.calls || statements_ == 0);
       if (is_one_of({"lock", "unlock", "flush", "backup"})) found_.table_lock = true;
       if (word == "handler") found_.handler = true;
       if (is_one_of({"prepare", "execute", "deallocate"})) found_.prepares = true;

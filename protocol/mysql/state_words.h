@@ -34,6 +34,7 @@ struct StateWords {
   bool last_insert_id = false;  // likewise, of the one value that can be set again elsewhere
   bool kills = false;           // KILL: by numbers of the server
   bool plain_set = false;       // nothing but SET and USE: what the trackers say of it by name is all there is
+  bool calls = false;           // nothing but CALL: behind each of its results comes another one
   bool unsure = false;          // nothing of the above can be relied on
   [[nodiscard]] bool is_quiet() const {
     return !user_variable && !lock && !table_lock && !handler && !temporary && !prepares && !untold && tracking == 0 &&

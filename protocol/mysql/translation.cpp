@@ -79,7 +79,9 @@ Translation::Translation(Capabilities server, Capabilities client, WantedChanges
 void Translation::put_eof_of_columns(std::string& out) {
   owes_eof_ = false;
   std::string payload;
-  put_eof(payload, {0, static_cast<std::uint16_t>(status_ & ~flags_of_ends)});
+  // That of a CALL says already that more follows, and libmariadb looks for it here when it fetches row by row.
+  const unsigned more = calls_ ? unsigned{status::more_results} : 0U;
+  put_eof(payload, {0, static_cast<std::uint16_t>((status_ & ~flags_of_ends) | more)});
   put(out, payload);
 }
 
@@ -128,6 +130,7 @@ Translation::Pass Translation::pass(const Exchange::Received& received, Bytes pa
     case Kind::columns:
     case Kind::prepared:
       if (!adds_eof()) return Pass::as_is;
+      calls_ = received.entry.calls;
       if (received.entry.opens_cursor)
         owes_eof_ = received.ended_lists != 0;
       else

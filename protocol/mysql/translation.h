@@ -90,6 +90,7 @@ class Translation {
   bool server_deprecates_ = true, client_deprecates_ = true;
   bool filters_ = false;
   bool owes_eof_ = false;         // behind columns, put off
+  bool calls_ = false;            // what they are of is followed by another result
   std::uint8_t eofs_follow_ = 0;  // behind the packet that is being passed
   std::uint8_t number_ = 1;
   std::uint16_t status_ = 0;

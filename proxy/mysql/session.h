@@ -113,9 +113,10 @@ class Session final : public Client {
   Take take_about_statement(const Header& header, Bytes packet, Command command);
   Take take_execute(const Header& header, Bytes packet, Prepared& prepared, ServerConnection::Known& known);
   void take_close(std::uint32_t number);
+  [[nodiscard]] std::uint32_t client_statement(Bytes payload) const;  // the number that its command is about
   [[nodiscard]] std::string_view heed(const protocol::mysql::StateWords& words);  // why it is refused; "" = it is not
   void announce(const Header& header, std::size_t available, const protocol::mysql::Exchange::Entry& entry);
-  void forward(const Header& header, Bytes packet, Command command);
+  void forward(const Header& header, Bytes packet, Command command, bool calls = false);
   void begin_message(const Header& header, std::size_t available, bool discards);
   void put_before(const LeftBehind::Before& before);
   void track_again();
@@ -195,6 +196,7 @@ class Session final : public Client {
   std::optional<protocol::mysql::StateWords> words_;      // of the text that has begun a unit, until it is sent
   std::optional<protocol::mysql::WantedChanges> wanted_;  // of changes to its session; nothing: not known yet
   std::uint32_t next_statement_ = 0;
+  std::uint32_t last_statement_ = 0;  // what a client means by my::last_prepared; 0: none
   bool detour_ = false;            // what is still said there is swallowed; then it runs again on the writer
   bool awaits_detour_ = false;     // it runs again as soon as nobody is looking at the input
   bool asks_back_ = false;         // it has asked what a statement left on its connection, and may ask again

@@ -82,6 +82,8 @@ std::size_t Session::process(Bytes data) {
                    error_payload(my::unknown_command_number, my::unknown_command_sqlstate, "Unknown command"));
       continue;
     }
+    // Until it is answered, and for good if that is an error, there is none: nobody executes the one before it.
+    if (*command == Command::statement_prepare) last_statement_ = 0;
     if (*command == Command::change_user) {
       begin_change_of_user(header, rest);
       break;  // it is not all here, or its connection is being cleaned, or there is no session any more
@@ -151,9 +153,8 @@ std::size_t Session::take_without_server(const Header& header, Bytes rest, Comma
     }
     case Command::statement_close: {
       if (!is_whole) return 0;
-      const auto number = my::statement_of(rest.subspan(my::header_bytes, header.payload));
       begin_message(header, header.total(), false);
-      if (number) take_close(*number);
+      take_close(client_statement(rest.subspan(my::header_bytes, header.payload)));
       return header.total();
     }
     case Command::process_kill: {
@@ -265,7 +266,7 @@ Session::Take Session::take_query(const Header& header, Bytes packet) {
     return state_ == State::ended ? Take::stop : Take::done;
   }
   if (ramped_) replay_.assign(my::text(packet));
-  forward(header, packet, Command::query);
+  forward(header, packet, Command::query, words.calls && !words.unsure);
   track_again();
   return Take::done;
 }
@@ -348,14 +349,18 @@ Session::Take Session::take_prepare(const Header& header, Bytes packet) {
   return Take::done;
 }
 
+std::uint32_t Session::client_statement(Bytes payload) const {
+  const std::uint32_t number = my::statement_of(payload).value_or(0);
+  return number == my::last_prepared ? last_statement_ : number;
+}
+
 Session::Take Session::take_about_statement(const Header& header, Bytes packet, Command command) {
   if (packet.size() < statement_at + 4) {
     if (header.total() >= statement_at + 4) return Take::incomplete;
     protocol_violation("a statement without a number");
     return Take::stop;
   }
-  auto number = my::statement_of(packet.subspan(my::header_bytes)).value_or(0);
-  if (number == my::last_prepared) number = next_statement_;
+  const std::uint32_t number = client_statement(packet.subspan(my::header_bytes));
   const auto found = prepared_.find(number);
   const bool is_execute = command == Command::statement_execute || command == Command::statement_bulk_execute;
   if (found == prepared_.end() || !own_error_.empty()) {
@@ -404,6 +409,7 @@ Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared
   entry.command = is_bulk ? Command::statement_bulk_execute : Command::statement_execute;
   entry.statement = known.number;
   entry.opens_cursor = !is_bulk && execute && execute->opens_cursor();
+  entry.calls = prepared.words.calls && !prepared.words.unsure;
   const bool brings_types = !is_bulk && execute && execute->has_types;
   if (brings_types) prepared.types = execute->types;
   // This connection has not heard the types yet, or heard those of somebody else who executes the same text.
@@ -445,10 +451,11 @@ void Session::announce(const Header& header, std::size_t available, const my::Ex
   answer_begun_ = false;
 }
 
-void Session::forward(const Header& header, Bytes packet, Command command) {
+void Session::forward(const Header& header, Bytes packet, Command command, bool calls) {
   worker().to_server.keep(packet);
   my::Exchange::Entry entry;
   entry.command = command;
+  entry.calls = calls;
   announce(header, packet.size(), entry);
 }
 

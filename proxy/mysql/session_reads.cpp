@@ -70,9 +70,7 @@ router::Verdict Session::command_verdict(Bytes rest) {
     return query ? text_verdict(query->sql) : router::Verdict::write;
   }
   if (command != Command::statement_execute) return router::Verdict::write;
-  auto number = my::statement_of(payload).value_or(0);
-  if (number == my::last_prepared) number = next_statement_;
-  const auto found = prepared_.find(number);
+  const auto found = prepared_.find(client_statement(payload));
   if (found == prepared_.end()) return router::Verdict::write;
   const auto execute = my::parse_execute(payload, found->second.parameters, capabilities_);
   return execute && !execute->opens_cursor() ? statement_verdict(found->second) : router::Verdict::write;

@@ -249,6 +249,7 @@ void Session::take_prepared(ServerConnection& connection, const Received& receiv
   my::set_statement(reinterpret_cast<std::uint8_t*>(out.data()), next_statement_);
   prepared_.insert_or_assign(next_statement_, std::move(*preparing_));
   preparing_.reset();
+  last_statement_ = next_statement_;
 }
 
 void Session::command_done(ServerConnection& connection, const Received& received) {

@@ -26,6 +26,13 @@ auto find_place(const std::vector<Variables::Entry>& entries, std::string_view n
                           [](const Variables::Entry& entry, std::string_view wanted) { return entry.first < wanted; });
 }
 
+constexpr std::array<std::string_view, 4> charsets = {"character_set_client", "character_set_connection",
+                                                      "character_set_results", "collation_connection"};
+
+bool is_charset(std::string_view name) {
+  return std::find(charsets.begin(), charsets.end(), name) != charsets.end();
+}
+
 }  // namespace
 
 Variables::Kind Variables::kind_of(std::string_view name) {
@@ -78,9 +85,25 @@ std::string Variables::quoted(std::string_view name, std::string_view value) {
   return text + "'";
 }
 
+std::string Variables::names(const Variables& from, const Variables& to, const Variables& start) {
+  std::array<const std::string*, charsets.size()> wanted{};
+  bool differs = false;
+  for (std::size_t i = 0; i < charsets.size(); ++i) {
+    const std::string* const set = to.find(charsets[i]);
+    const std::string* const have = from.find(charsets[i]);
+    wanted[i] = set != nullptr ? set : start.find(charsets[i]);
+    if (wanted[i] == nullptr || wanted[i]->empty()) return {};
+    differs = differs || (set == nullptr ? have != nullptr : have == nullptr || *have != *set);
+  }
+  if (!differs || *wanted[0] != *wanted[1] || *wanted[0] != *wanted[2]) return {};
+  return "NAMES " + quoted({}, *wanted[0]) + " COLLATE " + quoted({}, *wanted[3]);
+}
+
 std::string Variables::difference(const Variables& from, const Variables& to, const Variables& start) {
-  std::string sql;
-  const auto put = [&sql](const std::string& name, std::string_view value) {
+  const std::string all_charsets = names(from, to, start);
+  std::string sql = all_charsets.empty() ? "" : "SET " + all_charsets;
+  const auto put = [&](const std::string& name, std::string_view value) {
+    if (!all_charsets.empty() && is_charset(name)) return;
     sql += sql.empty() ? "SET " : ", ";
     sql += name + " = ";
     sql += value;

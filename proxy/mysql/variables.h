@@ -32,6 +32,10 @@ class Variables {
   [[nodiscard]] static std::string quoted(std::string_view name, std::string_view value);
 
  private:
+  // The four variables of a character set, said as SET NAMES: only so does a server know which collation to name for
+  // the columns that it answers. "" where they do not differ, or are not one.
+  [[nodiscard]] static std::string names(const Variables& from, const Variables& to, const Variables& start);
+
   static constexpr std::size_t entries_max = 200;
   std::vector<Entry> entries_;
 };

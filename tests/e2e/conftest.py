@@ -98,7 +98,7 @@ def kind_of(item: Any) -> str:
 
 def matrix_sample(cells: list[Any], chance: random.Random) -> list[Any]:
     """Of those whose tools are on this machine: one driver under moves, and as many other cells as the time allows."""
-    cells = [cell for cell in cells if not cell.get_closest_marker("soak")]
+    cells = [cell for cell in cells if not cell.get_closest_marker("soak") and not any(mark.args[0] for mark in cell.iter_markers("skipif"))]
     able = [cell for cell in cells if not matrix.DRIVERS[cell.callspec.params["name"]].missing()]
     _missing.update(cell.callspec.params["name"] for cell in cells if cell not in able)
     chance.shuffle(able)

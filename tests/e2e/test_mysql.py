@@ -119,6 +119,24 @@ def test_executions_keep_their_own_types(mariadb: MariaDb) -> None:
     turnout.stop()
 
 
+def test_the_last_statement_is_none_when_preparing_failed(mariadb: MariaDb) -> None:
+    """MariaDB's clients execute "the last one" (all ones) right behind COM_STMT_PREPARE, before they know whether that went well."""
+    turnout = make_turnout(mariadb, "transaction", 1, "turnout-last")
+    with connect(turnout) as client:
+        kept = Prepared(client, "DELETE FROM item WHERE id >= ?")
+        with pytest.raises(pymysql.err.ProgrammingError):
+            Prepared(client, "SELECT ? FROM nowhere")
+        kept.number = 0xFFFFFFFF
+        with pytest.raises(pymysql.MySQLError) as refused:
+            kept.run(1)
+        assert refused.value.args[0] == 1243
+        assert one(client, "SELECT COUNT(*) FROM item") == 5, "the statement before the one that could not be prepared has run"
+        again = Prepared(client, "SELECT CONCAT(?, '!')")
+        again.number = 0xFFFFFFFF
+        assert again.run(7) == "7!"
+    turnout.stop()
+
+
 def test_a_text_that_is_prepared_again_and_again_stands_once_on_the_server(mariadb: MariaDb) -> None:
     turnout = make_turnout(mariadb, "transaction", 1, "turnout-again")
     count = "SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'"

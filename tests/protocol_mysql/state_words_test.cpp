@@ -93,6 +93,10 @@ TEST(StateWordsTest, NothingButSettings) {
   EXPECT_TRUE(state_words("SET a = 1", true).plain_set);
   EXPECT_TRUE(state_words("USE a; SET b = 1", true).plain_set);
   EXPECT_FALSE(state_words("SET a = 1; CALL p()", true).plain_set);
+  EXPECT_TRUE(state_words(" /* of two */ call p()", true).calls);
+  EXPECT_TRUE(state_words("CALL p(); CALL q()", true).calls);
+  EXPECT_FALSE(state_words("CALL p(); SELECT 1", true).calls);
+  EXPECT_FALSE(state_words("SELECT 1; CALL p()", true).calls);
   EXPECT_FALSE(state_words("CALL p(); SET a = 1", true).plain_set);
   EXPECT_FALSE(state_words("SELECT 1", true).plain_set);
 }

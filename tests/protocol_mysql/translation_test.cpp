@@ -180,6 +180,21 @@ TEST(Translation, WhatAClientWantsIsWhatItsVariablesSay) {
   EXPECT_EQ(kept_of({}), "autocommit time_zone last_gtid 1 2 4 5 ");
 }
 
+TEST(Translation, BehindTheColumnsOfACallMoreFollows) {
+  for (const bool calls : {true, false}) {
+    Translation translation(capability::deprecate_eof, 0);
+    translation.begin(1, status::autocommit);
+    Exchange::Received column;
+    column.kind = Exchange::Kind::column;
+    column.ended_lists = 1;
+    column.entry.calls = calls;
+    std::string out;
+    EXPECT_EQ(translation.pass(column, {}, out), Pass::as_is);
+    translation.passed(out);
+    EXPECT_EQ(out, test::from_hex(calls ? "05000002fe00000a00" : "05000002fe00000200"));
+  }
+}
+
 TEST(Translation, RowsPassUnreadWhereNumbersAgree) {
   Translation translation(capability::deprecate_eof, 0);
   translation.begin(1, status::autocommit);

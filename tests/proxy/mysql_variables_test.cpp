@@ -27,6 +27,26 @@ TEST(MysqlVariables, GoesBackToWhatTheLoginMade) {
             "SET character_set_client = 'utf8mb4', character_set_results = NULL");
 }
 
+TEST(MysqlVariables, OneCharacterSetIsSaidAsNames) {
+  const auto charset = [](const char* name, const char* collation) {
+    return with({{"character_set_client", name},
+                 {"character_set_connection", name},
+                 {"character_set_results", name},
+                 {"collation_connection", collation}});
+  };
+  const Variables start = charset("utf8mb4", "utf8mb4_general_ci");
+  EXPECT_EQ(Variables::difference(charset("latin1", "latin1_swedish_ci"), {}, start),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'");
+  EXPECT_EQ(Variables::difference({}, charset("utf8mb4", "utf8mb4_bin"), start),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'");
+  EXPECT_EQ(Variables::difference({}, with({{"a", "1"}, {"collation_connection", "utf8mb4_bin"}}), start),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin', a = 1");
+  EXPECT_EQ(Variables::difference(charset("latin1", "latin1_bin"), charset("latin1", "latin1_bin"), start), "");
+  EXPECT_EQ(Variables::difference({}, with({{"a", "1"}}), start), "SET a = 1") << "nothing of it differs";
+  EXPECT_EQ(Variables::difference({}, with({{"character_set_results", "latin1"}}), start),
+            "SET character_set_results = 'latin1'");
+}
+
 TEST(MysqlVariables, ValuesAreNumbersOrStrings) {
   EXPECT_EQ(Variables::quoted("a", "-1.5"), "-1.5");
   EXPECT_EQ(Variables::quoted("a", "1.2.3"), "'1.2.3'");

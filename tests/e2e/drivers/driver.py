@@ -11,6 +11,7 @@ from typing import Callable
 E2E = Path(__file__).resolve().parent.parent
 MODES = ("transaction", "session")
 PYTHON = "/usr/bin/python3"
+GO = "env GOPATH=/usr/share/gocode GO111MODULE=off GOCACHE={cache} go build -o {out}/program"  # as Debian packages its libraries
 
 
 @dataclass(frozen=True)

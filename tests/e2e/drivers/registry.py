@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .driver import E2E, PYTHON, Driver, Family
+from .driver import E2E, GO, PYTHON, Driver, Family
 
 HERE = Path(__file__).resolve().parent
 _JDBC = "/usr/share/java/postgresql.jar"
@@ -13,7 +13,6 @@ DBAPI = ("transactions prepared errors types batch parallel user_types parameter
 POSTGRES = Family(HERE, lambda port: {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "app", "PGDATABASE": "app", "PYTHONPATH": str(HERE)})
 
 _driver, _python, _node, _compiled = POSTGRES.driver, POSTGRES.python, POSTGRES.node, POSTGRES.compiled
-_GO = "env GOPATH=/usr/share/gocode GO111MODULE=off GOCACHE={cache} go build -o {out}/program"
 _PSQL = ("transactions single_transaction rollback_on_error prepared cursors held_cursors copy notify cancel errors types user_types "
          "parameters resets session_state large_objects catalogue parallel")
 _PSYCOPG3 = (DBAPI + " binary_types user_types_binary prepared_by_hand cursors cursors_with_hold copy notify cancel pipeline returning_batch")
@@ -39,9 +38,9 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
               f"javac -encoding UTF-8 -cp {_JDBC} -d {{out}}", "Jdbc.java", "transactions prepared always_prepared cursors held_cursors copy notify cancel "
               "errors types user_types batch parameters session_state deallocate_all large_objects metadata parallel", f"java javac {_JDBC}",
               loops=True, seconds=8),
-    _compiled("lib/pq", "{out}/program", _GO, "go/common.go go/libpq.go", "transactions prepared binary cursors held_cursors copy notify cancel errors "
+    _compiled("lib/pq", "{out}/program", GO, "go/common.go go/libpq.go", "transactions prepared binary cursors held_cursors copy notify cancel errors "
               "types user_types parameters session_state large_objects parallel pool", "go /usr/share/gocode/src/github.com/lib/pq", seconds=5),
-    _compiled("pgx", "{out}/program", _GO, "go/common.go go/pgx.go", "transactions prepared modes cursors held_cursors copy notify cancel errors types "
+    _compiled("pgx", "{out}/program", GO, "go/common.go go/pgx.go", "transactions prepared modes cursors held_cursors copy notify cancel errors types "
               "user_types batch parameters session_state large_objects parallel pool", "go /usr/share/gocode/src/github.com/jackc/pgx/v4",
               loops=True, seconds=6),
     _driver("dbd-pg", "perl {here}/dbd_client.pl", "transactions prepared cursors copy notify cancel errors types user_types batch "

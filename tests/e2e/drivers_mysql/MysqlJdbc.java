@@ -19,7 +19,7 @@ public class MysqlJdbc {
   static Connection open(String more) throws SQLException { return open(System.getenv("MYSQL_DATABASE"), more); }
   static Connection open(String database, String more) throws SQLException { return open(database, more, System.getenv("MYSQL_PASSWORD")); }
   static Connection open(String database, String more, String password) throws SQLException {
-    return DriverManager.getConnection("jdbc:mariadb://" + System.getenv("MYSQL_HOST") + ":" + System.getenv("MYSQL_PORT") + "/" + database + "?tinyInt1isBit=false&serverTimezone=UTC" + more,
+    return DriverManager.getConnection("jdbc:mariadb://" + System.getenv("MYSQL_HOST") + ":" + System.getenv("MYSQL_PORT") + "/" + database + "?tinyInt1isBit=false&serverTimezone=UTC&allowPublicKeyRetrieval=true" + more,
       System.getenv("MYSQL_USER"), password);
   }
 
@@ -185,7 +185,7 @@ public class MysqlJdbc {
     db.setTransactionIsolation(Connection.TRANSACTION_REPEATABLE_READ);
     db.rollback();
     db.setAutoCommit(true);
-    seen.add(ask(db, "SELECT id, name, @@in_transaction, @@autocommit FROM items ORDER BY id")); seen.add(db.isValid(5));
+    seen.add(ask(db, "SELECT id, name, in_transaction(), @@autocommit FROM items ORDER BY id")); seen.add(db.isValid(5));
     return seen;
   }
 
@@ -264,7 +264,7 @@ public class MysqlJdbc {
     List<Object> seen = new ArrayList<>();
     try (Connection mine = open("&allowMultiQueries=true")) {
       for (String text : new String[] {"SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", "TRUNCATE TABLE items; INSERT INTO items VALUES (1, 'a'), (2, 'b'); SELECT COUNT(*) FROM items", "SELECT 1; SELECT nonsense; SELECT 2",
-        "BEGIN; SELECT @@in_transaction", "ROLLBACK; SELECT @@in_transaction", "CALL two_results(); SELECT 1", "SET @a = 7; SELECT @a; USE other; SELECT DATABASE()", "SELECT @a, DATABASE()"}) seen.add(ask(mine, text));
+        "BEGIN; SELECT in_transaction()", "ROLLBACK; SELECT in_transaction()", "CALL two_results(); SELECT 1", "SET @a = 7; SELECT @a; USE other; SELECT DATABASE()", "SELECT @a, DATABASE()"}) seen.add(ask(mine, text));
     }
     return seen;
   }

@@ -69,7 +69,7 @@ async def commits(connection: Any) -> Any:
     await connection.begin()
     await answer(connection, "INSERT INTO items VALUES (%s, %s)", 2, "rolled back")
     await connection.rollback()
-    return [await answer(connection, "SELECT id, name, @@in_transaction FROM items"), connection.get_transaction_status(), await connection.ping() is None]
+    return [await answer(connection, "SELECT id, name, in_transaction() FROM items"), connection.get_transaction_status(), await connection.ping() is None]
 
 
 @scenario

@@ -1,4 +1,4 @@
-"""The mariadb command line: everything as text, several statements in one run, Ctrl-C, files, its own commands."""
+"""The mariadb command line, or mysql's (DRIVER_CLI): everything as text, several statements in one run, Ctrl-C, files, its own commands."""
 from __future__ import annotations
 
 import json
@@ -12,8 +12,10 @@ from typing import Any
 from common import Program, in_parallel, wait_until
 
 SHARED = json.loads(Path(os.environ["DRIVER_STATEMENTS"]).read_text())
-COMMAND = ["mariadb", "--no-defaults", "-h", os.environ["MYSQL_HOST"], "-P", os.environ["MYSQL_PORT"], "-u", os.environ["MYSQL_USER"], f"-p{os.environ['MYSQL_PASSWORD']}",
-           "--default-character-set=utf8mb4"]
+# The words that the client and the dump begin with, and the options of each.
+CLI = json.loads(os.environ.get("DRIVER_CLI", '{"client": ["mariadb", "--no-defaults"], "dump": ["mariadb-dump", "--no-defaults"]}'))
+LOGIN = ["-h", os.environ["MYSQL_HOST"], "-P", os.environ["MYSQL_PORT"], "-u", os.environ["MYSQL_USER"], f"-p{os.environ['MYSQL_PASSWORD']}", "--default-character-set=utf8mb4"]
+COMMAND = [*CLI["client"], *LOGIN]
 DATABASE = os.environ["MYSQL_DATABASE"]
 
 
@@ -49,7 +51,7 @@ def typed_rows(_: Any) -> Any:
 def several_in_one_text(_: Any) -> Any:
     """With a delimiter of its own the text goes to the server as one."""
     return [client("--delimiter=//", text=text) for text in ("SELECT 1; SELECT 'ä'; DO 1; SELECT 3 //", "SELECT 1; SELECT nonsense; SELECT 2 //\nSELECT 'not reached' //",
-                                                             "CALL two_results(); SELECT 1 //", "BEGIN; SELECT @@in_transaction // SELECT @@in_transaction // ROLLBACK //")]
+                                                             "CALL two_results(); SELECT 1 //", "BEGIN; SELECT in_transaction() // SELECT in_transaction() // ROLLBACK //")]
 
 
 @program.scenario()
@@ -91,7 +93,7 @@ def kill(_: Any) -> Any:
 def dump(_: Any) -> Any:
     """mariadb-dump in one transaction, and what it wrote, read again."""
     client(text="TRUNCATE TABLE items; INSERT INTO items VALUES (1, 'Größe ≠ 漢字 🙂'), (2, NULL);")
-    words = ["mariadb-dump", *COMMAND[1:], "--single-transaction", "--skip-dump-date", "--no-tablespaces", "--hex-blob", DATABASE, "items", "typed"]
+    words = [*CLI["dump"], *LOGIN, "--single-transaction", "--skip-dump-date", "--no-tablespaces", "--hex-blob", DATABASE, "items", "typed"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     other = done.stdout.replace("`typed`", "`typed_again`").replace("`items`", "`items_again`")
     return [done.stdout.splitlines(), done.stderr, done.returncode, client(text=other), client("-e", "CHECKSUM TABLE typed, typed_again, items, items_again; DROP TABLE typed_again, items_again")]

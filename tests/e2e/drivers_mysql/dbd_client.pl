@@ -1,4 +1,4 @@
-# DBD::MariaDB, on libmariadb: texts and statements prepared on the server. The rules are in mysql_dbapi.py.
+# DBD::MariaDB, or DBD::mysql (DRIVER_DBD), on libmariadb: texts and statements prepared on the server. The rules are in mysql_dbapi.py.
 use strict;
 use warnings;
 use utf8;
@@ -11,15 +11,19 @@ use Time::HiRes qw(sleep time);
 
 require "$FindBin::Bin/../drivers/common.pl";
 
+my $kind = $ENV{DRIVER_DBD} // 'MariaDB';
+my $prefix = lc $kind;
+my @unicode = $kind eq 'mysql' ? (mysql_enable_utf8mb4 => 1) : ();
+
 my $json = JSON::PP->new->canonical->allow_nonref->utf8;
 open my $file, '<:raw', $ENV{DRIVER_STATEMENTS} or die $!;
 my $shared = $json->decode(do { local $/; <$file> });
 
 sub connect_one {
   my (%more) = @_;
-  my $words = join ';', "host=$ENV{MYSQL_HOST}", "port=$ENV{MYSQL_PORT}", "database=" . (delete $more{database} // $ENV{MYSQL_DATABASE}), map { "mariadb_$_=$more{$_}" } sort keys %more;
-  my $db = DBI->connect("dbi:MariaDB:$words", $ENV{MYSQL_USER}, $ENV{MYSQL_PASSWORD}, {RaiseError => 1, PrintError => 0, PrintWarn => 0, AutoCommit => 1});
-  $db->{mariadb_auto_reconnect} = 0;
+  my $words = join ';', "host=$ENV{MYSQL_HOST}", "port=$ENV{MYSQL_PORT}", "database=" . (delete $more{database} // $ENV{MYSQL_DATABASE}), map { "${prefix}_$_=$more{$_}" } sort keys %more;
+  my $db = DBI->connect("dbi:$kind:$words", $ENV{MYSQL_USER}, $ENV{MYSQL_PASSWORD}, {RaiseError => 1, PrintError => 0, PrintWarn => 0, AutoCommit => 1, @unicode});
+  $db->{"${prefix}_auto_reconnect"} = 0;
   return $db;
 }
 
@@ -30,7 +34,7 @@ use Encode ();
 
 sub result {
   my ($statement) = @_;
-  return {affected => $statement->rows, id => $statement->{mariadb_insertid}, warnings => $statement->{mariadb_warning_count}} unless $statement->{NUM_OF_FIELDS};
+  return {affected => $statement->rows, id => $statement->{"${prefix}_insertid"}, warnings => $statement->{"${prefix}_warning_count"}} unless $statement->{NUM_OF_FIELDS};
   return {names => [@{$statement->{NAME}}], types => [@{$statement->{TYPE}}], nullable => [map { $_ ? 1 : 0 } @{$statement->{NULLABLE}}],
     rows => [map { [map { shown($_) } @$_] } @{$statement->fetchall_arrayref}]};
 }
@@ -48,7 +52,7 @@ sub ask {
   };
   return [@seen, told()];
 }
-my $on_server = {mariadb_server_prepare => 1, mariadb_server_prepare_disable_fallback => 1};
+my $on_server = {"${prefix}_server_prepare" => 1, "${prefix}_server_prepare_disable_fallback" => 1};
 sub run { my ($on, $text, @bound) = @_; return ask($on, $text, $on_server, @bound) }
 
 my $db;
@@ -63,7 +67,7 @@ sub commits {
   my $seen = ask($db, "INSERT INTO items VALUES (3, 'again')");
   $db->commit;
   $db->{AutoCommit} = 1;
-  return [$seen, ask($db, 'SELECT id, name, @@in_transaction, @@autocommit FROM items ORDER BY id'), $db->ping ? 1 : 0];
+  return [$seen, ask($db, 'SELECT id, name, in_transaction(), @@autocommit FROM items ORDER BY id'), $db->ping ? 1 : 0];
 }
 
 sub prepared {
@@ -90,7 +94,7 @@ sub typed_rows { return [ask($db, 'SELECT * FROM typed ORDER BY id'), run($db, '
 sub multi {
   my $mine = connect_one(multi_statements => 1);
   my @seen = map { ask($mine, $_) } "SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", "TRUNCATE TABLE items; INSERT INTO items VALUES (1, 'a'), (2, 'b'); SELECT COUNT(*) FROM items",
-    'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT @@in_transaction', 'ROLLBACK; SELECT @@in_transaction', 'CALL two_results(); SELECT 1',
+    'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT in_transaction()', 'ROLLBACK; SELECT in_transaction()', 'CALL two_results(); SELECT 1',
     'SET @a = 7; SELECT @a; USE other; SELECT DATABASE()', 'SELECT @a, DATABASE()';
   $mine->disconnect;
   return \@seen;
@@ -127,7 +131,7 @@ sub child {
 
 sub kill_one {
   my $victim = connect_one();
-  my $number = $victim->{mariadb_thread_id};
+  my $number = $victim->{"${prefix}_thread_id"};
   my $text = "SELECT SLEEP(30), 'victim of DBD'";
   my $caught = child(sub { ask($victim, $text) });
   my $count = 0;
@@ -143,7 +147,7 @@ sub kill_one {
 sub catalogue_calls {
   my $columns = $db->column_info(undef, $ENV{MYSQL_DATABASE}, 'children', '%')->fetchall_arrayref({COLUMN_NAME => 1, TYPE_NAME => 1, NULLABLE => 1});
   return [[map { "$_" } sort $db->tables(undef, $ENV{MYSQL_DATABASE}, '%', 'TABLE')], $columns, [$db->primary_key(undef, $ENV{MYSQL_DATABASE}, 'children')],
-    $db->last_insert_id(undef, undef, undef, undef), $db->{mariadb_serverversion}, $db->quote("it's \\ ä")];
+    $db->last_insert_id(undef, undef, undef, undef), $db->{"${prefix}_serverversion"}, $db->quote("it's \\ ä")];
 }
 
 sub logins {

@@ -74,7 +74,7 @@ SCENARIOS = SHARED['scenarios'].to_h { |name, texts| [name.to_sym, ->(c) { texts
     ask(c, 'BEGIN')
     clash = [run(c, 'INSERT INTO items VALUES (?, ?)', 2, 'rolled back'), run(c, 'INSERT INTO items VALUES (?, ?)', 2, 'again')]
     ask(c, 'ROLLBACK')
-    [clash, run(c, 'SELECT id, name, @@in_transaction FROM items'), c.ping]
+    [clash, run(c, 'SELECT id, name, in_transaction() FROM items'), c.ping]
   },
   prepared: lambda { |c|
     statement = c.prepare('SELECT ? * 2 + 1')
@@ -99,7 +99,7 @@ SCENARIOS = SHARED['scenarios'].to_h { |name, texts| [name.to_sym, ->(c) { texts
   multi: lambda { |_|
     mine = open_one(flags: Mysql2::Client::MULTI_STATEMENTS)
     seen = ["SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", "TRUNCATE TABLE items; INSERT INTO items VALUES (1, 'a'), (2, 'b'); SELECT COUNT(*) FROM items",
-            'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT @@in_transaction', 'ROLLBACK; SELECT @@in_transaction', 'CALL two_results(); SELECT 1',
+            'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT in_transaction()', 'ROLLBACK; SELECT in_transaction()', 'CALL two_results(); SELECT 1',
             'SET @a = 7; SELECT @a; USE other; SELECT DATABASE()', 'SELECT @a, DATABASE()'].map { |text| ask(mine, text) }
     mine.set_server_option(Mysql2::Client::OPTION_MULTI_STATEMENTS_OFF)
     seen << ask(mine, 'SELECT 1; SELECT 2')

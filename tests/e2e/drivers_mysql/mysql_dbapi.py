@@ -87,13 +87,13 @@ class MysqlDbapi:
         connection.commit()
         self.rows(connection, "INSERT INTO items VALUES (2, 'rolled back')")
         connection.rollback()
-        seen = [self.rows(connection, "SELECT id, @@in_transaction, @@autocommit FROM items")]
+        seen = [self.rows(connection, "SELECT id, in_transaction(), @@autocommit FROM items")]
         connection.autocommit(True)
         self.rows(connection, "BEGIN")
         self.rows(connection, "INSERT INTO items VALUES (3, 'committed')")
         seen.append(self.answer(connection, "INSERT INTO items VALUES (3, 'again')"))
         connection.commit()
-        return [*seen, self.rows(connection, "SELECT id, @@in_transaction, @@autocommit FROM items")]
+        return [*seen, self.rows(connection, "SELECT id, in_transaction(), @@autocommit FROM items")]
 
     def types(self, connection: Any) -> Any:
         return [[value, self.answer(connection, f"SELECT {value}, HEX({value})")] for value in SHARED["values"]]
@@ -116,7 +116,7 @@ class MysqlDbapi:
         mine = self.program.connect(multi=True)
         seen = [self.answer(mine, text) for text in (
             "SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", "TRUNCATE TABLE items; INSERT INTO items VALUES (1, 'a'), (2, 'b'); SELECT COUNT(*) FROM items",
-            "SELECT 1; SELECT nonsense; SELECT 2", "BEGIN; INSERT INTO items VALUES (3, 'c'); SELECT @@in_transaction", "ROLLBACK; SELECT @@in_transaction",
+            "SELECT 1; SELECT nonsense; SELECT 2", "BEGIN; INSERT INTO items VALUES (3, 'c'); SELECT in_transaction()", "ROLLBACK; SELECT in_transaction()",
             "CALL two_results(); SELECT 1", "SET @a = 7; SELECT @a; USE other; SELECT DATABASE()", "SELECT @a, DATABASE()", "SET NAMES latin1; SET NAMES utf8mb4",
             "CREATE TEMPORARY TABLE t1 (n INT); INSERT INTO t1 VALUES (1), (2); SELECT * FROM t1; DROP TABLE t1", "SELECT * FROM t1", "SELECT 1;;")]
         mine.close()

@@ -39,7 +39,7 @@ def change_user(_connection: Any) -> Any:
         db.rows(mine, text)
     for user, database in (("reader", "shop"), ("app", "other"), ("app", "shop")):
         mine.change_user(user, password, database)
-        seen.append(db.answer(mine, "SELECT CURRENT_USER(), DATABASE(), @a, @@time_zone, @@in_transaction, IS_FREE_LOCK('changed'), @@character_set_client"))
+        seen.append(db.answer(mine, "SELECT CURRENT_USER(), DATABASE(), @a, @@time_zone, shop.in_transaction(), IS_FREE_LOCK('changed'), @@character_set_client"))
         seen.append(db.answer(mine, "SELECT * FROM mine"))
         seen.append(db.answer(mine, "INSERT INTO entries VALUES (3000, 'x', 1) ON DUPLICATE KEY UPDATE n = n"))
     mine.close()

@@ -64,9 +64,9 @@ $scenarios += [
         $db->rollback();
         $db->begin_transaction(); run($db, 'INSERT INTO items VALUES (4, ?)', ['kept']); $db->savepoint('s'); run($db, 'INSERT INTO items VALUES (5, ?)', ['given up']);
         ask($db, 'ROLLBACK TO s'); $db->release_savepoint('s'); $db->commit(MYSQLI_TRANS_COR_AND_CHAIN);
-        $seen[] = ask($db, 'SELECT @@in_transaction');
+        $seen[] = ask($db, 'SELECT in_transaction()');
         $db->rollback();
-        return [$seen, run($db, 'SELECT id, name, @@in_transaction FROM items ORDER BY id')];
+        return [$seen, run($db, 'SELECT id, name, in_transaction() FROM items ORDER BY id')];
     },
     'prepared' => function (mysqli $db) use ($shared) {
         $statement = $db->prepare('SELECT ? * 2 + 1');
@@ -108,8 +108,8 @@ $scenarios += [
     },
     'types' => fn(mysqli $db) => array_map(fn($value) => [$value, ask($db, "SELECT $value AS v"), run($db, "SELECT $value AS v")], $shared['values']),
     'typed_rows' => fn(mysqli $db) => [ask($db, 'SELECT * FROM typed ORDER BY id'), run($db, 'SELECT * FROM typed ORDER BY id')],
-    'multi' => fn(mysqli $db) => array_map(fn($text) => ask($db, $text), ["SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", 'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT @@in_transaction',
-        'ROLLBACK; SELECT @@in_transaction', 'CALL two_results(); SELECT 1', 'SET @a = 7; SELECT @a; USE other; SELECT DATABASE()', 'SELECT @a; USE shop; SET @a = NULL']),
+    'multi' => fn(mysqli $db) => array_map(fn($text) => ask($db, $text), ["SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", 'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT in_transaction()',
+        'ROLLBACK; SELECT in_transaction()', 'CALL two_results(); SELECT 1', 'SET @a = 7; SELECT @a; USE other; SELECT DATABASE()', 'SELECT @a; USE shop; SET @a = NULL']),
     'large' => function (mysqli $db) {
         $seen = [];
         foreach ([5000000, 17000000] as $number => $size) {
@@ -151,7 +151,7 @@ $scenarios += [
         foreach (["SET @a = 1, time_zone = '+07:00'", 'CREATE TEMPORARY TABLE mine (n INT)', "SELECT GET_LOCK('changed', 0)", 'BEGIN'] as $text) ask($mine, $text);
         foreach ([['reader', 'shop'], ['app', 'other'], ['app', 'shop'], ['app', null]] as [$user, $database]) {
             $seen[] = $mine->change_user($user, getenv('MYSQL_PASSWORD'), $database);
-            $seen[] = ask($mine, "SELECT CURRENT_USER(), DATABASE(), @a, @@time_zone, @@in_transaction, IS_FREE_LOCK('changed'), @@character_set_client");
+            $seen[] = ask($mine, "SELECT CURRENT_USER(), DATABASE(), @a, @@time_zone, shop.in_transaction(), IS_FREE_LOCK('changed'), @@character_set_client");
             $seen[] = ask($mine, 'SELECT * FROM mine');
         }
         return $seen;

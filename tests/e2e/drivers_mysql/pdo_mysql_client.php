@@ -56,10 +56,10 @@ $scenarios += [
         run($db, 'INSERT INTO items VALUES (?, ?)', [3, 'committed']);
         $seen = [$db->inTransaction(), run($db, 'INSERT INTO items VALUES (?, ?)', [3, 'again']), $db->commit()];
         $db->setAttribute(PDO::ATTR_AUTOCOMMIT, 1);
-        $db->beginTransaction(); ask($db, 'CREATE OR REPLACE TABLE made_in_between (n INT)');
+        $db->beginTransaction(); ask($db, 'CREATE TABLE made_in_between (n INT)');
         $seen[] = [$db->inTransaction(), refusal(fn() => $db->rollBack())];
         ask($db, 'DROP TABLE made_in_between');
-        return [$seen, run($db, 'SELECT id, name, @@in_transaction, @@autocommit FROM items ORDER BY id')];
+        return [$seen, run($db, 'SELECT id, name, in_transaction(), @@autocommit FROM items ORDER BY id')];
     },
     'prepared' => function (PDO $db) use ($shared) {
         $statement = $db->prepare('SELECT ? * 2 + 1');
@@ -95,8 +95,8 @@ $scenarios += [
     'typed_rows' => fn(PDO $db) => [ask($db, 'SELECT * FROM typed ORDER BY id'), run($db, 'SELECT * FROM typed ORDER BY id'), run($db, 'SELECT * FROM typed ORDER BY id', [], WRITTEN)],
     'multi' => function () {
         $mine = open_one(WRITTEN);
-        return array_map(fn($text) => ask($mine, $text), ["SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", 'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT @@in_transaction',
-            'ROLLBACK; SELECT @@in_transaction', 'CALL two_results(); SELECT 1', 'SET @a = 7; SELECT @a; USE other; SELECT DATABASE()', 'SELECT @a, DATABASE()']);
+        return array_map(fn($text) => ask($mine, $text), ["SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", 'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT in_transaction()',
+            'ROLLBACK; SELECT in_transaction()', 'CALL two_results(); SELECT 1', 'SET @a = 7; SELECT @a; USE other; SELECT DATABASE()', 'SELECT @a, DATABASE()']);
     },
     'one_only' => fn() => array_map(fn($text) => ask(open_one(WRITTEN + [PDO::MYSQL_ATTR_MULTI_STATEMENTS => false]), $text), ['SELECT 1; SELECT 2', 'SELECT 1']),
     'large' => function (PDO $db) {

@@ -20,7 +20,7 @@ E2E = Path(__file__).resolve().parents[1]
 DRIVERS = registry.DRIVERS | mysql_registry.DRIVERS
 KNOWN_DIFFERENT = registry.KNOWN_DIFFERENT | mysql_registry.KNOWN_DIFFERENT
 # How a cell of a mode is marked in the table, before each of the two servers.
-MARKS = {"transaction": "t", "session": "s", "transaction on green": "T", "session on green": "S"}
+MARKS = {"transaction": "t", "session": "s", "transaction on green": "T", "session on green": "S", "transaction on mysql97": "T", "session on mysql97": "S"}
 RUN_S_MAX = 120
 
 # (driver, scenario, mode) → what is shown at the end of the run.
@@ -59,8 +59,9 @@ def command_of(driver: Driver, *words: str) -> list[str]:
     return [*build.made(driver), *words]
 
 
-def run(driver: Driver, port: int, *scenarios: str) -> Results:
-    process = subprocess.run(command_of(driver, *scenarios), env=driver.environment_of(port), cwd=E2E, text=True,
+def run(driver: Driver, port: int, *scenarios: str, more: dict[str, str] | None = None) -> Results:
+    """`more` is what its program is told besides where the server is."""
+    process = subprocess.run(command_of(driver, *scenarios), env=driver.environment_of(port) | (more or {}), cwd=E2E, text=True,
                              stdin=subprocess.DEVNULL, capture_output=True, timeout=RUN_S_MAX, check=False,
                              preexec_fn=die_with_parent(signal.SIGKILL))
     return Results(process.stdout.splitlines(), process.stderr, process.returncode)
@@ -69,12 +70,12 @@ def run(driver: Driver, port: int, *scenarios: str) -> Results:
 class Loop:
     """A program that repeats its movable scenarios until it is told to stop."""
 
-    def __init__(self, driver: Driver, port: int, home: Path) -> None:
+    def __init__(self, driver: Driver, port: int, home: Path, more: dict[str, str] | None = None) -> None:
         self._stop, self._out, self._err = (home / f"{driver.name}.{end}" for end in ("stop", "out", "err"))
         self._driver = driver
         with open(self._out, "wb") as out, open(self._err, "wb") as err:
             self._process = subprocess.Popen(command_of(driver, "loop"), stdout=out, stderr=err, stdin=subprocess.DEVNULL, cwd=E2E,
-                                             env=driver.environment_of(port) | {"DRIVER_STOP": str(self._stop)},
+                                             env=driver.environment_of(port) | {"DRIVER_STOP": str(self._stop)} | (more or {}),
                                              preexec_fn=die_with_parent(signal.SIGKILL))
 
     def lines(self) -> int:
@@ -107,20 +108,22 @@ class Loop:
 class Direct:
     """What a driver's program prints without a proxy: run once for all that is compared with it."""
 
-    def __init__(self, port: int) -> None:
-        self._port, self._known, self._lock = port, {}, threading.Lock()  # type: ignore[var-annotated]
+    def __init__(self, port: int, more: dict[str, str] | None = None) -> None:
+        self._port, self._more = port, more
+        self._known: dict[str, Results] = {}
+        self._lock = threading.Lock()
 
     def of(self, driver: Driver) -> Results:
         with self._lock:
             if driver.name not in self._known:
-                results = run(driver, self._port)
+                results = run(driver, self._port, more=self._more)
                 for scenario in driver.scenarios:
                     line = results.only(scenario)
                     assert "error" not in line, f"{driver.name} {scenario} fails without a proxy: {line['error']}\n{results.errors[-2000:]}"
                 extra = results.rounds.keys() - set(driver.scenarios)
                 assert not extra, f"{driver.name} shows {extra}, which the registry does not know"
                 self._known[driver.name] = results
-            return self._known[driver.name]  # type: ignore[no-any-return]
+            return self._known[driver.name]
 
 
 def differences(direct: Any, here: Any, path: str = "") -> Iterator[str]:
@@ -161,7 +164,7 @@ def table() -> list[str]:
     if not SCORE:
         return []
     drivers = [name for name in DRIVERS if any(cell[0] == name for cell in SCORE)]
-    lines = ["driver matrix (equal to direct in t: transaction, s: session mode, T and S: before green; ≠ different, k known to differ, . left out)"]
+    lines = ["driver matrix (equal to direct in t: transaction, s: session mode, T and S: before green, or MySQL 9.7; ≠ different, k known to differ, . left out)"]
     modes = [mode for mode in MARKS if any(cell[2] == mode for cell in SCORE)]
     width = max(len(name) for name in drivers)
     for name in drivers:

@@ -1,0 +1,84 @@
+"""MySQL's drivers at work while cutovers and rollbacks of a pair run: no error, and every round as it is without a proxy."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from drivers_mysql import dialect
+from drivers_mysql.registry import DRIVERS, KNOWN_DIFFERENT
+from harness.checks import assert_report
+from harness.mariadb_pair import MariaPair, make_pair_turnout
+from harness.matrix import Direct, Loop, differences
+from harness.mysql_products import PAIRS, PRODUCTS
+from harness.workspace import Workspace
+from test_mysql_drivers import load_schema
+
+LOOPS = [driver.name for driver in DRIVERS.values() if driver.loops]
+
+
+@pytest.fixture
+def product(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def pair(product: str) -> Iterator[MariaPair]:
+    space = Workspace()
+    made = PAIRS[product](space, ["--max-connections=600"])
+    made.start()
+    load_schema(made.blue, product)
+    made.caught_up()
+    yield made
+    space.close()
+
+
+def moving(names: list[str], pair: MariaPair, product: str, home: Path, moves: int) -> None:
+    """Programs loop while the writer goes to and fro; each round of each of them must be as it is directly."""
+    words = {"DRIVER_STATEMENTS": str(dialect.statements(product, home))}
+    direct = Direct(pair.blue.port, words)
+    expected = {name: direct.of(DRIVERS[name]) for name in names}
+    pair.caught_up()
+    # Fewer server connections than the parallel sessions, so that they have to share.
+    turnout = make_pair_turnout(pair, changes={"pool": {"mode": "transaction", "size": 8}})
+    turnout.ask("prepare", "app")
+    loops = {name: Loop(DRIVERS[name], turnout.port, home, words) for name in names}
+    try:
+        for loop in loops.values():
+            loop.wait_lines(8)  # warm: statements prepared
+        for number in range(moves):
+            verb, to = (("cutover", "green"), ("rollback", "blue"))[number % 2]
+            report = turnout.ask(verb, "app")
+            assert_report(report, verb)
+            assert report["writer"] == to
+            for loop in loops.values():
+                loop.wait_lines(8)
+        results = {name: loop.stop() for name, loop in loops.items()}
+    finally:
+        for loop in loops.values():
+            loop.kill()
+    complaints = []
+    for name, result in results.items():
+        assert result.code == 0, result.errors[-2000:]
+        for scenario, rounds in result.rounds.items():
+            if (name, scenario, "transaction") in KNOWN_DIFFERENT:  # without a move, too: the matrix watches over that
+                continue
+            for number, line in enumerate(rounds):
+                complaints += [f"{name} {scenario} round {number}: {found}" for found in differences(expected[name].only(scenario), line)]
+    assert not complaints, f"{len(complaints)} differences, the first ones:\n" + "\n".join(complaints[:10])
+    pair.assert_writer("blue" if moves % 2 == 0 else "green")
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("product", PRODUCTS, indirect=True)
+@pytest.mark.parametrize("name", LOOPS)
+def test_moves_under_a_driver(pair: MariaPair, product: str, tmp_path: Path, name: str) -> None:
+    moving([name], pair, product, tmp_path, moves=2)
+
+
+@pytest.mark.matrix
+@pytest.mark.soak
+@pytest.mark.parametrize("product", PRODUCTS, indirect=True)
+def test_many_moves_under_all_drivers(pair: MariaPair, product: str, tmp_path: Path) -> None:
+    moving(LOOPS, pair, product, tmp_path, moves=12)
