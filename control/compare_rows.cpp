@@ -70,6 +70,15 @@ RowVerdict judge(const RowLooks& looks) {
   return RowVerdict::moving;
 }
 
+bool Settling::is_confirmed(const RowKey& key, const SeenRow* follower) {
+  if (confirmations_ <= 1) return true;
+  auto& known = suspicions_[key];
+  const bool is_the_same = known.rounds > 0 && same_content(known.follower ? &*known.follower : nullptr, follower);
+  known.rounds = is_the_same ? known.rounds + 1 : 1;
+  known.follower = follower == nullptr ? std::nullopt : std::optional(*follower);
+  return known.rounds >= confirmations_;
+}
+
 std::vector<SettledRow> Settling::round(const SeenRows& before, const std::vector<SeenRows>& during, SeenRows follower,
                                         const SeenRows& after) {
   std::vector<SettledRow> out;
@@ -79,7 +88,8 @@ std::vector<SettledRow> Settling::round(const SeenRows& before, const std::vecto
     for (const auto& one : during) looks.during.push_back(find_row(one, key));
     const auto verdict = judge(looks);
     if (verdict == RowVerdict::equal) continue;
-    if (verdict == RowVerdict::moving) {
+    if (verdict == RowVerdict::moving) suspicions_.erase(key);
+    if (verdict == RowVerdict::moving || !is_confirmed(key, looks.follower)) {
       left.push_back(std::move(key));
     } else {
       out.push_back({std::move(key), verdict});

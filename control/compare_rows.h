@@ -8,6 +8,10 @@
 //   show it; or the follower's row is the very same version as in an earlier look, and the writer had another content
 //   between the two;
 // * anything else is still moving, and another round may tell. A version is a row's xmin: every change makes a new one.
+//
+// Where rows have no versions (MySQL) theirs is "", and a difference is only a suspicion: a row that goes there and
+// back between two looks looks unchanged. It counts when several rounds in a row have it, with the same row of the
+// follower.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +60,9 @@ struct SettledRow {
 // Rows in question, until each is settled or there are no more rounds.
 class Settling {
  public:
-  // `follower`: what it showed before; may be empty.
-  Settling(std::vector<RowKey> keys, SeenRows follower) : keys_(std::move(keys)), earlier_(std::move(follower)) {}
+  // `follower`: what it showed before; may be empty. `confirmations`: rounds that a difference takes; 1 with versions.
+  Settling(std::vector<RowKey> keys, SeenRows follower, std::uint32_t confirmations = 1)
+      : keys_(std::move(keys)), earlier_(std::move(follower)), confirmations_(confirmations) {}
 
   [[nodiscard]] const std::vector<RowKey>& keys() const { return keys_; }
   [[nodiscard]] bool is_over() const { return keys_.empty(); }
@@ -66,8 +71,16 @@ class Settling {
                                               SeenRows follower, const SeenRows& after);
 
  private:
+  struct Suspicion {
+    std::optional<SeenRow> follower;  // nothing: it has no such row
+    std::uint32_t rounds = 0;
+  };
+  [[nodiscard]] bool is_confirmed(const RowKey& key, const SeenRow* follower);
+
   std::vector<RowKey> keys_;
   SeenRows earlier_;
+  const std::uint32_t confirmations_;
+  std::map<RowKey, Suspicion> suspicions_;
 };
 
 // Names of the columns whose hashes differ between two texts of columns_sql().

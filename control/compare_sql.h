@@ -1,4 +1,5 @@
-// The statements that `compare` asks of the two servers, and how a table is cut into pieces. Pure: facts in, text out.
+// The statements that `compare` asks of two PostgreSQL servers, and how a table is cut into pieces (that, and what the
+// statements are for, MySQL shares: mysql_compare_sql.h). Pure: facts in, text out.
 //
 // Always true: a hash is of texts alone, in the order of the columns' names, under the settings of compare_session(),
 // so that versions, numbers of types and the order of columns do not show in it; a range of keys is only used where
@@ -45,12 +46,16 @@ struct TableFacts {
   std::int64_t rows_estimate = 0;
   std::int64_t blocks = 0;  // of the largest of its parts
   std::vector<ColumnFact> columns;
+  std::string key_index = {};  // mysql: the index that the key is of
 };
 
 // How a table of one side is read.
 struct CompareSource {
   bool is_partitioned = false;
-  std::string filter;  // SQL of a publication's row filter; "" = every row
+  std::string filter;                       // SQL of a publication's row filter; "" = every row
+  std::string index = {};                   // mysql: the one with the key's order; "" = none has it
+  std::vector<std::string> key_types = {};  // mysql: of this side's columns, in the plan's order
+  std::vector<std::string> column_types = {};
 };
 
 struct KeyColumn {

@@ -213,6 +213,10 @@ double TableState::share() const {
   return std::min(read / std::max(ways * static_cast<double>(rows_estimate), read + 1), 0.999);
 }
 
+std::string TableState::full_text() const {
+  return database == table.schema ? text() : database + '.' + text();
+}
+
 std::string CompareState::outcome() const {
   if (phase != ComparePhase::finished) return "";
   if (differences() != 0) return "different";

@@ -57,6 +57,7 @@ struct TableState {
 
   [[nodiscard]] double share() const;  // 0 … 1
   [[nodiscard]] std::string text() const { return table.schema + '.' + table.name; }
+  [[nodiscard]] std::string full_text() const;  // with its database, where that is not the schema
   [[nodiscard]] std::uint64_t unsettled_count() const { return unsettled.size() + unsettled_more; }
 };
 

@@ -18,10 +18,10 @@ constexpr std::size_t column_keys_max = 100;    // differing rows whose columns 
 constexpr std::uint32_t whole_rounds = 4;       // of a table without a key
 constexpr std::int64_t rows_of_a_block = 50;    // about, for the size of a piece
 constexpr std::chrono::milliseconds said_after(1'000);
-constexpr std::int64_t answer_ms_more = 2'000;  // the server's own deadline comes first
+constexpr std::chrono::milliseconds looks_apart(20);  // of rows without versions, lest all fall on one moment
 
 // A number between -2^64 and 2^64, modulo 2^64.
-std::uint64_t hash_of(const std::string& text) {
+std::uint64_t number_of(const std::string& text) {
   const bool is_negative = text.starts_with('-');
   std::uint64_t number = 0;
   std::from_chars(text.data() + (is_negative ? 1 : 0), text.data() + text.size(), number);
@@ -36,67 +36,62 @@ std::vector<std::string> names_of(const std::vector<KeyColumn>& key) {
 
 }  // namespace
 
-TableComparison::TableComparison(CompareHands& hands, const ComparePlan& plan, const TableFacts& writer,
-                                 const TableFacts& follower, TableState state)
-    : hands_(hands),
-      plan_(plan),
-      writer_blocks_(writer.blocks),
-      follower_blocks_(follower.blocks),
-      state_(std::move(state)) {
+TableComparison::TableComparison(CompareHands& hands, const TableLook& look, TableState state)
+    : hands_(hands), sql_(hands.sql), look_(look), plan_(look.plan), state_(std::move(state)) {
   if (state_.stage == TableStage::done) return;
   const bool is_fresh =
-      state_.stage != TableStage::running || state_.mode != name(plan.mode) || state_.key != names_of(plan.key);
+      state_.stage != TableStage::running || state_.mode != name(plan_.mode) || state_.key != names_of(plan_.key);
   if (is_fresh) {
     TableState fresh;
     fresh.database = state_.database;
     fresh.table = state_.table;
     fresh.stage = TableStage::running;
     state_ = std::move(fresh);
-    for (const auto& text : plan.differences) add_table_difference(text);
+    for (const auto& text : plan_.differences) add_table_difference(text);
   }
-  state_.mode = name(plan.mode);
-  state_.key = names_of(plan.key);
-  state_.rows_estimate = static_cast<std::uint64_t>(std::max<std::int64_t>(writer.rows_estimate, 0));
-  state_.notes = plan.notes;
+  state_.mode = name(plan_.mode);
+  state_.key = names_of(plan_.key);
+  state_.rows_estimate = static_cast<std::uint64_t>(std::max<std::int64_t>(look.rows_estimate, 0));
+  state_.notes = plan_.notes;
 }
 
 // ---- asking
 
-std::optional<PgRows> TableComparison::ask(PgClient& client, const std::string& sql) {
+std::optional<CompareRows> TableComparison::ask(CompareClient& client, const std::string& sql) {
   if (!hands_.go_on()) return std::nullopt;
-  auto outcome = client.query(sql, hands_.statement_ms_max + answer_ms_more);
+  auto outcome = client.query(sql);
   if (outcome) return std::move(*outcome);
   error_ = outcome.error();
   return std::nullopt;
 }
 
-std::optional<TableComparison::Sum> TableComparison::sum(PgClient& client, const std::string& sql) {
+std::optional<TableComparison::Sum> TableComparison::sum(CompareClient& client, const std::string& sql) {
   const auto answer = ask(client, sql);
   if (!answer) return std::nullopt;
-  return Sum{static_cast<std::uint64_t>(answer->integer(0, 0)), answer->text(0, 1)};
+  return Sum{number_of(answer->text(0, 0)), answer->text(0, 1)};
 }
 
-std::optional<SeenRows> TableComparison::rows(PgClient& client, const std::string& sql, RowKey* last) {
+std::optional<SeenRows> TableComparison::rows(CompareClient& client, const std::string& sql, RowKey* last) {
   const auto answer = ask(client, sql);
   if (!answer) return std::nullopt;
   SeenRows out;
-  for (int row = 0; row < answer->size(); ++row) {
+  for (std::size_t row = 0; row < answer->size(); ++row) {
     RowKey key;
-    for (std::size_t i = 0; i < plan_.key.size(); ++i) key.push_back(answer->text(row, static_cast<int>(i) + 2));
+    for (std::size_t i = 0; i < plan_.key.size(); ++i) key.push_back(answer->text(row, i + 2));
     if (last != nullptr) *last = key;
-    add_row(out, std::move(key), {answer->text(row, 0), hash_of(answer->text(row, 1)), 1});
+    add_row(out, std::move(key), {answer->text(row, 0), number_of(answer->text(row, 1)), 1});
   }
   return out;
 }
 
-std::optional<SeenRows> TableComparison::lookup(PgClient& client, const CompareSource& source,
+std::optional<SeenRows> TableComparison::lookup(CompareClient& client, const CompareSource& source,
                                                 const std::vector<RowKey>& keys) {
   SeenRows all;
   for (std::size_t at = 0; at < keys.size(); at += lookup_keys_max) {
     const auto end = std::min(at + lookup_keys_max, keys.size());
     const std::vector<RowKey> some(keys.begin() + static_cast<std::ptrdiff_t>(at),
                                    keys.begin() + static_cast<std::ptrdiff_t>(end));
-    auto found = rows(client, lookup_sql(plan_, source, some));
+    auto found = rows(client, sql_.lookup(plan_, source, some));
     if (!found) return std::nullopt;
     all.merge(*found);
   }
@@ -147,23 +142,23 @@ bool TableComparison::run_ranges() {
 // there, at one of the follower's.
 bool TableComparison::choose_piece(KeyRange& range, Sum& writer, Sum& follower) {
   const std::uint64_t most = 2ULL * hands_.piece_rows;
-  const auto cut = [&](PgClient& client, const CompareSource& source) {
-    const auto bound = ask(client, bound_sql(plan_, source, range, hands_.piece_rows));
+  const auto cut = [&](CompareClient& client, const CompareSource& source) {
+    const auto bound = ask(client, sql_.bound(plan_, source, range, hands_.piece_rows));
     if (!bound) return false;
     if (bound->empty()) return true;
     range.upto.emplace();
-    for (std::size_t i = 0; i < plan_.key.size(); ++i) range.upto->push_back(bound->text(0, static_cast<int>(i)));
+    for (std::size_t i = 0; i < plan_.key.size(); ++i) range.upto->push_back(bound->text(0, i));
     return true;
   };
   if (!cut(hands_.writer, plan_.writer)) return false;
   while (true) {
-    const auto there = sum(hands_.follower, sum_sql(plan_, plan_.follower, range, most + 1));
+    const auto there = sum(hands_.follower, sql_.sum(plan_, plan_.follower, range, most + 1));
     if (!there) return false;
     if (there->rows > most) {
       if (!cut(hands_.follower, plan_.follower)) return false;
       continue;
     }
-    const auto here = sum(hands_.writer, sum_sql(plan_, plan_.writer, range, most + 1));
+    const auto here = sum(hands_.writer, sql_.sum(plan_, plan_.writer, range, most + 1));
     if (!here) return false;
     if (here->rows > most) {
       if (!cut(hands_.writer, plan_.writer)) return false;
@@ -177,9 +172,9 @@ bool TableComparison::choose_piece(KeyRange& range, Sum& writer, Sum& follower) 
 
 bool TableComparison::compare_rows(const KeyRange& range, bool& has_grown) {
   const std::uint64_t most = 4ULL * hands_.piece_rows;
-  auto there = rows(hands_.follower, rows_sql(plan_, plan_.follower, range, most));
+  auto there = rows(hands_.follower, sql_.rows(plan_, plan_.follower, range, most));
   if (!there) return false;
-  const auto here = rows(hands_.writer, rows_sql(plan_, plan_.writer, range, most));
+  const auto here = rows(hands_.writer, sql_.rows(plan_, plan_.writer, range, most));
   if (!here) return false;
   // Rows that came since the piece was chosen: what the limit has cut off would never be looked at.
   has_grown = here->size() >= most || there->size() >= most;
@@ -191,11 +186,11 @@ bool TableComparison::compare_rows(const KeyRange& range, bool& has_grown) {
 // A follower whose key may be NULL can have rows that no range finds.
 bool TableComparison::look_for_null_keys() {
   if (!plan_.follower_key_may_be_null) return true;
-  const auto answer = ask(hands_.follower, null_keys_sql(plan_, plan_.follower));
+  const auto answer = ask(hands_.follower, sql_.null_keys(plan_, plan_.follower));
   if (!answer) return false;
-  if (const auto count = answer->integer(0, 0); count != 0) {
+  if (const auto count = number_of(answer->text(0, 0)); count != 0) {
     add_table_difference(std::to_string(count) + " rows without a key (NULL) on " +
-                         router::name(hands_.follower.target().side));
+                         router::name(hands_.follower.side()));
   }
   return true;
 }
@@ -207,7 +202,7 @@ bool TableComparison::run_pages() {
     const auto& source = state_.is_backward ? plan_.follower : plan_.writer;
     const auto& opposite_source = state_.is_backward ? plan_.writer : plan_.follower;
     RowKey last;
-    auto page = rows(client, page_sql(plan_, source, state_.after, hands_.piece_rows), &last);
+    auto page = rows(client, sql_.page(plan_, source, state_.after, hands_.piece_rows), &last);
     if (!page) return false;
     std::vector<RowKey> keys;
     for (const auto& [key, row] : *page) keys.push_back(key);
@@ -242,16 +237,16 @@ bool TableComparison::run_whole() {
   std::optional<Sum> last_writer, last_follower;
   for (std::uint32_t round = 0; round < whole_rounds; ++round) {
     state_.rows = state_.rows_back = 0;
-    const auto writer = multiset(hands_.writer, plan_.writer, writer_blocks_, state_.rows);
+    const auto writer = multiset(hands_.writer, plan_.writer, look_.writer_blocks, state_.rows);
     if (!writer) return false;
     std::vector<SeenRows> none;
     if (!await_marker({}, none)) return false;
-    const auto follower = multiset(hands_.follower, plan_.follower, follower_blocks_, state_.rows_back);
+    const auto follower = multiset(hands_.follower, plan_.follower, look_.follower_blocks, state_.rows_back);
     if (!follower) return false;
     if (*writer == *follower) return finish();
     if (last_writer == writer && last_follower == follower) {
-      const auto side = [&](PgClient& client, const Sum& one) {
-        return std::string(router::name(client.target().side)) + " has " + std::to_string(one.rows) + " rows";
+      const auto side = [&](CompareClient& client, const Sum& one) {
+        return std::string(router::name(client.side())) + " has " + std::to_string(one.rows) + " rows";
       };
       add_table_difference(side(hands_.writer, *writer) + ", " + side(hands_.follower, *follower) +
                            (writer->rows == follower->rows ? " with another content" : ""));
@@ -265,20 +260,20 @@ bool TableComparison::run_whole() {
   return finish();
 }
 
-std::optional<TableComparison::Sum> TableComparison::multiset(PgClient& client, const CompareSource& source,
+std::optional<TableComparison::Sum> TableComparison::multiset(CompareClient& client, const CompareSource& source,
                                                               std::int64_t blocks, std::uint64_t& counter) {
-  if (!ask(client, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")) return std::nullopt;
+  if (!ask(client, sql_.snapshot)) return std::nullopt;
   const std::int64_t step = std::max<std::int64_t>(1, hands_.piece_rows / rows_of_a_block);
   Sum all;
   std::uint64_t hash = 0;
   // Blocks that were added since the facts were read belong to the last piece.
   for (std::int64_t first = 0; first == 0 || first < blocks; first += step) {
     const auto end = first + step >= blocks ? std::int64_t{4'294'967'295} : first + step;
-    const auto answer = ask(client, blocks_sql(plan_, source, first, end));
+    const auto answer = ask(client, sql_.blocks(plan_, source, first, end));
     if (!answer) return std::nullopt;
-    const auto count = static_cast<std::uint64_t>(answer->integer(0, 0));
+    const auto count = number_of(answer->text(0, 0));
     all.rows += count;
-    hash += hash_of(answer->text(0, 1));
+    hash += number_of(answer->text(0, 1));
     counter += count;
     ++state_.pieces;
     if (!hands_.keep(state_, count)) return std::nullopt;
@@ -291,9 +286,11 @@ std::optional<TableComparison::Sum> TableComparison::multiset(PgClient& client, 
 // ---- rows in question
 
 bool TableComparison::settle(std::vector<RowKey> keys, SeenRows follower, std::uint32_t rounds) {
-  Settling settling(std::move(keys), std::move(follower));
+  Settling settling(std::move(keys), std::move(follower), sql_.confirmations);
+  rounds = std::max(rounds, sql_.confirmations);
   for (std::uint32_t round = 0; round < rounds && !settling.is_over(); ++round) {
     std::vector<SettledRow> found;
+    if (round > 0 && sql_.confirmations > 1) std::this_thread::sleep_for(looks_apart);
     if (!settle_round(settling, found) || !add_differences(found)) return false;
   }
   add_unsettled(settling.keys());
@@ -316,14 +313,9 @@ bool TableComparison::settle_round(Settling& settling, std::vector<SettledRow>& 
 // Everything that the writer had committed before this call is applied when it returns true. Few rows are looked at on
 // the writer meanwhile: one that changes all the time is settled when the follower shows any of these looks.
 bool TableComparison::await_marker(const std::vector<RowKey>& keys, std::vector<SeenRows>& during) {
-  const std::string sub = quote_literal(hands_.subscription + "/compare");
-  const auto written = ask(
-      hands_.writer, writing("INSERT INTO turnout.marker (epoch, sub, token) VALUES (0, " + sub +
-                             ", gen_random_uuid()) ON CONFLICT (epoch, sub) DO UPDATE SET token = excluded.token, at = "
-                             "clock_timestamp() RETURNING token::text"));
-  if (!written) return false;
-  const std::string look = "SELECT 1 FROM turnout.marker WHERE epoch = 0 AND sub = " + sub +
-                           " AND token = " + quote_literal(written->text(0, 0));
+  const auto made = ask(hands_.writer, sql_.marker(look_.carrier));
+  if (!made) return false;
+  const std::string look = sql_.arrived(look_.carrier, made->text(0, 0));
   const auto began = std::chrono::steady_clock::now();
   const auto give_up = began + std::chrono::milliseconds(hands_.marker_ms_max);
   bool has_said_so = false;
@@ -337,17 +329,14 @@ bool TableComparison::await_marker(const std::vector<RowKey>& keys, std::vector<
     if (!arrived) return false;
     seen = !arrived->empty();
     if (!seen && std::chrono::steady_clock::now() > give_up) {
-      error_ = PgError{hands_.follower.target().side,
-                       hands_.follower.target().text(),
-                       "",
-                       "a marker does not arrive through " + hands_.subscription + ": replication stands still",
-                       true,
-                       0};
+      error_ = CompareError{
+          hands_.follower.text() + ": a marker does not arrive through " + look_.carrier + ": replication stands still",
+          true, false};
       return false;
     }
     if (has_said_so == seen && std::chrono::steady_clock::now() - began > said_after) {
       has_said_so = !seen;
-      hands_.waits(seen ? "" : "a marker through " + hands_.subscription + ", which tells lag from loss");
+      hands_.waits(seen ? "" : "a marker through " + look_.carrier + ", which tells lag from loss");
     }
     if (!seen && (keys.empty() || during.size() >= watches_max)) long_pause();
   }
@@ -355,8 +344,8 @@ bool TableComparison::await_marker(const std::vector<RowKey>& keys, std::vector<
 }
 
 bool TableComparison::add_differences(const std::vector<SettledRow>& rows) {
-  const std::string here = router::name(hands_.writer.target().side);
-  const std::string there = router::name(hands_.follower.target().side);
+  const std::string here = router::name(hands_.writer.side());
+  const std::string there = router::name(hands_.follower.side());
   std::vector<RowKey> differing;
   const auto first = state_.differences.size();
   for (const auto& one : rows) {
@@ -375,15 +364,15 @@ bool TableComparison::add_differences(const std::vector<SettledRow>& rows) {
     std::map<RowKey, std::string> texts[2];
     for (const bool is_writer : {true, false}) {
       const auto answer = ask(is_writer ? hands_.writer : hands_.follower,
-                              columns_sql(plan_, is_writer ? plan_.writer : plan_.follower, some));
+                              sql_.columns(plan_, is_writer ? plan_.writer : plan_.follower, some));
       if (!answer) {
         state_.differences.resize(first);  // this piece is begun anew
         return false;
       }
-      for (int row = 0; row < answer->size(); ++row) {
+      for (std::size_t row = 0; row < answer->size(); ++row) {
         RowKey key;
-        for (std::size_t i = 0; i < plan_.key.size(); ++i) key.push_back(answer->text(row, static_cast<int>(i)));
-        texts[is_writer ? 0 : 1][std::move(key)] = answer->text(row, static_cast<int>(plan_.key.size()));
+        for (std::size_t i = 0; i < plan_.key.size(); ++i) key.push_back(answer->text(row, i));
+        texts[is_writer ? 0 : 1][std::move(key)] = answer->text(row, plan_.key.size());
       }
     }
     for (auto at_row = first; at_row < state_.differences.size(); ++at_row) {

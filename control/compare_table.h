@@ -11,19 +11,17 @@
 #include <string>
 #include <vector>
 
+#include "control/compare_pair.h"
 #include "control/compare_rows.h"
-#include "control/compare_state.h"
-#include "control/pg_client.h"
 
 namespace turnout::control {
 
 // What a table's comparison needs of who runs it. The clients are the caller's.
 struct CompareHands {
-  PgClient& writer;
-  PgClient& follower;
-  std::string subscription;  // through which the marker travels
+  const CompareSql& sql;
+  CompareClient& writer;
+  CompareClient& follower;
   std::uint32_t piece_rows = 5'000;
-  std::uint32_t statement_ms_max = 30'000;
   std::uint32_t marker_ms_max = 60'000;
   std::uint32_t rounds = 5;
   std::size_t listed_max = 1'000;    // differences, and rows that are not settled, of one table
@@ -35,14 +33,14 @@ struct CompareHands {
 
 class TableComparison {
  public:
-  TableComparison(CompareHands& hands, const ComparePlan& plan, const TableFacts& writer, const TableFacts& follower,
-                  TableState state);
+  // `look` is the caller's.
+  TableComparison(CompareHands& hands, const TableLook& look, TableState state);
 
   // True: done, or as far as it goes. False: it gave way, or error() says what went wrong.
   [[nodiscard]] bool run();
   // Another try at the rows that were moving.
   [[nodiscard]] bool settle_again();
-  [[nodiscard]] const std::optional<PgError>& error() const { return error_; }
+  [[nodiscard]] const std::optional<CompareError>& error() const { return error_; }
   [[nodiscard]] const TableState& state() const { return state_; }
 
  private:
@@ -67,20 +65,21 @@ class TableComparison {
   [[nodiscard]] bool finish();
   [[nodiscard]] bool is_full() const { return state_.differences.size() >= hands_.listed_max; }
 
-  [[nodiscard]] std::optional<PgRows> ask(PgClient& client, const std::string& sql);
-  [[nodiscard]] std::optional<Sum> sum(PgClient& client, const std::string& sql);
-  [[nodiscard]] std::optional<SeenRows> rows(PgClient& client, const std::string& sql, RowKey* last = nullptr);
-  [[nodiscard]] std::optional<SeenRows> lookup(PgClient& client, const CompareSource& source,
+  [[nodiscard]] std::optional<CompareRows> ask(CompareClient& client, const std::string& sql);
+  [[nodiscard]] std::optional<Sum> sum(CompareClient& client, const std::string& sql);
+  [[nodiscard]] std::optional<SeenRows> rows(CompareClient& client, const std::string& sql, RowKey* last = nullptr);
+  [[nodiscard]] std::optional<SeenRows> lookup(CompareClient& client, const CompareSource& source,
                                                const std::vector<RowKey>& keys);
   // Of a whole table without a key, in one snapshot.
-  [[nodiscard]] std::optional<Sum> multiset(PgClient& client, const CompareSource& source, std::int64_t blocks,
+  [[nodiscard]] std::optional<Sum> multiset(CompareClient& client, const CompareSource& source, std::int64_t blocks,
                                             std::uint64_t& counter);
 
   CompareHands& hands_;
+  const CompareSql& sql_;
+  const TableLook& look_;
   const ComparePlan& plan_;
-  const std::int64_t writer_blocks_, follower_blocks_;
   TableState state_;
-  std::optional<PgError> error_;
+  std::optional<CompareError> error_;
 };
 
 }  // namespace turnout::control

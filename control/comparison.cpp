@@ -10,8 +10,6 @@ namespace turnout::control {
 
 namespace {
 
-constexpr std::uint32_t connect_ms_max = 5'000;
-constexpr std::uint32_t setup_ms_max = 5'000;
 constexpr std::uint64_t look_ms = 100;       // between two looks whether a cutover is over, or green less behind
 constexpr std::uint64_t retry_ms = 2'000;    // after something went wrong with a server
 constexpr std::uint32_t troubles_max = 30;   // one after the other, without a piece between them
@@ -73,8 +71,6 @@ Comparison::Begun Comparison::start(const CompareOptions& options) {
     known = state_;
   }
   writer_ = context_.state().writer;
-  const auto topology = discover(context_.shelf, writer_, context_.config().databases);
-  if (!topology) return {topology.error().message()};
   const std::string writer = router::name(writer_);
   const bool goes_on = !options.anew && can_resume(known, writer, options.tables);
   if (!goes_on) known.tables.clear();
@@ -87,9 +83,8 @@ Comparison::Begun Comparison::start(const CompareOptions& options) {
   fresh.rows_per_second = options.rows_per_second != 0 ? options.rows_per_second
                           : goes_on                    ? known.rows_per_second
                                                        : context_.config().compare.rows_per_second;
-  if (auto error = look_up_tables(*topology, known, fresh); !error.empty()) return {error};
+  if (auto error = look_up_tables(known, fresh); !error.empty()) return {error};
   if (auto error = write_durably(context_.file, serialized(fresh)); !error.empty()) return {error};
-  topology_ = *topology;
   {
     const std::lock_guard guard(mutex_);
     state_ = std::move(fresh);
@@ -102,45 +97,20 @@ Comparison::Begun Comparison::start(const CompareOptions& options) {
   return {"", false, goes_on};
 }
 
-std::string Comparison::look_up_tables(const Topology& topology, const CompareState& known, CompareState& fresh) {
-  published_.clear();
+std::string Comparison::look_up_tables(const CompareState& known, CompareState& fresh) {
+  auto found = context_.pair->look_up(writer_, fresh.wanted.empty());
+  if (!found) return found.error().message();
   std::vector<TableState> today;
   std::vector<std::string> unknown = fresh.wanted;
-  for (const auto& stream : topology.streams) {
-    auto writer = context_.shelf.take(writer_, stream.database, connect_ms_max);
-    if (!writer) return writer.error().message();
-    auto follower = context_.shelf.take(router::other(writer_), stream.database, connect_ms_max);
-    if (!follower) return follower.error().message();
-    const auto travels = marker_travels(**follower, stream);
-    if (!travels) return travels.error().message();
-    if (!*travels) {
-      return "no marker travels through " + stream.subscription + " of " + stream.database +
-             ", and without one nothing can be compared while it changes: 'turnout prepare " + context_.deployment +
-             "' creates it";
-    }
-    const auto tables = published_tables(**writer, **follower, stream);
-    if (!tables) return tables.error().message();
-    auto& all = published_[stream.database];
-    all.insert(all.end(), tables->begin(), tables->end());
-    for (const auto& one : *tables) {
-      TableState table;
-      table.database = stream.database;
-      table.table = one.table;
-      const auto names_it = [&](const auto& text) { return is_named(table, text); };
-      if (!fresh.wanted.empty() && std::none_of(fresh.wanted.begin(), fresh.wanted.end(), names_it)) continue;
-      std::erase_if(unknown, names_it);
-      today.push_back(std::move(table));
-    }
+  for (auto& table : found->all) {
+    const auto names_it = [&](const auto& text) { return is_named(table, text); };
+    if (!fresh.wanted.empty() && std::none_of(fresh.wanted.begin(), fresh.wanted.end(), names_it)) continue;
+    std::erase_if(unknown, names_it);
+    today.push_back(std::move(table));
   }
-  for (const auto& whole : topology.merged()) {
-    if (!fresh.wanted.empty()) break;
-    auto writer = context_.shelf.take(writer_, whole.database, connect_ms_max);
-    if (!writer) return writer.error().message();
-    const auto unpublished = unpublished_tables(**writer, whole);
-    if (!unpublished) return unpublished.error().message();
-    fresh.not_published.insert(fresh.not_published.end(), unpublished->begin(), unpublished->end());
-  }
-  if (!unknown.empty()) return "no table " + unknown.front() + " is published: write schema.table";
+  if (!unknown.empty()) return "no table " + unknown.front() + ' ' + found->unknown + ": write schema.table";
+  databases_ = std::move(found->databases);
+  fresh.not_published = std::move(found->left_out);
   fresh.tables = merged(std::move(today), known.tables);
   return "";
 }
@@ -231,19 +201,10 @@ bool Comparison::wait_for_cutover() {
 }
 
 Comparison::Turn Comparison::go_through(std::string& problem) {
-  for (const auto& database : topology_.databases()) {
+  for (const auto& database : databases_) {
     if (const auto turn = compare_database(database, problem); turn != Turn::done) return turn;
   }
   return Turn::done;
-}
-
-PgOutcome<Shelf::Loan> Comparison::connect(router::Side side, const std::string& database) {
-  auto loan = context_.shelf.take(side, database, connect_ms_max);
-  if (!loan) return loan.error();
-  loan->discard();  // nobody else wants a session like this one
-  const auto ready = (*loan)->query(compare_session(context_.config().compare.statement_ms_max), setup_ms_max);
-  if (!ready) return ready.error();
-  return loan;
 }
 
 Comparison::Turn Comparison::compare_database(const std::string& database, std::string& problem) {
@@ -261,20 +222,13 @@ Comparison::Turn Comparison::compare_database(const std::string& database, std::
   };
   sort_out();
   if (open.empty() && moving.empty()) return Turn::done;
-  const auto failed = [&](const PgError& error) {
-    problem = error.message();
-    return Turn::failed;
-  };
-  auto writer = connect(writer_, database);
-  if (!writer) return failed(writer.error());
-  auto follower = connect(router::other(writer_), database);
-  if (!follower) return failed(follower.error());
-  const auto hash = common_hash(**writer, **follower);
-  if (!hash) return failed(hash.error());
-  hash_ = *hash;
   const auto bounds = context_.config().compare;
-  CompareHands hands{**writer, **follower, ""};
-  hands.statement_ms_max = bounds.statement_ms_max;
+  auto link = context_.pair->open(database, bounds.statement_ms_max);
+  if (!link) {
+    problem = link.error().message();
+    return Turn::failed;
+  }
+  CompareHands hands{link->sql, *link->writer, *link->follower};
   hands.rounds = bounds.rounds;
   hands.go_on = [this] { return halt() == Halt::none; };
   hands.waits = [this](std::string text) {
@@ -286,53 +240,42 @@ Comparison::Turn Comparison::compare_database(const std::string& database, std::
     sort_out();
     for (const auto index : again ? moving : open) {
       hands.piece_rows = bounds.piece_rows;
-      if (const auto turn = compare_table(index, hands, again, problem); turn != Turn::done) return turn;
+      if (const auto turn = compare_table(index, *link, hands, again, problem); turn != Turn::done) return turn;
     }
   }
   return Turn::done;
 }
 
-Comparison::Turn Comparison::compare_table(std::size_t index, CompareHands& hands, bool again, std::string& problem) {
+Comparison::Turn Comparison::compare_table(std::size_t index, CompareLink& link, CompareHands& hands, bool again,
+                                           std::string& problem) {
   TableState table;
   {
     const std::lock_guard guard(mutex_);
     table = state_.tables[index];
-    current_ = table.database + '.' + table.text();
+    current_ = table.full_text();
     waiting_for_.clear();
   }
-  const auto& list = published_[table.database];
-  const auto published =
-      std::find_if(list.begin(), list.end(), [&](const auto& one) { return one.table == table.table; });
-  if (published->is_carried && !published->is_ready) {
-    fail_table(index, "its first copy is not done");
-    return Turn::done;
-  }
-  hands.subscription = published->subscription;
   hands.listed_max = listed_max(index);
   hands.keep = [this, index](const TableState& now, std::uint64_t rows) { return keep(index, now, rows); };
-  PgError error;
+  CompareError error;
   for (std::uint32_t tries = 0; tries < tries_max; ++tries) {
     if (tries > 0 && !rest(retry_ms / 4)) return Turn::gave_way;
-    // What a failed statement has left behind; harmless outside a transaction.
-    for (auto* client : {&hands.writer, &hands.follower}) {
-      if (client->in_transaction()) static_cast<void>(client->query("ROLLBACK", setup_ms_max));
-    }
-    const auto here = read_table_facts(hands.writer, table.table);
-    const auto there = read_table_facts(hands.follower, table.table);
-    if (!here || !there) {
-      error = here ? there.error() : here.error();
+    hands.writer.roll_back();
+    hands.follower.roll_back();
+    const auto look = context_.pair->look(link, table);
+    if (!look) {
+      error = look.error();
       break;
     }
-    auto plan = make_plan(table.table, *here, *there, published->columns, published->filter, hash_, writer_);
-    if (!published->is_carried) {
-      plan.differences.push_back("published, but the subscription " + hands.subscription +
-                                 " does not carry it: ALTER SUBSCRIPTION … REFRESH PUBLICATION");
+    if (!look->why_not.empty()) {
+      fail_table(index, look->why_not);
+      return Turn::done;
     }
     {
       const std::lock_guard guard(mutex_);
       table = state_.tables[index];
     }
-    TableComparison comparison(hands, plan, *here, *there, table);
+    TableComparison comparison(hands, *look, table);
     const bool is_done = again ? comparison.settle_again() : comparison.run();
     if (is_done) {
       const auto& now = comparison.state();
@@ -345,7 +288,7 @@ Comparison::Turn Comparison::compare_table(std::size_t index, CompareHands& hand
     error = *comparison.error();
     if (error.lost) break;
     // Too long for one statement: smaller pieces. Anything else may have been a lock, or a table that was altered.
-    if (error.sqlstate == "57014") hands.piece_rows = std::max(least_piece, hands.piece_rows / 4);
+    if (error.too_slow) hands.piece_rows = std::max(least_piece, hands.piece_rows / 4);
   }
   problem = error.message();
   if (error.lost) return Turn::failed;

@@ -1,7 +1,7 @@
 // The row-level comparison of one deployment: `turnout compare`. One at a time, on a thread and two connections of its
 // own (one a side), as fast as its bounds let it; whoever asks only ever sees a copy of what is known.
 //
-// Always true: it changes nothing but its own row in turnout.marker; it gives way to a cutover at the next statement,
+// Always true: it changes nothing but its own marker on the servers; it gives way to a cutover at the next statement,
 // closes its connections and goes on when that is over, unless the writer has moved, which ends it; what it knows is on
 // disk at least every second (state_dir/compare-NAME.json), and a later start goes on from there. Thread-safe.
 #pragma once
@@ -11,19 +11,17 @@
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
-#include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "control/compare_catalog.h"
-#include "control/compare_state.h"
+#include "control/compare_pair.h"
 #include "control/compare_table.h"
 #include "control/operations.h"
 #include "control/sampler.h"
-#include "control/shelf.h"
 
 namespace turnout::control {
 
@@ -33,7 +31,7 @@ class Comparison {
     std::string deployment;
     std::filesystem::path file;
     std::function<conf::Deployment()> config;
-    Shelf& shelf;
+    std::shared_ptr<ComparePair> pair;
     std::function<drain::State()> state;  // of the cutover machine
     std::function<LagNumbers()> lag;
     std::function<void(boost::json::object)> on_event;  // {text, …}: log and event stream
@@ -65,7 +63,8 @@ class Comparison {
   void loop();
   [[nodiscard]] Turn go_through(std::string& problem);
   [[nodiscard]] Turn compare_database(const std::string& database, std::string& problem);
-  [[nodiscard]] Turn compare_table(std::size_t index, CompareHands& hands, bool again, std::string& problem);
+  [[nodiscard]] Turn compare_table(std::size_t index, CompareLink& link, CompareHands& hands, bool again,
+                                   std::string& problem);
   [[nodiscard]] bool wait_for_cutover();
   [[nodiscard]] bool wait_for_lag();
   [[nodiscard]] bool rest(std::uint64_t ms);
@@ -76,9 +75,8 @@ class Comparison {
   void end(ComparePhase phase, std::string reason);
   void save(bool now);
   void tell(std::string text);
-  // Every table of every stream, with what is known of it already. "" or why not.
-  [[nodiscard]] std::string look_up_tables(const Topology& topology, const CompareState& known, CompareState& fresh);
-  [[nodiscard]] PgOutcome<Shelf::Loan> connect(router::Side side, const std::string& database);
+  // Every table that is wanted, with what is known of it already. "" or why not.
+  [[nodiscard]] std::string look_up_tables(const CompareState& known, CompareState& fresh);
 
   Context context_;
   std::mutex ordering_;  // one start or stop at a time
@@ -91,9 +89,7 @@ class Comparison {
 
   // Of the thread, once it runs.
   router::Side writer_ = router::Side::blue;
-  Topology topology_;
-  HashMethod hash_ = HashMethod::quick;
-  std::map<std::string, std::vector<PublishedTable>> published_;  // by database
+  std::vector<std::string> databases_;
   Clock::time_point saved_at_, piece_began_, lag_looked_at_;
   std::string last_file_error_;
 

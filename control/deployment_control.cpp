@@ -13,8 +13,10 @@
 
 #include "control/journal.h"
 #include "control/managed_fence.h"
+#include "control/mysql_compare.h"
 #include "control/mysql_preflight.h"
 #include "control/mysql_start.h"
+#include "control/postgres_compare.h"
 #include "control/preflight.h"
 #include "control/report.h"
 #include "control/table.h"
@@ -128,8 +130,8 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                                         shared_.events.add("replicate", std::move(news));
                                       }}),
       comparison_(Comparison::Context{name_, shared.state_dir / ("compare-" + name_ + ".json"),
-                                      [this] { return this->config(); }, shelf_, [this] { return executor_.state(); },
-                                      [this] { return sampler_.lag(); },
+                                      [this] { return this->config(); }, compare_pair(),
+                                      [this] { return executor_.state(); }, [this] { return sampler_.lag(); },
                                       [this](boost::json::object event) {
                                         spdlog::info("{}: {}", name_, text_of(event, "text"));
                                         event["deployment"] = name_;
@@ -138,6 +140,11 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
 
 DeploymentControl::~DeploymentControl() {
   stop();
+}
+
+std::shared_ptr<ComparePair> DeploymentControl::compare_pair() {
+  if (is_mysql()) return mysql_compare_pair(mysql_shelf_);
+  return postgres_compare_pair(name_, shelf_, [this] { return config().databases; });
 }
 
 MysqlWatch::Context DeploymentControl::watch_context() {

@@ -94,6 +94,7 @@ class DeploymentControl : private Runner {
   void readiness_changed(const Readiness::Report& now);
   void between_attempts();
   [[nodiscard]] MysqlWatch::Context watch_context();
+  [[nodiscard]] std::shared_ptr<ComparePair> compare_pair();
   [[nodiscard]] std::string doubt_at_start(const std::vector<Record>& records, drain::Recovered& log);
   [[nodiscard]] StepAnswer run_step(const drain::Action& action, const std::atomic<bool>& cancelled);
   [[nodiscard]] std::shared_ptr<Attempt> attempt(std::uint64_t epoch);

@@ -226,7 +226,6 @@ Answer DeploymentControl::shadow() const {
 }
 
 Answer DeploymentControl::compare(const CompareOptions& options) {
-  if (auto against = why_not_of_mysql("comparison")) return *against;
   const auto state = executor_.state();
   if (state.is_running()) return conflict("a cutover is running: compare when it has ended");
   if (is_final(state.phase)) return conflict("finished: there is no second side to compare with");

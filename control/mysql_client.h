@@ -54,6 +54,7 @@ class MysqlRows {
       : columns_(std::move(columns)), rows_(std::move(rows)) {}
 
   [[nodiscard]] std::size_t size() const { return rows_.size(); }
+  [[nodiscard]] std::size_t width() const { return columns_.size(); }
   [[nodiscard]] bool empty() const { return rows_.empty(); }
   [[nodiscard]] bool is_null(std::size_t row, std::size_t column) const;
   [[nodiscard]] std::string text(std::size_t row, std::size_t column = 0) const;  // "" for NULL and what is not there
@@ -99,6 +100,10 @@ class MysqlClient {
 
 // What begins every text of ours, in the server's list of what runs.
 inline constexpr std::string_view mysql_signature = "/* turnout control */ ";
+
+// Whose rights a session has, as information_schema names a grantee.
+inline constexpr const char* mysql_me =
+    "CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))";
 
 // 'it''s': for our own connections, to which a backslash is a letter.
 [[nodiscard]] std::string mysql_literal(std::string_view text);

@@ -35,9 +35,6 @@ constexpr const char* engines_sql =
 constexpr const char* events_sql =
     "SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'";
 #undef TURNOUT_NOT_OURS
-// The account that has logged in, as USER_PRIVILEGES writes it.
-#define TURNOUT_ME \
-  "CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))"
 
 std::vector<std::string> first_column(const MysqlRows& rows) {
   std::vector<std::string> out;
@@ -71,7 +68,9 @@ void check_privileges(MysqlLook& look) {
   for (const auto side : {look.from, look.to}) {
     const auto rows = look.ask(
         name, side,
-        "SELECT REPLACE(PRIVILEGE_TYPE, '_', ' ') FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = " TURNOUT_ME);
+        std::string(
+            "SELECT REPLACE(PRIVILEGE_TYPE, '_', ' ') FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = ") +
+            mysql_me);
     if (!rows) return;
     const auto has = first_column(*rows);
     for (const char* right : look.pair->here.dialect().admin_rights) {
@@ -136,9 +135,10 @@ void check_reverse(MysqlLook& look) {
     return look.fail(name, how + ": " + client.error().message(), bound,
                      "see replication.login, replication.tls and the two addresses");
   // Of the account that has logged in: another one of that name may have it.
-  const auto rows = client->query(
-      "SELECT CURRENT_USER(), COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE "
-      "PRIVILEGE_TYPE = 'REPLICATION SLAVE' AND GRANTEE = " TURNOUT_ME);
+  const auto rows =
+      client->query(std::string("SELECT CURRENT_USER(), COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE "
+                                "PRIVILEGE_TYPE = 'REPLICATION SLAVE' AND GRANTEE = ") +
+                    mysql_me);
   if (!rows) return look.could_not_look(name, rows.error().message());
   if (rows->integer(0, 1) == 0)
     return look.fail(name, rows->text(0) + " has no REPLICATION SLAVE on " + router::name(look.to), bound,

@@ -55,6 +55,7 @@ class PgRows {
   explicit PgRows(PGresult* result) : result_(result) {}
 
   [[nodiscard]] int size() const { return result_ ? PQntuples(result_.get()) : 0; }
+  [[nodiscard]] int width() const { return result_ ? PQnfields(result_.get()) : 0; }
   [[nodiscard]] bool empty() const { return size() == 0; }
   [[nodiscard]] bool is_null(int row, int column) const;
   [[nodiscard]] std::string text(int row, int column) const;  // "" for NULL

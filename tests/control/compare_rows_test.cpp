@@ -88,6 +88,32 @@ TEST(CompareRows, SettlingKeepsOnlyWhatMoves) {
   EXPECT_TRUE(settling.is_over());
 }
 
+// Rows without versions: what looks unchanged may have gone there and back.
+TEST(CompareRows, WithoutVersionsADifferenceTakesSeveralRoundsOfTheSameRow) {
+  const SeenRow here{"", 1}, there{"", 2}, other{"", 3};
+  const SeenRows writer{{{"1"}, here}};
+  const auto rounds_until = [&](const std::vector<SeenRows>& followers) {
+    Settling settling({{"1"}}, followers.front(), 3);
+    for (std::size_t round = 0; round < followers.size(); ++round) {
+      const auto found = settling.round(writer, {}, followers[round], writer);
+      if (!found.empty()) return round + 1;
+      if (settling.is_over()) break;
+    }
+    return std::size_t{0};
+  };
+  const SeenRows same{{{"1"}, there}}, another{{{"1"}, other}}, none;
+  EXPECT_EQ(rounds_until({same, same, same, same}), 3U);
+  EXPECT_EQ(rounds_until({none, none, none}), 3U) << "a row that is missing too";
+  EXPECT_EQ(rounds_until({same, same, another, another, another}), 5U) << "another row begins anew";
+  EXPECT_EQ(rounds_until({same, none, same, none, same}), 0U) << "it moves";
+  EXPECT_EQ(rounds_until({same, same, writer}), 0U) << "equal, at last";
+  Settling moving({{"1"}}, same, 2);
+  EXPECT_THAT(moving.round(writer, {}, same, writer), IsEmpty());
+  EXPECT_THAT(moving.round(same, {}, another, writer), IsEmpty()) << "the writer's has changed, and the follower's";
+  EXPECT_THAT(moving.round(writer, {}, same, writer), IsEmpty()) << "so this is the first again";
+  EXPECT_EQ(moving.round(writer, {}, same, writer).size(), 1U);
+}
+
 // The writer's history of one row: versions and contents, in order; the follower applies a prefix of it, later. Looks
 // happen at random times under the rules of a round. With nothing lost no verdict may be a difference; with a follower
 // that has lost a change for good, none may be equal while the contents differ all the time.

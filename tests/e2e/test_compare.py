@@ -7,6 +7,7 @@ from typing import Any, Iterator
 
 import pytest
 
+from harness.compared import compare, report, rows_of, stage_of, stop, wait_for
 from harness.load import Pgbench
 from harness.pair import Pair
 from harness.turnout import ABORTED, CONFLICT, DONE, REFUSED, Turnout, UNKNOWN
@@ -74,43 +75,7 @@ def tables(pair: Pair, turnout: Turnout) -> None:
 @pytest.fixture(autouse=True)
 def one_at_a_time(turnout: Turnout) -> Iterator[None]:
     yield
-    if not turnout.alive():
-        turnout.start()
-    wait_for(turnout, lambda r: r["phase"] not in ("running", "paused"), stop=True)
-
-
-def report(turnout: Turnout) -> dict[str, Any]:
-    return dict(turnout.rest("/v1/deployments/app/compare")[1])
-
-
-def wait_for(turnout: Turnout, is_so: Any, timeout_s: float = 60, stop: bool = False) -> dict[str, Any]:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        now = report(turnout)
-        if is_so(now):
-            return now
-        if stop:
-            turnout.rest("/v1/deployments/app/compare", {"action": "stop"})
-            stop = False
-        assert time.monotonic() < deadline, f"{now}\n{turnout.log_tail()}"
-        time.sleep(0.05)
-
-
-def compare(turnout: Turnout, *words: str, expect: int = DONE) -> dict[str, Any]:
-    return dict(turnout.ask("compare", "app", "--anew", *words, expect=expect, timeout_s=120))
-
-
-def rows_of(found: dict[str, Any], table: str) -> dict[str, set[tuple[str, ...]]]:
-    """kind → keys, of one table."""
-    out: dict[str, set[tuple[str, ...]]] = {}
-    for row in found["differing"]:
-        if row["table"] == table:
-            out.setdefault(row["kind"], set()).add(tuple(row.get("key", {}).values()))
-    return out
-
-
-def stage_of(found: dict[str, Any], table: str) -> dict[str, Any]:
-    return next(dict(one) for one in found["tables"] if one["table"] == table)
+    stop(turnout)
 
 
 def on_green(pair: Pair, sql: str) -> None:
@@ -120,13 +85,13 @@ def on_green(pair: Pair, sql: str) -> None:
 
 def test_equal_sides_are_equal_while_everybody_writes(turnout: Turnout, pair: Pair) -> None:
     bench = Pgbench(turnout.port, turnout.home, clients=4, rate=150, seconds=600)
-    stop = threading.Event()
+    enough = threading.Event()
 
     def churn() -> None:
         """Keys that move, come back, are deleted and inserted again; NULL becomes '' and the other way."""
         with turnout.connect() as connection:
             number = 0
-            while not stop.is_set():
+            while not enough.is_set():
                 number += 1
                 key = number % 50 + 1
                 connection.execute("UPDATE cmp_people SET name = CASE WHEN name IS NULL THEN '' END, weight = random() "
@@ -142,7 +107,7 @@ def test_equal_sides_are_equal_while_everybody_writes(turnout: Turnout, pair: Pa
     try:
         outcome = turnout.cli("compare", "app", "--anew", "-o", "json", timeout_s=120)
     finally:
-        stop.set()
+        enough.set()
         writer.join(20)
         result = bench.stop()
     assert result.clean(), result.errors[:3]
