@@ -14,6 +14,7 @@ constexpr std::uint32_t cut_bytes_max = 1024 * 1024;  // of a row that comes in 
 constexpr std::uint8_t null_field = 0xfb;
 constexpr std::uint16_t binary_collation = 63;
 constexpr std::uint16_t unsigned_flag = 0x0020;
+constexpr std::uint32_t is_unsigned_bit = 1U << 8U;  // of AnswerColumn::type
 constexpr std::uint32_t null_length = UINT32_MAX;
 
 ValueKind kind_of(const my::Column& column) {
@@ -28,7 +29,34 @@ ValueKind kind_of(const my::Column& column) {
 std::uint32_t number_of(const my::Column& column) {
   const std::uint32_t is_bytes = column.collation == binary_collation ? 1 : 0;
   const std::uint32_t is_unsigned = (column.flags & unsigned_flag) != 0 ? 1 : 0;
-  return column.type | is_unsigned << 8U | is_bytes << 9U;
+  return column.type | is_unsigned * is_unsigned_bit | is_bytes << 9U;
+}
+
+// Whole numbers in digits, strings without their length; the rest as it is.
+std::string text_of_binary(my::Bytes value, std::uint8_t type, bool is_unsigned) {
+  my::Reader reader(value);
+  switch (type) {
+    case my::type::tiny:
+    case my::type::short_number:
+    case my::type::year:
+    case my::type::long_number:
+    case my::type::int24:
+    case my::type::long_long:
+      break;
+    case my::type::timestamp:
+    case my::type::date:
+    case my::type::time:
+    case my::type::datetime:
+    case my::type::null:
+      return std::string(my::text(value));
+    default:
+      return std::string(reader.counted().value_or(std::string_view{}));
+  }
+  std::uint64_t number = 0;
+  for (std::size_t i = value.size(); i-- > 0;) number = number << 8U | value[i];
+  if (is_unsigned || value.empty()) return std::to_string(number);
+  const std::size_t unused = 64 - 8 * value.size();
+  return std::to_string(static_cast<std::int64_t>(number << unused) >> unused);
 }
 
 void put_big(std::string& out, std::uint32_t value, std::size_t bytes) {
@@ -216,12 +244,15 @@ bool MysqlAnswerReader::keep_binary_row(Bytes payload) {
   return reader.is_empty();
 }
 
-// A value's length stands before it in a binary row too: it is part of what is kept, which is only compared.
+// As a text row has it, but for floats and moments.
 void MysqlAnswerReader::keep_value(std::size_t column, Bytes value) {
-  put_big(kept_, static_cast<std::uint32_t>(value.size()), 4);
-  const std::size_t at = kept_.size();
-  kept_.append(my::text(value));
-  if (columns_[column].is_binary) std::reverse(kept_.begin() + static_cast<std::ptrdiff_t>(at), kept_.end());
+  std::string text(my::text(value));
+  if (columns_[column].is_binary)
+    std::reverse(text.begin(), text.end());
+  else if (is_binary_)
+    text = text_of_binary(value, types_[column], (columns_[column].type & is_unsigned_bit) != 0);
+  put_big(kept_, static_cast<std::uint32_t>(text.size()), 4);
+  kept_.append(text);
 }
 
 void MysqlAnswerReader::keep_null() {

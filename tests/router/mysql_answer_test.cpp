@@ -350,6 +350,26 @@ TEST(mysql_answer, binary_rows) {
   }
 }
 
+TEST(mysql_answer, whole_numbers_of_binary_rows_are_kept_in_digits) {
+  const auto values_of = [](const Answer& answer) {
+    const Server server = read(answer, true);
+    const auto rows = rows_of(server.reader.kept());
+    EXPECT_EQ(rows.size(), 1U);
+    return Values{std::optional<std::string>(rows[0][0]), std::optional<std::string>(rows[0][2])};
+  };
+  EXPECT_EQ(values_of(binary(7, 1, "word")), (Values{"7", "word"}));
+  EXPECT_EQ(values_of(binary(-3, 1, "")), (Values{"-3", ""}));
+  EXPECT_EQ(values_of(binary(-3, 1, "", 5)), (Values{std::nullopt, std::nullopt}));
+  const std::string row = std::string(2, '\0') + std::string(8, '\xff');
+  const auto of = [&](std::uint16_t flags) {
+    const Server server =
+        read(Answer(without_eof).columns({{"n", my::type::long_long, flags, 63}}).add(row).end(), true);
+    return std::string(rows_of(server.reader.kept())[0][0].value_or("NULL"));
+  };
+  EXPECT_EQ(of(0), "-1");
+  EXPECT_EQ(of(0x20), "18446744073709551615");
+}
+
 TEST(mysql_answer, binary_rows_that_end_early_or_late) {
   const Answer honest = binary(7, 1, "word");
   std::string row(2, '\0');
