@@ -30,9 +30,14 @@
 #include "proxy/statement.h"
 #include "proxy/trail.h"
 
+namespace turnout::router {
+class AnswerReader;
+}
+
 namespace turnout::proxy {
 
 struct LockTransfer;
+template <typename Reader>
 struct ShadowCopy;
 struct Subscription;
 enum class OwnQuery : std::uint32_t;
@@ -331,11 +336,11 @@ class Session final : public Client {
   std::unique_ptr<std::unordered_map<std::string, Prepared, TextHash, std::equal_to<>>> forgotten_;  // if DISCARD fails
   std::shared_ptr<const protocol::pg::Watch> unnamed_watch_;  // of the last unnamed Parse, if it has effects
   std::vector<PendingEffect> pending_effects_;
-  std::unique_ptr<Subscription> subscription_;   // of one that listens
-  std::unique_ptr<ShadowCopy> shadow_;           // while the unit is one that the other side gets as well
-  std::unique_ptr<LockTransfer> lock_transfer_;  // of one with advisory locks, while a hold is on
-  std::uint32_t work_ = 0;                       // number of the last query or execute
-  std::uint32_t statements_done_ = 0;            // of the query that is being answered
+  std::unique_ptr<Subscription> subscription_;                // of one that listens
+  std::unique_ptr<ShadowCopy<router::AnswerReader>> shadow_;  // while the unit is one that the other side gets as well
+  std::unique_ptr<LockTransfer> lock_transfer_;               // of one with advisory locks, while a hold is on
+  std::uint32_t work_ = 0;                                    // number of the last query or execute
+  std::uint32_t statements_done_ = 0;                         // of the query that is being answered
 };
 
 }  // namespace turnout::proxy

@@ -27,10 +27,18 @@ void Session::begin_shadow(const router::Unit& unit, const router::Route& route,
     runner.dropped(router::ShadowDrop::not_whole);
     return;
   }
+  const bool crosses = account_.types && shard_.table().writer == router::Side::blue;
+  if (crosses && !may_cross(*request, account_.types->to_server)) {
+    runner.dropped(router::ShadowDrop::not_whole);
+    return;
+  }
   request->account = &account_.shared;
   request->shape = shape;
   request->parameters = runner.parameters_for(parameters_);
-  shadow_ = runner.copy(std::move(*request), account_);
+  auto taken = runner.take(std::make_unique<ShadowRequest>(std::move(*request)));
+  if (!taken) return;
+  shadow_ = std::make_unique<ShadowCopy<router::AnswerReader>>(ShadowCopy<router::AnswerReader>{
+      std::move(*taken), router::AnswerReader(runner.hash_start(), runner.answer_limits())});
 }
 
 // What Turnout itself has sent on this connection is answered first. Where types have other numbers than clients know,
@@ -47,16 +55,16 @@ void Session::feed_shadow(pg::Bytes data) {
 }
 
 void Session::time_shadow() {
-  if (shadow_->us == 0) shadow_->us = worker().loop.now_us() - since_us_;
+  if (shadow_->taken.us == 0) shadow_->taken.us = worker().loop.now_us() - since_us_;
 }
 
 // At the safe point behind it: what the other side must have applied is known.
 void Session::end_shadow() {
-  std::unique_ptr<ShadowCopy> copy = std::move(shadow_);
+  const std::unique_ptr<ShadowCopy<router::AnswerReader>> copy = std::move(shadow_);
   const std::string_view sqlstate = copy->answer.digest().sqlstate;
   if (!shard_.shadow || !copy->answer.is_over() || router::is_of_the_moment(sqlstate)) return;
   if (lease_side_ != shard_.table().writer) return;  // it has moved meanwhile
-  shard_.shadow->submit(std::move(copy), required_sample_);
+  shard_.shadow->submit(std::move(copy->taken), copy->answer.digest(), required_sample_);
 }
 
 }  // namespace turnout::proxy

@@ -1,6 +1,5 @@
 // Errands of the shadow: a difference on trial, and the plans of a shape that got slower. Both ask the writer as well.
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "proxy/shadow_runner.h"
@@ -20,33 +19,15 @@ namespace {
 constexpr std::size_t plan_bytes_max = 64 * 1024;
 constexpr std::uint64_t errand_rest_factor = 9;  // so that errands take a tenth of the time at most
 
-// EXPLAIN's rows have one column of text.
-std::string lines_of(const std::string& kept) {
-  std::string out;
-  std::string_view left = kept;
-  std::uint32_t length = 0;
-  constexpr std::size_t before_text = 6;  // how many columns, and how long the first one is
-  while (left.size() >= sizeof length) {
-    std::memcpy(&length, left.data(), sizeof length);
-    left.remove_prefix(sizeof length);
-    const std::string_view row = left.substr(0, length);
-    left.remove_prefix(std::min<std::size_t>(left.size(), length));
-    if (row.size() < before_text) continue;
-    if (!out.empty()) out += '\n';
-    out += row.substr(before_text);
-  }
-  return out;
-}
-
 }  // namespace
 
 void ShadowRunner::start_errand(Job job, bool is_for_plans) {
   const std::uint64_t now = now_ms();
-  plans_wanted_.erase(is_for_plans ? job.request.shape : 0);
+  plans_wanted_.erase(is_for_plans ? job.taken.read->shape : 0);
   if (is_for_plans) {
-    auto asked = explain_request(job.request);
+    auto asked = job.taken.read->explained();
     if (!asked) return;
-    job.request = std::move(*asked);
+    job.taken.read = std::move(asked);
   }
   errand_.emplace(Errand{std::move(job)});
   errand_->is_for_plans = is_for_plans;
@@ -75,14 +56,14 @@ void ShadowRunner::continue_errand(std::uint64_t now_ms) {
   }
   if (errand.stage == Stage::rest) errand.stage = Stage::ask_writer;
   const Side side = errand.stage == Stage::ask_other ? router::shadow_side(shard_.table()) : writer_side();
-  ShadowLane* const lane = lane_for(*errand.job.request.account, side);
+  ShadowLane* const lane = lane_for(*errand.job.taken.read->account, side);
   if (lane == nullptr) return;
   errand.is_asked = true;
   errand.asked_ms = now_ms;
   errand_work_ = ++works_;
   const std::uint64_t kept_bytes_max =
       errand.is_for_plans ? plan_bytes_max : std::max<std::uint64_t>(limits().bytes_max / 8, 1);
-  lane->run(errand.job.request, errand_work_, kept_bytes_max);  // may fail at once, and then the errand is over
+  lane->run(*errand.job.taken.read, errand_work_, kept_bytes_max);  // may fail at once, and then the errand is over
 }
 
 void ShadowRunner::errand_answered(ShadowReply reply) {
@@ -95,10 +76,10 @@ void ShadowRunner::errand_answered(ShadowReply reply) {
     const bool is_writers = errand.stage == Stage::ask_writer;
     if (!reply.answer.digest.sqlstate.empty()) return end_errand();
     errand.plans[is_writers ? 0 : 1] =
-        router::masked_plan(lines_of(reply.answer.rows), router::ShadowBook::plan_bytes_max);
+        router::masked_plan(router::plan_text(reply.answer), router::ShadowBook::plan_bytes_max);
     errand.stage = Stage::ask_other;
     if (is_writers) return;
-    if (router::ShadowShape* const shape = book_.find(errand.job.request.shape)) shape->plans = errand.plans;
+    if (router::ShadowShape* const shape = book_.find(errand.job.taken.read->shape)) shape->plans = errand.plans;
     return end_errand();
   }
   switch (errand.stage) {
@@ -123,7 +104,7 @@ void ShadowRunner::errand_answered(ShadowReply reply) {
 
 void ShadowRunner::judge_bracket(const router::KeptAnswer& writer_again) {
   Errand& errand = *errand_;
-  const router::ShadowFacts& facts = known(errand.job.request).facts;
+  const router::ShadowFacts& facts = known(*errand.job.taken.read).facts;
   // Of what is never the same only errors and columns say anything.
   const auto matched = [&](const router::KeptAnswer& other) {
     const ShadowMatch match = router::match(errand.writer.digest, other.digest, facts.is_ordered);
@@ -142,22 +123,22 @@ void ShadowRunner::judge_bracket(const router::KeptAnswer& writer_again) {
 
 void ShadowRunner::end_trial(router::TrialVerdict verdict, ShadowMatch match) {
   const Errand& errand = *errand_;
-  const ShadowRequest& request = errand.job.request;
-  Known& shape = known(request);
+  const ShadowRead& read = *errand.job.taken.read;
+  Known& shape = known(read);
   switch (verdict) {
     case router::TrialVerdict::same:
       shape.was_same = true;
-      note(request, ShadowOutcome::caught_up);
+      note(read, ShadowOutcome::caught_up);
       break;
     case router::TrialVerdict::unsettled:
       ++shape.unsettled;
-      note(request, ShadowOutcome::unsettled);
+      note(read, ShadowOutcome::unsettled);
       break;
     case router::TrialVerdict::different: {
       ++shape.proven;
       const router::Explanation told = router::explain_difference(errand.writer, errand.other, match, shape.facts);
       const ShadowOutcome outcome = match == ShadowMatch::error ? ShadowOutcome::failed : ShadowOutcome::different;
-      note(request, told.is_explained ? ShadowOutcome::explained : outcome, told.text);
+      note(read, told.is_explained ? ShadowOutcome::explained : outcome, told.text);
       break;
     }
     case router::TrialVerdict::again:

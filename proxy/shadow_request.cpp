@@ -88,6 +88,11 @@ std::size_t ShadowRequest::bytes() const {
   return bytes;
 }
 
+std::unique_ptr<ShadowRead> ShadowRequest::explained() const {
+  auto asked = explain_request(*this);
+  return asked ? std::make_unique<ShadowRequest>(std::move(*asked)) : nullptr;
+}
+
 Parameters shadow_parameters(const Parameters& session, std::uint32_t statement_ms_max) {
   Parameters parameters = session;
   for (const std::string_view unimportant : {"application_name", "lock_timeout", "idle_in_transaction_session_timeout",

@@ -1,4 +1,4 @@
-// A read as it can be run once more, by nobody's session: what it says, with which values, under which settings.
+// PostgreSQL's ShadowRead: what it says, with which values, under which settings.
 //
 // Owns all of it. A prepared statement is the shared one, so on a connection that has it it runs as it does for
 // clients, with the plan that the server keeps. What was sent as a simple query is sent as one, for it answers in text.
@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,16 +14,14 @@
 #include "protocol/pg/type_map.h"
 #include "protocol/pg/wire.h"
 #include "proxy/parameters.h"
+#include "proxy/shadow_read.h"
 #include "proxy/statement.h"
 
 namespace turnout::proxy {
 
 class ServerConnection;
-struct SharedAccount;
 
-struct ShadowRequest {
-  SharedAccount* account = nullptr;
-  std::uint64_t shape = 0;
+struct ShadowRequest final : ShadowRead {
   Parameters parameters;        // settings that it ran under, but for what changes no answer
   std::string sql;              // of a simple query
   StatementPtr statement;       // of a prepared one
@@ -32,8 +31,9 @@ struct ShadowRequest {
   bool is_parsed_anew = false;  // the unnamed statement was prepared together with it: that is part of its latency
 
   [[nodiscard]] bool is_simple() const { return !statement && parse.empty(); }
-  [[nodiscard]] std::string_view text() const;
-  [[nodiscard]] std::size_t bytes() const;
+  [[nodiscard]] std::string_view text() const override;
+  [[nodiscard]] std::size_t bytes() const override;
+  [[nodiscard]] std::unique_ptr<ShadowRead> explained() const override;
 };
 
 // What a session knows by these names; "" is the unnamed statement.

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/mysql/shadow_lane.h"
+#include "proxy/postgres_shadow_lane.h"
 #include "proxy/shard.h"
 #include "proxy/worker.h"
+#include "router/mysql_facts.h"
+#include "router/mysql_shape.h"
 #include "router/shape.h"
 
 namespace turnout::proxy {
@@ -78,26 +82,19 @@ const Parameters& ShadowRunner::parameters_for(const Parameters& session) {
   return shadow_parameters_;
 }
 
-std::unique_ptr<ShadowCopy> ShadowRunner::copy(ShadowRequest request, const Account& account) {
-  const bool crosses = account.types && writer_side() == Side::blue;
-  if (crosses && !may_cross(request, account.types->to_server)) {
-    dropped(ShadowDrop::not_whole);
-    return nullptr;
-  }
-  const std::size_t bytes = sizeof(ShadowCopy) + request.bytes();
+std::optional<ShadowTaken> ShadowRunner::take(std::unique_ptr<ShadowRead> read) {
+  const std::size_t bytes = sizeof(ShadowCopy<router::AnswerReader>) + read->bytes();
   if (*memory_ + bytes > limits().bytes_max) {
     dropped(ShadowDrop::memory);
-    return nullptr;
+    return std::nullopt;
   }
-  return std::make_unique<ShadowCopy>(ShadowCopy{std::move(request), MemoryShare(memory_, bytes),
-                                                 router::AnswerReader(hash_start_, {limits().result_bytes_max, 0}), 0});
+  return ShadowTaken{std::move(read), MemoryShare(memory_, bytes), 0};
 }
 
-void ShadowRunner::submit(std::unique_ptr<ShadowCopy> copy, std::uint64_t required_sample) {
+void ShadowRunner::submit(ShadowTaken taken, const router::AnswerDigest& answer, std::uint64_t required_sample) {
   if (!router::casts_shadow(shard_.table())) return dropped(ShadowDrop::interrupted);
   if (queue_.size() >= limits().queue_max) return dropped(ShadowDrop::queue_full);
-  queue_.push_back(
-      {std::move(copy->request), std::move(copy->memory), copy->answer.digest(), copy->us, required_sample, now_ms()});
+  queue_.push_back({std::move(taken), answer, required_sample, now_ms()});
   shard_.worker.loop.tick_within(tick_ms);
 }
 
@@ -190,7 +187,8 @@ bool ShadowRunner::make_lane(SharedAccount& account, Side side) {
     if (oldest == lanes_.end()) return false;
     retire(oldest);
   }
-  lanes_.push_back(std::make_unique<ShadowLane>(*this, shard_.account(account), side));
+  lanes_.push_back(shard_.deployment.of_mysql ? mysql::shadow_lane(*this, shard_.account(account), side)
+                                              : postgres_shadow_lane(*this, shard_.account(account), side));
   return lanes_.back()->open();
 }
 
@@ -258,7 +256,7 @@ void ShadowRunner::start_jobs(std::uint64_t now_ms) {
   std::size_t looked_at = 0;
   for (auto at = queue_.begin(); at != queue_.end() && looked_at < looked_ahead; ++looked_at) {
     if (proven < at->required_sample) return;  // samples are numbered in the order of time, as the queue is
-    ShadowLane* const lane = lane_for(*at->request.account, side);
+    ShadowLane* const lane = lane_for(*at->taken.read->account, side);
     if (lane == nullptr) {
       ++at;
       continue;
@@ -267,29 +265,33 @@ void ShadowRunner::start_jobs(std::uint64_t now_ms) {
     Job& job = running_.emplace(work, std::move(*at)).first->second;
     at = queue_.erase(at);
     job.since_ms = now_ms;
-    lane->run(job.request, work, 0);  // may fail at once, and then the job is gone
+    lane->run(*job.taken.read, work, 0);  // may fail at once, and then the job is gone
   }
 }
 
 // ---- judging -------------------------------------------------------------------------------------------------------
 
-ShadowRunner::Known& ShadowRunner::known(const ShadowRequest& request) {
-  if (const auto found = known_.find(request.shape); found != known_.end()) return found->second;
+ShadowRunner::Known& ShadowRunner::known(const ShadowRead& read) {
+  if (const auto found = known_.find(read.shape); found != known_.end()) return found->second;
   if (known_.size() >= limits().shapes_max) known_.clear();
   Known fresh;
-  fresh.facts = router::shadow_facts(request.text());
-  return known_.emplace(request.shape, std::move(fresh)).first->second;
+  const bool is_mysql = shard_.deployment.grammar() == router::Grammar::mysql;
+  fresh.facts = is_mysql ? router::mysql_shadow_facts(read.text()) : router::shadow_facts(read.text());
+  return known_.emplace(read.shape, std::move(fresh)).first->second;
 }
 
-router::ShadowShape* ShadowRunner::page(const ShadowRequest& request) {
-  if (router::ShadowShape* const found = book_.find(request.shape))
-    return book_.open(request.shape, found->database, found->text);
-  return book_.open(request.shape, request.account->database,
-                    router::shape_text(request.text(), router::ShadowBook::text_bytes_max));
+router::ShadowShape* ShadowRunner::page(const ShadowRead& read) {
+  if (router::ShadowShape* const found = book_.find(read.shape))
+    return book_.open(read.shape, found->database, found->text);
+  constexpr std::size_t bytes_max = router::ShadowBook::text_bytes_max;
+  const bool is_mysql = shard_.deployment.grammar() == router::Grammar::mysql;
+  return book_.open(
+      read.shape, read.account->database,
+      is_mysql ? router::mysql_shape_text(read.text(), bytes_max) : router::shape_text(read.text(), bytes_max));
 }
 
-void ShadowRunner::note(const ShadowRequest& request, ShadowOutcome outcome, const std::string& words) {
-  router::ShadowShape* const shape = page(request);
+void ShadowRunner::note(const ShadowRead& read, ShadowOutcome outcome, const std::string& words) {
+  router::ShadowShape* const shape = page(read);
   if (shape == nullptr) return;
   ++shape->outcomes[router::index(outcome)];
   if (words.empty()) return;
@@ -300,11 +302,11 @@ void ShadowRunner::note(const ShadowRequest& request, ShadowOutcome outcome, con
 
 void ShadowRunner::judge(Job job, const ShadowReply& reply) {
   const router::AnswerDigest& there = reply.answer.digest;
-  Known& shape = known(job.request);
-  if (router::ShadowShape* const page_of = page(job.request)) {
+  Known& shape = known(*job.taken.read);
+  if (router::ShadowShape* const page_of = page(*job.taken.read)) {
     const bool both_fine = job.writer.sqlstate.empty() && there.sqlstate.empty();
-    if (both_fine && job.writer_us != 0 && reply.us != 0) {
-      page_of->latency[0].add(job.writer_us);
+    if (both_fine && job.taken.us != 0 && reply.us != 0) {
+      page_of->latency[0].add(job.taken.us);
       page_of->latency[1].add(reply.us);
     }
     if (!job.writer.sqlstate.empty()) router::ShadowBook::note_error(*page_of, job.writer.sqlstate, true, false);
@@ -314,18 +316,18 @@ void ShadowRunner::judge(Job job, const ShadowReply& reply) {
   const ShadowMatch match = router::match(job.writer, there, shape.facts.is_ordered);
   if (match == ShadowMatch::same) {
     shape.was_same = true;
-    note(job.request, ShadowOutcome::same);
+    note(*job.taken.read, ShadowOutcome::same);
   } else if (is_momentary) {
-    note(job.request, ShadowOutcome::not_compared, "an error of the moment: " + there.sqlstate);
+    note(*job.taken.read, ShadowOutcome::not_compared, "an error of the moment: " + there.sqlstate);
   } else if (!shape.facts.never_same.empty() && match != ShadowMatch::error && match != ShadowMatch::columns) {
-    note(job.request, ShadowOutcome::not_compared, shape.facts.never_same);
+    note(*job.taken.read, ShadowOutcome::not_compared, shape.facts.never_same);
   } else if (match == ShadowMatch::unknown) {
     const bool is_writers = job.writer.gap != router::AnswerGap::none;
-    note(job.request, ShadowOutcome::not_compared, router::name(is_writers ? job.writer.gap : there.gap));
+    note(*job.taken.read, ShadowOutcome::not_compared, router::name(is_writers ? job.writer.gap : there.gap));
   } else {
     return suspect(std::move(job), match);
   }
-  if (!errand_ && plans_wanted_.contains(job.request.shape)) return start_errand(std::move(job), true);
+  if (!errand_ && plans_wanted_.contains(job.taken.read->shape)) return start_errand(std::move(job), true);
 }
 
 void ShadowRunner::suspect(Job job, ShadowMatch match) {
@@ -333,11 +335,11 @@ void ShadowRunner::suspect(Job job, ShadowMatch match) {
   if (is_ramped && !was_ramped_)
     for (auto& [shape, one] : known_) one.proven = 0;
   was_ramped_ = is_ramped;
-  const Known& shape = known(job.request);
+  const Known& shape = known(*job.taken.read);
   if (match != ShadowMatch::error && !shape.was_same && shape.unsettled >= unsettled_max) {
-    note(job.request, ShadowOutcome::not_compared, "the writer's own answers are never the same");
-  } else if (shape.proven >= proven_max || !suspects_.add(job.request.shape, std::move(job))) {
-    note(job.request, ShadowOutcome::unproven);
+    note(*job.taken.read, ShadowOutcome::not_compared, "the writer's own answers are never the same");
+  } else if (shape.proven >= proven_max || !suspects_.add(job.taken.read->shape, std::move(job))) {
+    note(*job.taken.read, ShadowOutcome::unproven);
   }
 }
 

@@ -22,6 +22,7 @@
 
 #include "proxy/pool_rules.h"
 #include "proxy/shadow_lane.h"
+#include "proxy/shadow_read.h"
 #include "proxy/shadow_request.h"
 #include "router/shadow.h"
 #include "router/shadow_book.h"
@@ -33,35 +34,6 @@ namespace turnout::proxy {
 
 class Shard;
 
-// A part of shadow.memory, while something lives that needs it. The sum may outlive the runner: sessions hold parts.
-class MemoryShare {
- public:
-  MemoryShare(std::shared_ptr<std::size_t> sum, std::size_t bytes) : sum_(std::move(sum)), bytes_(bytes) {
-    *sum_ += bytes_;
-  }
-  MemoryShare(MemoryShare&& other) noexcept : sum_(std::move(other.sum_)), bytes_(other.bytes_) {}
-  MemoryShare& operator=(MemoryShare&& other) noexcept {
-    std::swap(sum_, other.sum_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  ~MemoryShare() {
-    if (sum_) *sum_ -= bytes_;
-  }
-
- private:
-  std::shared_ptr<std::size_t> sum_;
-  std::size_t bytes_;
-};
-
-// On a session's unit of work while it is shadowed: what was asked, and what the writer answers.
-struct ShadowCopy {
-  ShadowRequest request;
-  MemoryShare memory;
-  router::AnswerReader answer;
-  std::uint64_t us = 0;  // of the writer's answer; 0 = it is not over
-};
-
 class ShadowRunner {
  public:
   explicit ShadowRunner(Shard& shard);
@@ -71,12 +43,13 @@ class ShadowRunner {
 
   // ---- from sessions
   [[nodiscard]] bool wants(std::uint64_t shape);
-  // `account`: of the session. Null: dropped.
-  [[nodiscard]] std::unique_ptr<ShadowCopy> copy(ShadowRequest request, const Account& account);
+  // What it needs is had of shadow.memory. Nothing: dropped.
+  [[nodiscard]] std::optional<ShadowTaken> take(std::unique_ptr<ShadowRead> read);
+  [[nodiscard]] router::AnswerReader::Limits answer_limits() const { return {limits().result_bytes_max, 0}; }
   // `required_sample`: what the other side must have applied to know all that the writer's answer showed.
-  void submit(std::unique_ptr<ShadowCopy> copy, std::uint64_t required_sample);
+  void submit(ShadowTaken taken, const router::AnswerDigest& answer, std::uint64_t required_sample);
   void dropped(router::ShadowDrop drop) { book_.dropped(drop); }
-  // shadow_parameters() of a session. Most sessions have the same, so the latest is remembered.
+  // PostgreSQL: shadow_parameters() of a session. Most sessions have the same, so the latest is remembered.
   [[nodiscard]] const Parameters& parameters_for(const Parameters& session);
 
   // ---- from the shard
@@ -89,6 +62,7 @@ class ShadowRunner {
   [[nodiscard]] router::ShadowBook::Look take_look() { return book_.take(); }
   void ask_plans(const std::vector<std::uint64_t>& shapes);
 
+  [[nodiscard]] const conf::Shadow& limits() const;
   // ---- from lanes
   [[nodiscard]] const router::ShapeHash& hash_start() const { return hash_start_; }
   void opened();
@@ -97,10 +71,8 @@ class ShadowRunner {
 
  private:
   struct Job {
-    ShadowRequest request;
-    MemoryShare memory;
+    ShadowTaken taken;
     router::AnswerDigest writer;
-    std::uint64_t writer_us = 0;
     std::uint64_t required_sample = 0;
     std::uint64_t since_ms = 0;
   };
@@ -124,7 +96,6 @@ class ShadowRunner {
     std::array<std::string, 2> plans{};
   };
 
-  [[nodiscard]] const conf::Shadow& limits() const;
   [[nodiscard]] std::uint64_t proven_sample() const;
   [[nodiscard]] router::Side writer_side() const;
   [[nodiscard]] std::uint64_t now_ms() const;
@@ -135,9 +106,9 @@ class ShadowRunner {
   void start_jobs(std::uint64_t now_ms);
   void drop_late(std::uint64_t now_ms);
 
-  [[nodiscard]] Known& known(const ShadowRequest& request);
-  [[nodiscard]] router::ShadowShape* page(const ShadowRequest& request);
-  void note(const ShadowRequest& request, router::ShadowOutcome outcome, const std::string& words = {});
+  [[nodiscard]] Known& known(const ShadowRead& read);
+  [[nodiscard]] router::ShadowShape* page(const ShadowRead& read);
+  void note(const ShadowRead& read, router::ShadowOutcome outcome, const std::string& words = {});
   void judge(Job job, const ShadowReply& reply);
   void suspect(Job job, router::ShadowMatch match);
 

@@ -41,8 +41,10 @@ const char* name(StepBackKind kind) {
 }
 
 bool is_of_the_moment(std::string_view sqlstate) {
-  constexpr std::array<std::string_view, 5> classes = {"08", "40", "53", "55", "57"};
-  return std::ranges::find(classes, class_of(sqlstate)) != classes.end();
+  constexpr std::array<std::string_view, 6> classes = {"08", "40", "53", "55", "57", "70"};
+  constexpr std::array<std::string_view, 2> mysql = {"H1205", "H3024"};  // waited for a lock; took longer than it may
+  return std::ranges::find(classes, class_of(sqlstate)) != classes.end() ||
+         std::ranges::find(mysql, sqlstate) != mysql.end();
 }
 
 std::optional<StepBack> find_step_back(std::span<const ShapeErrors> errors) {

@@ -73,7 +73,7 @@ struct StepBack {
 };
 
 // Not a property of the statement but of the moment or the machine: judged by rate. 08 connection, 40 conflict,
-// 53 resources, 55 locks, 57 operator, time-out and shutdown.
+// 53 resources, 55 locks, 57 operator, time-out and shutdown, 70 (MySQL) ended by KILL or its time limit.
 [[nodiscard]] bool is_of_the_moment(std::string_view sqlstate);
 
 // The first shape that meets, on green, a class of error that it did not meet on blue: one is enough. Order of the

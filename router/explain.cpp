@@ -27,17 +27,18 @@ std::string route_line(const RoutingTable& table, const Route& route) {
   return line + ": " + route.why;
 }
 
-Explanation explain(const RoutingTable& table, const Classified& found) {
+RouteExplanation explain(const RoutingTable& table, const Classified& found) {
   // The session that would be ramped first, with nothing against it: what remains is the text's own doing.
   const Unit unit{.verdict = found.verdict, .session_known_state = true, .session_hash = 0};
   const Route route = router::route(table, unit, 0);
 
-  Explanation out{.verdict = found.verdict,
-                  .why = found.verdict == Verdict::read ? "nothing in it writes or belongs to one server" : found.why,
-                  .side = route.held ? table.writer : route.side,
-                  .held = route.held,
-                  .ramped = route.ramped,
-                  .text = {}};
+  RouteExplanation out{
+      .verdict = found.verdict,
+      .why = found.verdict == Verdict::read ? "nothing in it writes or belongs to one server" : found.why,
+      .side = route.held ? table.writer : route.side,
+      .held = route.held,
+      .ramped = route.ramped,
+      .text = {}};
   out.text = std::string("verdict: ") + name(found.verdict) + ", " + verdict_line(found) + "\n";
   out.text += "route:   " + route_line(table, route) + "\n";
   if (table.ramp.percent != 0) {
@@ -50,13 +51,13 @@ Explanation explain(const RoutingTable& table, const Classified& found) {
 
 }  // namespace
 
-Explanation explain_route(const RoutingTable& table, const Catalog& catalog, std::string_view database,
-                          std::string_view search_path, std::string_view sql) {
+RouteExplanation explain_route(const RoutingTable& table, const Catalog& catalog, std::string_view database,
+                               std::string_view search_path, std::string_view sql) {
   return explain(table, classify(sql, catalog, database, search_path));
 }
 
-Explanation explain_mysql_route(const RoutingTable& table, const Catalog& catalog, std::string_view default_database,
-                                std::string_view sql) {
+RouteExplanation explain_mysql_route(const RoutingTable& table, const Catalog& catalog,
+                                     std::string_view default_database, std::string_view sql) {
   return explain(table, classify_mysql(sql, catalog, default_database));
 }
 

@@ -11,7 +11,7 @@
 
 namespace turnout::router {
 
-struct Explanation {
+struct RouteExplanation {
   Verdict verdict = Verdict::write;
   std::string why;         // what made the verdict so
   Side side = Side::blue;  // of a session that is in the ramp's share and has seen nothing that green lacks
@@ -20,11 +20,12 @@ struct Explanation {
   std::string text;  // all of it, a few lines for a person
 };
 
-[[nodiscard]] Explanation explain_route(const RoutingTable& table, const Catalog& catalog, std::string_view database,
-                                        std::string_view search_path, std::string_view sql);
+[[nodiscard]] RouteExplanation explain_route(const RoutingTable& table, const Catalog& catalog,
+                                             std::string_view database, std::string_view search_path,
+                                             std::string_view sql);
 
 // Of a text of MySQL, in a session with this default database.
-[[nodiscard]] Explanation explain_mysql_route(const RoutingTable& table, const Catalog& catalog,
-                                              std::string_view default_database, std::string_view sql);
+[[nodiscard]] RouteExplanation explain_mysql_route(const RoutingTable& table, const Catalog& catalog,
+                                                   std::string_view default_database, std::string_view sql);
 
 }  // namespace turnout::router

@@ -28,6 +28,13 @@ std::uint64_t word_at(const std::uint8_t* at) {
   return word;
 }
 
+// bpchar, varchar, text, name; citext has no fixed number.
+ValueKind kind_of(std::uint32_t type) {
+  if (type == 700) return ValueKind::float4;
+  if (type == 701) return ValueKind::float8;
+  return type == 25 || type == 1042 || type == 1043 || type == 19 ? ValueKind::text : ValueKind::other;
+}
+
 HashPair pair_of(const ShapeHash& hash) {
   return {hash.low(), hash.high()};
 }
@@ -52,14 +59,39 @@ const char* name(AnswerGap gap) {
   return "?";
 }
 
+// ---- rows and results, of either protocol
+
+void AnswerTally::end_row(const ShapeHash& row, AnswerDigest& digest) {
+  ++digest.rows;
+  ++result_rows_;
+  order_.mix(row.low());
+  order_.mix(row.high());
+  sum_.low += row.low();
+  sum_.high += row.high();
+}
+
+void AnswerTally::end_result(AnswerDigest& digest) {
+  ++digest.results;
+  in_order_.mix(order_.low());
+  in_order_.mix(order_.high());
+  in_order_.mix(result_rows_);
+  any_order_.mix(sum_.low);
+  any_order_.mix(sum_.high);
+  any_order_.mix(result_rows_);
+  order_ = start_;
+  sum_ = {};
+  result_rows_ = 0;
+}
+
+void AnswerTally::end_answer(AnswerDigest& digest) const {
+  digest.in_order = pair_of(in_order_);
+  digest.any_order = pair_of(any_order_);
+}
+
+// ---- PostgreSQL's reader
+
 AnswerReader::AnswerReader(const ShapeHash& start, const Limits& limits, const pg::OidTable* numbers)
-    : start_(start),
-      limits_(limits),
-      numbers_(numbers),
-      row_(start),
-      order_(start),
-      total_in_order_(start),
-      total_any_order_(start) {
+    : start_(start), limits_(limits), numbers_(numbers), row_(start), tally_(start) {
   keeps_rows_ = limits.kept_bytes_max != 0;
 }
 
@@ -141,8 +173,7 @@ void AnswerReader::end_message() {
       --skip_;
       return;
     }
-    digest_.in_order = pair_of(total_in_order_);
-    digest_.any_order = pair_of(total_any_order_);
+    tally_.end_answer(digest_);
     is_over_ = true;
     return;
   }
@@ -241,26 +272,12 @@ void AnswerReader::take_value(pg::Bytes& bytes) {
 
 void AnswerReader::end_row() {
   if (row_state_ != Row::length || fields_left_ != 0 || partial_used_ != 0) return give_up(AnswerGap::malformed);
-  ++digest_.rows;
-  ++result_rows_;
-  order_.mix(row_.low());
-  order_.mix(row_.high());
-  sum_.low += row_.low();
-  sum_.high += row_.high();
+  tally_.end_row(row_, digest_);
 }
 
 void AnswerReader::end_result() {
-  ++digest_.results;
-  total_in_order_.mix(order_.low());
-  total_in_order_.mix(order_.high());
-  total_in_order_.mix(result_rows_);
-  total_any_order_.mix(sum_.low);
-  total_any_order_.mix(sum_.high);
-  total_any_order_.mix(result_rows_);
-  order_ = start_;
+  tally_.end_result(digest_);
   columns_before_ = digest_.columns;
-  sum_ = {};
-  result_rows_ = 0;
 }
 
 // What differs between servers without meaning anything stays out: numbers of tables and columns, and whether values
@@ -286,7 +303,7 @@ void AnswerReader::describe() {
     hash.mix_text(*column);
     hash.mix(native);
     hash.mix(*modifier);
-    if (limits_.kept_bytes_max != 0) columns_.push_back({std::string(*column), native, *format == 1});
+    if (limits_.kept_bytes_max != 0) columns_.push_back({std::string(*column), native, kind_of(native), *format == 1});
   }
   digest_.columns = hash.low() | 1U;
 }

@@ -1,6 +1,7 @@
 // What is remembered of an answer: hashes of its rows, in order and without order, how many there are, what the columns
 // are, or the error. Read from the server's bytes as they come, in pieces cut anywhere; nothing is kept of a row but
-// its hash, unless the answer is to be shown to shadow_rows.h.
+// its hash, unless the answer is to be shown to shadow_rows.h. The reader here is PostgreSQL's; mysql_answer.h has the
+// other one, with the same digest.
 //
 // One pass over the bytes, about as dear as copying them. Two answers have the same hashes exactly when they have the
 // same values (up to chance, 2^-64): a value's length comes before its bytes, NULL is no length at all, and the hash is
@@ -47,10 +48,30 @@ struct AnswerDigest {
   AnswerGap gap = AnswerGap::none;
 };
 
+// What may explain a difference between two values.
+enum class ValueKind : std::uint8_t { other, text, float4, float8 };
+
 struct AnswerColumn {
   std::string name;
   std::uint32_t type = 0;  // the native number
-  bool is_binary = false;
+  ValueKind kind = ValueKind::other;
+  bool is_binary = false;  // floats: IEEE 754, most significant byte first
+};
+
+// The hashes of an answer, from those of its rows.
+class AnswerTally {
+ public:
+  explicit AnswerTally(const ShapeHash& start) : start_(start), order_(start), in_order_(start), any_order_(start) {}
+  void end_row(const ShapeHash& row, AnswerDigest& digest);
+  void end_result(AnswerDigest& digest);
+  void end_answer(AnswerDigest& digest) const;
+
+ private:
+  const ShapeHash start_;
+  ShapeHash order_;  // of the result that is being read
+  HashPair sum_;     // of it
+  std::uint64_t result_rows_ = 0;
+  ShapeHash in_order_, any_order_;  // of the results before it
 };
 
 class AnswerReader {
@@ -124,11 +145,8 @@ class AnswerReader {
   std::array<std::uint8_t, 4> partial_{};
   std::size_t partial_used_ = 0;
 
-  // ---- the result that is being read
-  ShapeHash order_, total_in_order_, total_any_order_;
-  HashPair sum_;
-  std::uint64_t result_rows_ = 0;
-  std::uint64_t columns_before_ = 0;  // of the results before it
+  AnswerTally tally_;
+  std::uint64_t columns_before_ = 0;  // of the results before the one that is being read
 };
 
 }  // namespace turnout::router

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "router/mysql_shape.h"
 #include "router/shape.h"
 
 namespace turnout::router {
@@ -31,6 +32,25 @@ bool is_slower(const LatencyBins& other, const LatencyBins& writer, const Slower
   const double here = writer.percentile_ms(0.95), there = other.percentile_ms(0.95);
   if (there <= here * bounds.ratio || there <= here + bounds.ms) return false;
   return rank_score(other, writer) > bounds.score;
+}
+
+std::string plan_text(const KeptAnswer& answer) {
+  std::string out;
+  for (const auto& row : rows_of(answer.rows)) {
+    if (!out.empty()) out += '\n';
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      if (!row[c]) continue;
+      if (row.size() == 1) {
+        out += *row[c];
+        continue;
+      }
+      const std::string name = c < answer.columns.size() ? answer.columns[c].name : std::string();
+      if (c != 0) out += ' ';
+      // Words about conditions; the numbers of the other columns are the server's own.
+      out += name + '=' + (name == "Extra" ? mysql_shape_text(*row[c], row[c]->size()) : std::string(*row[c]));
+    }
+  }
+  return out;
 }
 
 std::string masked_plan(std::string_view plan, std::size_t bytes_max) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "router/latency.h"
+#include "router/shadow_rows.h"
 
 namespace turnout::router {
 
@@ -17,6 +18,9 @@ struct SlowerBounds {
   double score = 4;                // standard deviations, by ranks
 };
 [[nodiscard]] bool is_slower(const LatencyBins& other, const LatencyBins& writer, const SlowerBounds& bounds);
+
+// What an EXPLAIN has answered, as text: its one column, or a line for each row with the columns that hold something.
+[[nodiscard]] std::string plan_text(const KeptAnswer& answer);
 
 // EXPLAIN's text, literals in its conditions replaced: what a client has put into its values is not shown. At most
 // `bytes_max`, then "…".

@@ -18,44 +18,14 @@ namespace pg = protocol::pg;
 namespace {
 
 constexpr std::size_t columns_told_max = 5;
-constexpr std::uint32_t float4_type = 700, float8_type = 701;
 // Between the last digit of a double and anything that could matter: a sum of a million values in another order.
 constexpr double float8_slack = 1e-9, float4_slack = 1e-4;
 
 using Cell = std::optional<std::string_view>;  // nothing: NULL
 using Row = std::vector<Cell>;
 
-std::vector<Row> rows_of(const std::string& kept) {
-  std::vector<Row> rows;
-  std::string_view left = kept;
-  std::uint32_t length = 0;
-  while (left.size() >= sizeof length) {
-    std::memcpy(&length, left.data(), sizeof length);
-    left.remove_prefix(sizeof length);
-    pg::Reader reader(pg::bytes_of(left.substr(0, length)));
-    left.remove_prefix(std::min<std::size_t>(left.size(), length));
-    Row& row = rows.emplace_back();
-    const auto count = reader.u16();
-    for (std::uint32_t i = 0; count && i < *count; ++i) {
-      const auto size = reader.u32();
-      if (!size) break;
-      if (*size == UINT32_MAX) {
-        row.emplace_back();
-      } else if (const auto value = reader.take(*size)) {
-        row.emplace_back(pg::text(*value));
-      }
-    }
-  }
-  return rows;
-}
-
-bool is_float(std::uint32_t type) {
-  return type == float4_type || type == float8_type;
-}
-
-// bpchar, varchar, text, name, citext has no fixed number.
-bool is_text(std::uint32_t type) {
-  return type == 25 || type == 1042 || type == 1043 || type == 19;
+bool is_float(const AnswerColumn& column) {
+  return column.kind == ValueKind::float4 || column.kind == ValueKind::float8;
 }
 
 std::optional<double> number_of(std::string_view value, const AnswerColumn& column) {
@@ -74,10 +44,10 @@ std::optional<double> number_of(std::string_view value, const AnswerColumn& colu
 // NaN and the infinities are equal to themselves byte by byte, and near to nothing.
 bool is_near(const Cell& left, const Cell& right, const AnswerColumn& column) {
   if (left == right) return true;
-  if (!left || !right || !is_float(column.type)) return false;
+  if (!left || !right || !is_float(column)) return false;
   const auto a = number_of(*left, column), b = number_of(*right, column);
   if (!a || !b || !std::isfinite(*a) || !std::isfinite(*b)) return false;
-  const double slack = column.type == float8_type ? float8_slack : float4_slack;
+  const double slack = column.kind == ValueKind::float8 ? float8_slack : float4_slack;
   return std::abs(*a - *b) <= slack * std::max(std::abs(*a), std::abs(*b));
 }
 
@@ -121,7 +91,7 @@ void sort_for_pairing(std::vector<Row>& rows, const std::vector<AnswerColumn>& c
   const auto key_of = [&](const Row& row) {
     std::pair<Row, std::vector<double>> key;
     for (std::size_t c = 0; c < row.size(); ++c) {
-      const bool is_number = c < columns.size() && is_float(columns[c].type) && row[c];
+      const bool is_number = c < columns.size() && is_float(columns[c]) && row[c];
       const auto number = is_number ? number_of(*row[c], columns[c]) : std::nullopt;
       if (number && std::isfinite(*number))
         key.second.push_back(*number);
@@ -195,13 +165,38 @@ Explanation explain_order(const std::vector<Row>& here, const std::vector<Row>& 
                           const std::vector<AnswerColumn>& columns) {
   std::size_t first = 0;
   while (first < std::min(here.size(), there.size()) && here[first] == there[first]) ++first;
-  const bool has_text = std::ranges::any_of(columns, [](const AnswerColumn& column) { return is_text(column.type); });
+  const bool has_text =
+      std::ranges::any_of(columns, [](const AnswerColumn& column) { return column.kind == ValueKind::text; });
   std::string text = "the same rows, in another order from row " + std::to_string(first + 1) + " on: ";
   text += has_text ? "rows that sort alike, or a collation that sorts text otherwise" : "rows that sort alike";
   return {true, std::move(text)};
 }
 
 }  // namespace
+
+std::vector<std::vector<std::optional<std::string_view>>> rows_of(const std::string& kept) {
+  std::vector<Row> rows;
+  std::string_view left = kept;
+  std::uint32_t length = 0;
+  while (left.size() >= sizeof length) {
+    std::memcpy(&length, left.data(), sizeof length);
+    left.remove_prefix(sizeof length);
+    pg::Reader reader(pg::bytes_of(left.substr(0, length)));
+    left.remove_prefix(std::min<std::size_t>(left.size(), length));
+    Row& row = rows.emplace_back();
+    const auto count = reader.u16();
+    for (std::uint32_t i = 0; count && i < *count; ++i) {
+      const auto size = reader.u32();
+      if (!size) break;
+      if (*size == UINT32_MAX) {
+        row.emplace_back();
+      } else if (const auto value = reader.take(*size)) {
+        row.emplace_back(pg::text(*value));
+      }
+    }
+  }
+  return rows;
+}
 
 Explanation explain_difference(const KeptAnswer& writer, const KeptAnswer& other, ShadowMatch match,
                                const ShadowFacts& facts) {

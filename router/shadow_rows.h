@@ -7,7 +7,9 @@
 // to be one of these is a difference.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "router/shadow_answer.h"
@@ -22,6 +24,9 @@ struct KeptAnswer {
   std::string rows;       // AnswerReader::kept()
   bool has_rows = false;  // AnswerReader::keeps_rows()
 };
+
+// What `kept` holds, views into it. Nothing: NULL.
+[[nodiscard]] std::vector<std::vector<std::optional<std::string_view>>> rows_of(const std::string& kept);
 
 struct Explanation {
   bool is_explained = false;  // else it is a difference

@@ -51,7 +51,8 @@ my::ServerLogin::Tls tls_of(const Settings& settings, bool is_local) {
 
 }  // namespace
 
-ServerConnection::ServerConnection(Pool& pool, std::uint64_t id) : Connection(pool, id) {}
+ServerConnection::ServerConnection(Pool& pool, std::uint64_t id, LineKeeper* keeper)
+    : Connection(pool, id), keeper_(keeper) {}
 
 ServerConnection::~ServerConnection() = default;
 
@@ -212,6 +213,13 @@ void ServerConnection::clean() {
   send(message);
 }
 
+void ServerConnection::failed(const LoginFailure& failure) {
+  if (keeper_ != nullptr)
+    keeper_->line_failed();
+  else
+    Connection::failed(failure);
+}
+
 void ServerConnection::put_goodbye(std::string& out) const {
   std::string payload;
   my::put_command(payload, my::Command::quit);
@@ -270,6 +278,7 @@ void ServerConnection::on_events(std::uint32_t events) {
 void ServerConnection::on_readable(bool is_ending) {
   auto* const session = static_cast<Session*>(session_);
   const bool goes_on = read_all(is_ending, [this, session](my::Bytes data) {
+    if (state_ == State::listening) return keeper_->line_bytes(data);
     if (session == nullptr) return on_own_bytes(data);
     const std::size_t used = session->on_server_bytes(*this, data);
     if (is_left_behind_) go_on_alone(data.subspan(used));
@@ -389,7 +398,9 @@ void ServerConnection::answered() {
       return;
     case State::logging_in:
       opened();
-      pool_->logged_in(*this);
+      if (keeper_ == nullptr) return pool_->logged_in(*this);
+      state_ = State::listening;
+      keeper_->line_opened();
       return;
     case State::connecting:
     case State::asking_tls:

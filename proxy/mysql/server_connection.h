@@ -36,9 +36,23 @@ class Session;
   return static_cast<std::uint8_t>(dialect >> 56U);
 }
 
+// Who keeps a connection that no pool lends.
+class LineKeeper {
+ public:
+  LineKeeper() = default;
+  LineKeeper(const LineKeeper&) = delete;
+  LineKeeper& operator=(const LineKeeper&) = delete;
+  virtual ~LineKeeper() = default;
+  virtual void line_opened() = 0;
+  virtual void line_failed() = 0;  // at login or later: it is over
+  // What the server says, in pieces cut anywhere: how much of it was used up.
+  [[nodiscard]] virtual std::size_t line_bytes(protocol::mysql::Bytes data) = 0;
+};
+
 class ServerConnection final : public Connection {
  public:
-  ServerConnection(Pool& pool, std::uint64_t id);
+  // With a keeper it is none of the pool's: opened as the pool's are, then the keeper's alone.
+  ServerConnection(Pool& pool, std::uint64_t id, LineKeeper* keeper = nullptr);
   ~ServerConnection() override;
 
   void on_events(std::uint32_t events) override;
@@ -94,6 +108,7 @@ class ServerConnection final : public Connection {
   void begin() override;
   void tls_is_up() override;
   void forget_login() override { login_.reset(); }
+  void failed(const LoginFailure& failure) override;
   void put_goodbye(std::string& out) const override;
   void on_readable(bool is_ending);
   std::size_t on_own_bytes(protocol::mysql::Bytes data);
@@ -106,6 +121,7 @@ class ServerConnection final : public Connection {
   void take_row(protocol::mysql::Bytes payload);
   void answered();
 
+  LineKeeper* const keeper_;
   std::unique_ptr<protocol::mysql::ServerLogin> login_;
   Variables start_;
   protocol::mysql::WantedChanges told_;

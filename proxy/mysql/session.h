@@ -29,8 +29,12 @@
 #include "proxy/mysql/left_behind.h"
 #include "proxy/mysql/server_connection.h"
 #include "proxy/mysql/variables.h"
+#include "proxy/shadow_read.h"
+#include "router/mysql_answer.h"
 
 namespace turnout::proxy::mysql {
+
+struct ShadowRequest;
 
 // What a login hands over.
 struct SessionStart {
@@ -166,6 +170,16 @@ class Session final : public Client {
   void begin_detour_later();
   [[nodiscard]] bool hides_error(const protocol::mysql::Error& error);
 
+  // a share of the reads, run on the other side as well: session_shadow.cpp
+  void begin_shadow(const router::Unit& unit, const router::Route& route, Bytes rest);
+  [[nodiscard]] std::unique_ptr<ShadowRequest> read_command(Bytes rest) const;
+  void attach_shadow(const ServerConnection& connection);
+  void feed_shadow(const Received& received, const Header& header, Bytes payload);
+  void feed_shadow_more(Bytes payload);
+  void feed_shadow_rows(Bytes packets);
+  void time_shadow();
+  void end_shadow();
+
   // server → client: session_server.cpp
   void on_own(ServerConnection& connection, const Received& received, Bytes payload);
   void on_answer(ServerConnection& connection, const Received& received);
@@ -197,10 +211,11 @@ class Session final : public Client {
   std::optional<protocol::mysql::WantedChanges> wanted_;  // of changes to its session; nothing: not known yet
   std::uint32_t next_statement_ = 0;
   std::uint32_t last_statement_ = 0;  // what a client means by my::last_prepared; 0: none
-  bool detour_ = false;            // what is still said there is swallowed; then it runs again on the writer
-  bool awaits_detour_ = false;     // it runs again as soon as nobody is looking at the input
-  bool asks_back_ = false;         // it has asked what a statement left on its connection, and may ask again
-  std::string replay_;             // the ramped unit, when it has been sent
+  bool detour_ = false;               // what is still said there is swallowed; then it runs again on the writer
+  bool awaits_detour_ = false;        // it runs again as soon as nobody is looking at the input
+  bool asks_back_ = false;            // it has asked what a statement left on its connection, and may ask again
+  std::string replay_;                // the ramped unit, when it has been sent
+  std::unique_ptr<ShadowCopy<router::MysqlAnswerReader>> shadow_;  // while the other side gets the unit as well
   bool awaits_kill_ = false;       // it has asked for one, of which another worker will tell
   bool is_changing_user_ = false;  // its connection is being cleaned, then the login of the other user begins
   const std::uint8_t refused_changes_;

@@ -478,6 +478,7 @@ std::size_t Session::refuse(const Header& header, Bytes rest, std::string_view s
 }
 
 void Session::settle_refused() {
+  shadow_.reset();
   ramped_ = no_ramp_ = unit_is_read_ = false;
   mark_ = {};
   if (state_ == State::active && server_ != nullptr && is_at_safe_point() && !keeps_lease()) detach();

@@ -11,6 +11,7 @@
 #include "protocol/mysql/reply.h"
 #include "proxy/mysql/session.h"
 #include "proxy/worker.h"
+#include "router/mysql_answer.h"
 #include "router/mysql_classify.h"
 
 namespace turnout::proxy::mysql {
@@ -25,13 +26,6 @@ constexpr std::size_t looked_at_bytes_max = 256 * 1024;
 // Set by a session, they would follow it to a connection that is only to be read on, or make of a read something else.
 constexpr std::array<std::string_view, 4> bound_to_the_writer = {"tx_read_only", "transaction_read_only",
                                                                  "tx_isolation", "transaction_isolation"};
-
-// A server says HY000 of most that is its own: its number tells more.
-std::string class_of(const my::Error& error) {
-  if (error.sqlstate != "HY000" || error.number > 9999) return std::string(error.sqlstate.substr(0, 5));
-  const std::string number = std::to_string(error.number);
-  return "H" + std::string(4 - number.size(), '0') + number;
-}
 
 }  // namespace
 
@@ -138,7 +132,7 @@ void Session::read_elsewhere() {
 
 // Of an answer that is under way, or of what was to precede it. True: it is not the client's to see.
 bool Session::hides_error(const my::Error& error) {
-  if (mark_) measure_error(class_of(error), answer_begun_);
+  if (mark_) measure_error(router::mysql_error_class(error), answer_begun_);
   if (!ramped_ || answer_begun_) return false;
   detour_ = true;
   return true;

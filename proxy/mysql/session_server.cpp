@@ -50,6 +50,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
     if (connection.body_left != 0) {
       const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(connection.body_left, rest.size()));
       if (connection.forward_body) out.keep(rest.first(part));
+      if (shadow_) feed_shadow_more(rest.first(part));
       connection.body_left -= part;
       at += part;
       if (connection.body_left == 0 && connection.ends_packet) {
@@ -64,6 +65,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
     if (answer_begun_ && translation_.passes_rows(header.number)) {
       if (const std::size_t rows = exchange.take_rows(rest); rows != 0) {
         out.keep(rest.first(rows));
+        if (shadow_) feed_shadow_rows(rest.first(rows));
         translation_.rows_passed(exchange.next_number());
         at += rows;
         continue;
@@ -99,6 +101,7 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, Bytes data) {
     if (received.kind == Kind::error && (ramped_ || mark_) && !detour_ && hides_error(my::parse_error(payload)))
       connection.has_warnings = true;
     if (detour_) continue;
+    if (shadow_) feed_shadow(received, header, payload);
     if (!answer_begun_) {
       answer_begun_ = true;
       translation_.begin(track_.next(), status_);  // behind all packets of the command
@@ -258,6 +261,7 @@ void Session::command_done(ServerConnection& connection, const Received& receive
   const bool is_error = received.kind == Kind::error;
   if (!is_error && !connection.exchange.in_transaction()) numbers.transactions.add();
   if (mark_) measure_end();
+  if (shadow_) time_shadow();
   note_answer(connection.pool());
   unit_is_read_ = false;
   if (is_error) preparing_.reset();
@@ -347,6 +351,7 @@ void Session::put_fatal(std::string& out, const char*, std::string_view sqlstate
 
 void Session::server_lost(Connection& lost, const std::string& why) {
   server_ = nullptr;
+  shadow_.reset();
   shard_.lease_ended(lost.pool());
   if (mark_) measure_error("08006", answer_begun_);
   if (ramped_ && !answer_begun_) {

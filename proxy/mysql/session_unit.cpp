@@ -22,6 +22,8 @@ Session::Begin Session::begin_unit(Bytes rest) {
   }
   ramped_ = route.access == router::Access::read;
   if (ramped_) answer_begun_ = false;
+  if (shadow_) shadow_.reset();
+  if (shard_.shadow) begin_shadow(unit, route, rest);
   measure_begin(route);
   words_.reset();
   // A proven read asks for nothing that another statement has left.
@@ -55,6 +57,7 @@ void Session::attach(ServerConnection& connection) {
   if (!wanted_) wanted_ = connection.told();
   if (!is_known) translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
   restore_state(connection);
+  if (shadow_) attach_shadow(connection);
 }
 
 void Session::restore_state(ServerConnection& connection) {
@@ -105,6 +108,7 @@ void Session::detach() {
 
 void Session::unit_done(ServerConnection& connection) {
   shard_.numbers.query.record(worker().loop.now_us() - unit_began_us_);
+  if (shadow_) end_shadow();
   ramped_ = no_ramp_ = false;
   replay_.clear();
   status_ = connection.exchange.status();  // also what an error had left open
@@ -162,6 +166,7 @@ void Session::prepare_here(const Prepared& prepared) {
   awaits_number_ = true;
   server_->put_own(out, Command::statement_prepare, std::string_view(prepared.key).substr(prepared.sql_at),
                    static_cast<std::uint32_t>(Own::prepare));
+  if (shadow_) attach_shadow(*server_);
 }
 
 void Session::forget_everything() {

@@ -24,10 +24,10 @@ TEST(step_back, a_class_that_blue_does_not_know) {
 }
 
 TEST(step_back, errors_of_the_moment_are_no_class_of_a_statement) {
-  for (const char* sqlstate : {"08006", "40001", "53300", "55P03", "57014", "57P01"}) {
+  for (const char* sqlstate : {"08006", "40001", "53300", "55P03", "57014", "57P01", "70100", "H1205", "H3024"}) {
     EXPECT_FALSE(find_step_back(std::vector<ShapeErrors>{{1, sqlstate, 0, 3}}).has_value()) << sqlstate;
   }
-  for (const char* sqlstate : {"42P01", "XX000", "0A000", "22012", "25006", "58030"}) {
+  for (const char* sqlstate : {"42P01", "XX000", "0A000", "22012", "25006", "58030", "42S22", "H1290"}) {
     EXPECT_TRUE(find_step_back(std::vector<ShapeErrors>{{1, sqlstate, 0, 1}}).has_value()) << sqlstate;
   }
 }

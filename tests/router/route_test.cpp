@@ -245,7 +245,7 @@ TEST(explain, says_verdict_side_and_reason) {
   const CatalogPtr catalog = test::sample_catalog();
   const auto explain = [&](const char* sql) { return explain_route(table, *catalog, "app", "", sql); };
 
-  Explanation found = explain("SELECT * FROM orders");
+  RouteExplanation found = explain("SELECT * FROM orders");
   EXPECT_EQ(found.side, Side::blue);
   EXPECT_NE(found.text.find("no ramp"), std::string::npos) << found.text;
 

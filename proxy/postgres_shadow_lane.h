@@ -1,0 +1,44 @@
+// shadow_lane.h before a PostgreSQL server.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "proxy/server_connection.h"
+#include "proxy/shadow_lane.h"
+#include "router/shadow_answer.h"
+
+namespace turnout::proxy {
+
+class PostgresShadowLane final : public ShadowLane, public LineKeeper {
+ public:
+  using ShadowLane::ShadowLane;
+  ~PostgresShadowLane() override;
+
+  // ---- from the connection
+  void line_opened(ServerConnection& line) override;
+  void line_failed(ServerConnection& line, const LoginFailure& failure) override;
+  void line_answered(ServerConnection& line) override;
+  void line_notified(ServerConnection& line, protocol::pg::Bytes body) override;
+  void line_read() override;
+  [[nodiscard]] bool reads_itself() const override { return true; }
+  [[nodiscard]] std::size_t line_bytes(ServerConnection& line, protocol::pg::Bytes data) override;
+
+ private:
+  [[nodiscard]] std::unique_ptr<Connection> make_connection() override;
+  void put(const ShadowRead& read, std::uint64_t kept_bytes_max) override;
+  void forget_answer() override { reader_.reset(); }
+  [[nodiscard]] std::optional<Abandoned> cut_short() override;
+  void finish();
+
+  protocol::pg::TypeMapPtr types_;  // of the request that runs; null where numbers are those that clients know
+  std::optional<router::AnswerReader> reader_;
+  bool is_as_usual_ = false, prepares_ = false, is_prepared_ = false;
+};
+
+[[nodiscard]] inline std::unique_ptr<ShadowLane> postgres_shadow_lane(ShadowRunner& runner, Account& account,
+                                                                      router::Side side) {
+  return std::make_unique<PostgresShadowLane>(runner, account, side);
+}
+
+}  // namespace turnout::proxy
