@@ -240,13 +240,14 @@ json::value prepared(MYSQL* db) {
 }
 
 json::value at_once(MYSQL* db) {
-  json::array seen{direct(db, "SELECT ? + 1, ?", {"41", "ä"}), direct(db, "DELETE FROM items WHERE id >= ?", {"1"}),
-                   direct(db, "INSERT INTO items VALUES (?, ?)", {"1", "kept"})};
+  json::array seen{direct(db, "SELECT ? + 1, ?", {"41", "ä"}),
+                   direct(db, "DELETE FROM items WHERE id >= ? AND id BETWEEN 50 AND 59", {"1"}),
+                   direct(db, "INSERT INTO items VALUES (?, ?)", {"51", "kept"})};
   // What fails to be prepared runs nothing, above all not the statement before it.
-  seen.push_back(direct(db, "DELETE FROM items WHERE id >= ?", {"4711"}));
+  seen.push_back(direct(db, "DELETE FROM items WHERE id >= ? AND id BETWEEN 50 AND 59", {"4711"}));
   seen.push_back(direct(db, "SELECT nonsense, ?", {"1"}));
   seen.push_back(direct(db, "SELEC ?", {"1"}));
-  seen.push_back(ask(db, "SELECT id, name FROM items"));
+  seen.push_back(ask(db, "SELECT id, name FROM items WHERE id BETWEEN 50 AND 59"));
   seen.push_back(direct(db, "CALL two_results()"));
   return seen;
 }
@@ -415,10 +416,11 @@ json::value reset(MYSQL*) {
 }
 
 json::value commits(MYSQL* db) {
-  return ask_all(db, {"DELETE FROM items WHERE id BETWEEN 40 AND 49", "BEGIN", "INSERT INTO items VALUES (41, 'committed')",
-                      "COMMIT", "BEGIN", "INSERT INTO items VALUES (42, 'rolled back')", "ROLLBACK", "BEGIN",
-                      "INSERT INTO items VALUES (43, 'kept')", "INSERT INTO items VALUES (43, 'again')",
-                      "SELECT in_transaction()", "COMMIT", "SELECT id, name FROM items WHERE id BETWEEN 40 AND 49 ORDER BY id"});
+  return ask_all(
+      db, {"DELETE FROM items WHERE id BETWEEN 40 AND 49", "BEGIN", "INSERT INTO items VALUES (41, 'committed')",
+           "COMMIT", "BEGIN", "INSERT INTO items VALUES (42, 'rolled back')", "ROLLBACK", "BEGIN",
+           "INSERT INTO items VALUES (43, 'kept')", "INSERT INTO items VALUES (43, 'again')", "SELECT in_transaction()",
+           "COMMIT", "SELECT id, name FROM items WHERE id BETWEEN 40 AND 49 ORDER BY id"});
 }
 
 json::value parallel(MYSQL*) {
@@ -431,10 +433,9 @@ json::value parallel(MYSQL*) {
         const Db db = open();
         const std::string mine = std::to_string(number);
         ask(db.get(), "SET sort_buffer_size = " + std::to_string(1024 * (100 + number)));
-        if (number % 2) ask(db.get(), "SET @mine = " + mine);
         json::array all;
         for (int turn = 0; turn < 10; ++turn) {
-          all.push_back(run(db.get(), "SELECT @@sort_buffer_size, @mine, ? * ?", {mine.c_str(), "3"}));
+          all.push_back(run(db.get(), "SELECT @@sort_buffer_size, ? * ?", {mine.c_str(), "3"}));
           ask(db.get(), "BEGIN");
           ask(db.get(), "REPLACE INTO entries (id, name) VALUES (" + std::to_string(3000 + number) + ", 'turn " +
                             std::to_string(turn) + "')");
@@ -482,7 +483,7 @@ std::vector<Scenario> all_scenarios() {
   return made;
 }
 
-const std::set<std::string> movable{"commits", "sent_ahead", "parallel"};
+const std::set<std::string> movable{"commits", "at_once", "parallel"};
 
 }  // namespace
 
