@@ -5,8 +5,10 @@
 #include <poll.h>
 
 #include <unistd.h>
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -387,16 +389,23 @@ json::value session_told(MYSQL* db) {
        {"SET time_zone = '+05:00'", "USE other", "USE shop", "SET @told = 1", "SET NAMES latin1", "SET NAMES utf8mb4",
         "BEGIN", "COMMIT", "SET time_zone = DEFAULT, @told = NULL"}) {
     mysql_real_query(db, text.data(), text.size());
-    json::array heard{text};
+    std::vector<std::string> heard;  // a name and a value of each variable, one after the other; in no order
     for (const enum_session_state_type type :
          {SESSION_TRACK_SYSTEM_VARIABLES, SESSION_TRACK_SCHEMA, SESSION_TRACK_STATE_CHANGE}) {
       const char* data = nullptr;
       std::size_t size = 0;
+      bool is_value = false;
       for (int found = mysql_session_track_get_first(db, type, &data, &size); found == 0;
-           found = mysql_session_track_get_next(db, type, &data, &size))
-        heard.push_back(json::array{type, shown(data, size)});
+           found = mysql_session_track_get_next(db, type, &data, &size)) {
+        if (is_value)
+          heard.back() += " = " + std::string(data, size);
+        else
+          heard.push_back(std::to_string(type) + " " + std::string(data, size));
+        is_value = type == SESSION_TRACK_SYSTEM_VARIABLES && !is_value;
+      }
     }
-    seen.push_back(heard);
+    std::ranges::sort(heard);
+    seen.push_back(json::array{text, json::value_from(heard)});
   }
   return seen;
 }
