@@ -198,8 +198,10 @@ LoginStep ClientLogin::answer_for(std::optional<Secret> secret) {
   secret_ = std::move(secret);
   const bool has_plugins = (agreed_ & capability::plugin_auth) != 0;
   plugin_ = has_plugins && !response_.plugin.empty() ? response_.plugin : std::string(native_plugin);
-  // A nonce serves one password: what comes with a change of user was made with the greeting's.
-  if (can_do(plugin_) && !(is_change_ && has_plugins)) return check(response_.auth);
+  // A nonce serves one password: what comes with a change of user was made with the greeting's. And who names another
+  // method than the greeting may have said nothing yet: it waits to be asked.
+  const bool awaits_switch = has_plugins && (is_change_ || (response_.auth.empty() && plugin_ != input_.plugin));
+  if (can_do(plugin_) && !awaits_switch) return check(response_.auth);
   if (!has_plugins) return fail("the client knows one method only, and the secret of this user cannot do it");
   return switch_plugin();
 }

@@ -160,6 +160,8 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
     own_error_ = my::text(payload);
     connection.has_warnings = true;
     if (ramped_ || mark_) static_cast<void>(hides_error(my::parse_error(payload)));
+  } else if (own == Own::prepare && received.kind == Kind::ok) {
+    my::put_error(own_error_, {1295, "HY000", "The server has prepared no statement"});
   } else if (received.kind == Kind::error && own != Own::signal && received.entry.command != Command::ping) {
     const my::Error error = my::parse_error(payload);
     connection.is_retired = true;  // it is not as the session would have it
@@ -264,7 +266,7 @@ void Session::command_done(ServerConnection& connection, const Received& receive
   if (shadow_) time_shadow();
   note_answer(connection.pool());
   unit_is_read_ = false;
-  if (is_error) preparing_.reset();
+  if (is_error || received.entry.command == Command::statement_prepare) preparing_.reset();
   last_connection_ = connection.id();
   const Command command = received.entry.command;
   const bool is_statement =

@@ -10,7 +10,7 @@ import pytest
 
 from drivers.registry import DRIVERS
 from drivers_mysql.registry import DRIVERS as MYSQL_DRIVERS
-from harness.matrix import DRIVERS as ALL_DRIVERS, KNOWN_DIFFERENT, MODES, Direct, compare, differences, run, with_schema
+from harness.matrix import DRIVERS as ALL_DRIVERS, KNOWN_DIFFERENT, MARKS, MODES, Direct, compare, differences, run, with_schema
 from harness.pair import Pair
 from harness.turnout import Turnout
 from harness.workspace import Workspace
@@ -90,7 +90,7 @@ def test_a_cell_that_differs_is_found(direct: dict[str, Direct], schema: Pair) -
 
 def test_known_differences_name_cells() -> None:
     unknown = [cell for cell in KNOWN_DIFFERENT
-               if cell[0] not in ALL_DRIVERS or cell[1] not in ALL_DRIVERS[cell[0]].scenarios or cell[2] not in MODES]
+               if cell[0] not in ALL_DRIVERS or cell[1] not in ALL_DRIVERS[cell[0]].scenarios or cell[2] not in MARKS]
     assert not unknown
 
 

@@ -188,6 +188,19 @@ TEST(Exchange, AnErrorLeavesTheStateUnknown) {
   EXPECT_TRUE(line.exchange.is_safe_point());
 }
 
+// MySQL's answer when it will not prepare a SET GLOBAL.
+TEST(Exchange, APlainOkPreparesNothing) {
+  Line line;
+  line.send(Command::statement_prepare);
+  const Received received = line.receive("00000002000000");
+  EXPECT_EQ(received.action, Action::forward);
+  EXPECT_EQ(received.kind, Kind::ok);
+  EXPECT_TRUE(received.completed);
+  EXPECT_TRUE(line.exchange.is_safe_point());
+  line.send(Command::statement_prepare);
+  EXPECT_EQ(line.receive("00010002000000").action, Action::protocol_error) << "neither an OK nor a statement";
+}
+
 TEST(Exchange, CommandsInAPipelineAreAnsweredInOrder) {
   Line line;
   line.send(Command::reset_connection, Owner::ours);

@@ -321,6 +321,32 @@ TEST(Login, AClientThatCompressesUnaskedIsToldSo) {
   }
 }
 
+// libmariadb with a default_auth of its own: it says nothing, and waits.
+TEST(Login, WhoNamesAnotherMethodAndSaysNothingIsAsked) {
+  for (const bool says_nothing : {true, false}) {
+    ClientLogin::Input input = ours();
+    input.plugin = sha2_plugin;
+    ClientLogin client(input);
+    static_cast<void>(client.start());
+    HandshakeResponse response;
+    response.capabilities = always | capability::plugin_auth;
+    response.user = "ann";
+    response.plugin = native_plugin;
+    if (!says_nothing) response.auth = view_of(native_scramble(sha1(password), view_of(nonce_of(1))));
+    std::string payload;
+    put_handshake_response(payload, response);
+    ASSERT_EQ(client.on_message(1, bytes_of(payload)).status, Status::user);
+    const LoginStep step = client.answer_for(secret_of(Kind::plain));
+    ASSERT_EQ(step.status, says_nothing ? Status::more : Status::done);
+    if (!says_nothing) continue;
+    const auto asked = parse_auth_switch(bytes_of(step.send).subspan(header_bytes));
+    ASSERT_TRUE(asked);
+    EXPECT_EQ(asked->plugin, sha2_plugin);
+    const Sha256 answer = sha2_scramble(sha256(password), asked->data.substr(0, nonce_bytes));
+    EXPECT_EQ(client.on_message(3, bytes_of(view_of(answer))).status, Status::done);
+  }
+}
+
 TEST(Login, ChangeOfUserUsesAFreshNonce) {
   for (const bool is_wrong : {false, true}) {
     ChangeUser change;

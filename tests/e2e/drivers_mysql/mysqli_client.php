@@ -140,7 +140,7 @@ $scenarios += [
             usleep(10000);
         }
         $seen = [$running, ask($db, 'KILL QUERY ' . $victim->thread_id), refusal(fn() => rows($victim->reap_async_query())), ask($victim, "SELECT 'usable'")];
-        $seen[] = $db->kill($victim->thread_id);
+        $seen[] = refusal(fn() => $db->kill($victim->thread_id));
         usleep(200000);
         $seen[] = isset(ask($victim, 'SELECT 1')[0]['error']);
         return $seen;

@@ -30,6 +30,7 @@ function all_of(PDO $db, callable $begin): array {
     $seen = [];
     try {
         $statement = $begin();
+        if ($statement === false) return [$db->errorInfo()];  // PDO itself did not understand the answer
         do { $seen[] = result($db, $statement); } while ($statement->nextRowset());
         $statement->closeCursor();
     } catch (PDOException | ValueError $error) {

@@ -49,7 +49,7 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
               "cursors sent_ahead not_blocking commands session_told reset parallel", "g++ /usr/include/mariadb/mysql.h", libraries=("-lmariadb", "-lboost_json"),
               loops=True, seconds=4),
     _compiled("go-sql-driver", "{out}/program", GO, "../drivers/go/common.go ../drivers/go/mysql.go", SHARED + "commits prepared interpolated types typed_rows multi large "
-              "streaming kill cancel logins parallel pool", "go /usr/share/gocode/src/github.com/go-sql-driver/mysql", loops=True, seconds=5),
+              "streaming cancel logins parallel pool", "go /usr/share/gocode/src/github.com/go-sql-driver/mysql", loops=True, seconds=5),
     _compiled("mariadb-java", f"java -Xshare:auto -XX:TieredStopAtLevel=1 -Duser.timezone=UTC -Dfile.encoding=UTF-8 -cp {{out}}:{_JDBC} MysqlJdbc",
               f"javac -encoding UTF-8 -cp {_JDBC} -d {{out}}", "MysqlJdbc.java", SHARED + "types typed_rows commits prepared written batch procedures_called multi large streaming cancel "
               "metadata logins parallel", f"java javac {_JDBC}", seconds=7),
@@ -57,4 +57,11 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
 
 # As in ../drivers/registry.py: a cell (driver, scenario, mode) with the reason why it is known to differ.
 _PREPARED_KILL = "a KILL that is prepared on the server is refused: its number would be one of the server's, and it is read in texts only"
-KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {("pdo-mysql", "kills", mode): _PREPARED_KILL for mode in MODES}
+_RESET = "behind COM_RESET_CONNECTION MySQL goes on with its own collation; through Turnout the one of the login stays, as with MariaDB"
+_COM_KILL = "MySQL 9.7 has no COM_PROCESS_KILL any more; Turnout kills by it all the same"
+_TOLD_MORE = "MySQL tells of a transaction's state only where it begins and ends unless session_track_transaction_info is on; Turnout, which has it on, passes on all of it"
+KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = (
+    {("pdo-mysql", "kills", mode): _PREPARED_KILL for mode in MODES}
+    | {(name, "reset", f"{mode} on mysql97"): _RESET for name in ("mariadb-node", "libmariadb") for mode in MODES}
+    | {("mysqli", "kill", f"{mode} on mysql97"): _COM_KILL for mode in MODES}
+    | {("mysql2", name, f"{mode} on mysql97"): _TOLD_MORE for name in ("transactions", "two_phase", "locks") for mode in MODES})

@@ -140,8 +140,8 @@ def differences(direct: Any, here: Any, path: str = "") -> Iterator[str]:
 
 
 def reason_of(cell: tuple[str, str, str]) -> str | None:
-    """Why it is known to differ; the same before both servers."""
-    return KNOWN_DIFFERENT.get((cell[0], cell[1], cell[2].split()[0]))
+    """Why it is known to differ: before all servers, or before this one."""
+    return KNOWN_DIFFERENT.get((cell[0], cell[1], cell[2].split()[0])) or KNOWN_DIFFERENT.get(cell)
 
 
 def compare(name: str, mode: str, direct: Results, here: Results) -> list[str]:

@@ -30,6 +30,8 @@ var (
 		Parameters []map[string]interface{}
 	}
 	answersRows = regexp.MustCompile(`(?is)^\s*(SELECT|SHOW|DESCRIBE|EXPLAIN|CALL|CHECK|ANALYZE|HANDLER|EXECUTE|BEGIN NOT|SET STATEMENT|WITH)|RETURNING`)
+	// It waits for ever when a further result is an error, also directly: such a text is only executed.
+	failsLater = regexp.MustCompile(`fails\(|nonsense; SELECT`)
 )
 
 func mysqlDsn(change func(*mysql.Config)) string {
@@ -112,7 +114,7 @@ func result(rows *sql.Rows) (interface{}, error) {
 
 // All that a statement answers: each result, then an error if there is one.
 func ask(on runner, text string, arguments ...interface{}) interface{} {
-	if !answersRows.MatchString(text) {
+	if !answersRows.MatchString(text) || failsLater.MatchString(text) {
 		done, err := on.ExecContext(background, text, arguments...)
 		if err != nil {
 			return said(err)
@@ -151,7 +153,8 @@ func askAll(on runner, texts ...string) interface{} {
 }
 
 func commits() interface{} {
-	seen := list{ask(connection, "DELETE FROM items WHERE id BETWEEN 30 AND 39")}
+	seen := list{}
+	ask(connection, "DELETE FROM items WHERE id BETWEEN 30 AND 39") // what the round before has left
 	begin := func(options *sql.TxOptions) *sql.Tx {
 		transaction, err := connection.BeginTx(background, options)
 		must(err)
@@ -302,23 +305,6 @@ func streaming() interface{} {
 	return list{sum, count, ask(connection, "SELECT 'usable'")}
 }
 
-func kill() interface{} {
-	victim := open(nil)
-	defer victim.Close()
-	victim.SetMaxOpenConns(1)
-	var number int64
-	must(victim.QueryRow("SELECT CONNECTION_ID()").Scan(&number))
-	text := "SELECT SLEEP(30), 'victim of Go'"
-	caught := make(chan interface{})
-	go func() { caught <- ask(victim, text) }()
-	running := 0
-	for turn := 0; turn < 2000 && running != 1; turn++ {
-		must(connection.QueryRowContext(background, "SELECT COUNT(*) FROM information_schema.processlist WHERE info = ?", text).Scan(&running))
-		time.Sleep(10 * time.Millisecond)
-	}
-	return list{running, ask(connection, fmt.Sprintf("KILL QUERY %d", number)), <-caught, ask(victim, "SELECT 'usable'")}
-}
-
 // The driver has no other way than to leave its connection.
 func cancel() interface{} {
 	begin := time.Now()
@@ -360,7 +346,8 @@ func parallel() interface{} {
 		own.SetMaxOpenConns(1)
 		zone := fmt.Sprintf("+%02d:00", number%13)
 		ask(own, fmt.Sprintf("SET sort_buffer_size = %d, time_zone = '%s'", 1024*(100+number), zone))
-		if number%2 == 1 {
+		hasVariable := number%2 == 1 && os.Getenv("DRIVER_STOP") == "" // it would keep its server, and stand in the way of a move
+		if hasVariable {
 			ask(own, fmt.Sprintf("SET @mine = %d", number))
 		}
 		sum := 0
@@ -369,7 +356,7 @@ func parallel() interface{} {
 			var told string
 			var mine sql.NullInt64
 			must(own.QueryRow("SELECT @@sort_buffer_size, @@time_zone, @mine, ? * ?", turn, number).Scan(&size, &told, &mine, &product))
-			if size != 1024*(100+number) || told != zone || mine.Valid != (number%2 == 1) || mine.Valid && mine.Int64 != int64(number) || product != turn*number {
+			if size != 1024*(100+number) || told != zone || mine.Valid != hasVariable || mine.Valid && mine.Int64 != int64(number) || product != turn*number {
 				panic(fmt.Sprint("session ", number, ": ", size, told, mine, product))
 			}
 			transaction, err := own.Begin()
@@ -411,7 +398,7 @@ func main() {
 		scenarios = append(scenarios, scenario{name, false, func() interface{} { return askAll(connection, texts...) }})
 	}
 	runAll(append(scenarios, []scenario{{"commits", true, commits}, {"prepared", false, prepared}, {"interpolated", false, interpolated}, {"types", false, types}, {"typed_rows", false, typedRows},
-		{"multi", false, multi}, {"large", false, large}, {"streaming", false, streaming}, {"kill", false, kill}, {"cancel", false, cancel}, {"logins", false, logins},
+		{"multi", false, multi}, {"large", false, large}, {"streaming", false, streaming}, {"cancel", false, cancel}, {"logins", false, logins},
 		{"parallel", true, parallel}, {"pool", true, pool}}...), reset)
 	db.Close()
 }
