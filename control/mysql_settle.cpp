@@ -91,6 +91,8 @@ StepAnswer await_forward_gone(MysqlContext& context, Attempt& attempt, router::S
     const auto link = find_link(**loan, connection);
     if (!link) return failed(link.error());
     if (!*link || (!(*link)->reads && !(*link)->applies)) return StepAnswer::done();
+    // A server that has been restarted meanwhile has begun with it again.
+    if (auto stopped = stop_forward(context, attempt, to); !stopped.ok) return stopped;
     long_pause();
   }
   return StepAnswer::failed("the link to the old writer still runs on " + std::string(router::name(to)));
