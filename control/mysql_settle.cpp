@@ -17,6 +17,11 @@ std::string connection_of(Attempt& attempt) {
   return attempt.mysql.connection;
 }
 
+std::uint32_t id_of(Attempt& attempt, router::Side side) {
+  const std::lock_guard guard(attempt.mutex);
+  return attempt.mysql.from == side ? attempt.mysql.from_id : attempt.mysql.to_id;
+}
+
 MysqlOutcome<std::optional<ReplicaLink>> find_link(MysqlClient& client, const std::string& connection) {
   const auto server = look_at(client);
   if (!server) return server.error();
@@ -86,6 +91,8 @@ StepAnswer await_forward_gone(MysqlContext& context, Attempt& attempt, router::S
     const auto link = find_link(**loan, connection);
     if (!link) return failed(link.error());
     if (!*link || (!(*link)->reads && !(*link)->applies)) return StepAnswer::done();
+    // A server that has been restarted meanwhile has begun with it again.
+    if (auto stopped = stop_forward(context, attempt, to); !stopped.ok) return stopped;
     long_pause();
   }
   return StepAnswer::failed("the link to the old writer still runs on " + std::string(router::name(to)));
@@ -96,9 +103,10 @@ StepAnswer start_reverse(MysqlContext& context, Attempt& attempt, router::Side f
   auto client = context.shelf.fresh(from, settle_ms_max);
   if (!client) return failed(client.error());
   const auto connection = connection_of(attempt);
+  const auto writer_id = id_of(attempt, router::other(from));
   auto link = find_link(*client, connection);
   if (!link) return failed(link.error());
-  if (!*link || !(*link)->runs()) {
+  if (!*link || !(*link)->runs_from(writer_id)) {  // one of that name may be somebody else's
     if (*link) {
       if (const auto stopped = stop_link(*client, connection); !stopped) return failed(stopped.error());
     }
@@ -111,7 +119,7 @@ StepAnswer start_reverse(MysqlContext& context, Attempt& attempt, router::Side f
   while (!cancelled) {
     link = find_link(*client, connection);
     if (!link) return failed(link.error());
-    if (*link && (*link)->runs()) return StepAnswer::done();
+    if (*link && (*link)->runs_from(writer_id)) return StepAnswer::done();
     if (std::chrono::steady_clock::now() - began > reverse_s_max)
       return StepAnswer::failed("the way back does not run yet: " + (*link ? (*link)->error : "no connection"));
     long_pause();

@@ -27,6 +27,7 @@ struct ReplicaLink {
   std::string error;                 // of either thread, "" = none
   std::vector<std::string> filters;  // "Replicate_Do_DB=shop"
   [[nodiscard]] bool runs() const { return reads && applies; }
+  [[nodiscard]] bool runs_from(std::uint32_t id) const { return runs() && writer_id == id; }
 };
 
 // What a server says of itself.

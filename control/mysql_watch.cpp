@@ -35,6 +35,11 @@ bool is_behind(MysqlClient& other, const MysqlServer& writer) {
   return alone && alone->empty();
 }
 
+// The numbers from 2000 on are the client library's own: nobody has answered.
+bool is_by_server(const MysqlError& error) {
+  return error.number >= 1000 && error.number < 2000;
+}
+
 // Nothing: it cannot be asked.
 std::optional<WatchedServer> look_closely(MysqlClient& client, const MysqlServer& server, std::uint32_t may_follow) {
   const auto& dialect = server.dialect();
@@ -87,6 +92,17 @@ WatchDeed deed_on_follower(const WatchedServer& server, std::uint32_t known_id, 
   return !server.read_only && is_ours ? WatchDeed::close : WatchDeed::none;
 }
 
+bool Refusals::leaves_out() {
+  if (left_out_ == 0) return false;
+  --left_out_;
+  return true;
+}
+
+void Refusals::refused() {
+  left_out_ = next_ - 1;
+  next_ = std::min(2 * next_, looks_max);
+}
+
 void MysqlWatch::start(const std::vector<Record>& records) {
   if (const auto* facts = newest(records, RecordKind::facts); facts != nullptr) {
     const auto topology = mysql_topology_of(facts->data);
@@ -123,9 +139,16 @@ void MysqlWatch::look(router::Side side) {
   if (!orders) return;
   const bool is_writer = side == orders->writer;
   if (!(is_writer ? orders->may_open : orders->may_close)) return;
+  auto& refusals = refusals_[router::index(side)];
+  if (refusals.leaves_out()) return;
   if (!context_.clear_lost(side)) return;  // what was begun on it may still become true
   auto client = context_.shelf.take(side);
-  if (!client) return;
+  if (!client) {
+    // One that is not there at all is looked for each time: a follower that comes up may take writes.
+    if (is_by_server(client.error())) refusals.refused();
+    return;
+  }
+  refusals.let_in();
   const char* const closed_by = is_writer ? "read_only" : (*client)->dialect().fence;
   const auto glance = (*client)->query(std::string("SELECT @@global.") + closed_by + ", @@global.server_id");
   if (!glance) return;

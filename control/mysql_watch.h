@@ -50,6 +50,18 @@ enum class WatchDeed : std::uint8_t { none, open, close, tell };
 // else's.
 [[nodiscard]] WatchDeed deed_on_follower(const WatchedServer& server, std::uint32_t known_id, bool may_lack_link);
 
+// A server that answers a login with a refusal is not asked four times a second. Counted in looks. Pure.
+class Refusals {
+ public:
+  [[nodiscard]] bool leaves_out();  // this look
+  void refused();
+  void let_in() { *this = {}; }
+
+ private:
+  static constexpr unsigned looks_max = 8;  // two seconds
+  unsigned left_out_ = 0, next_ = 2;
+};
+
 class MysqlWatch {
  public:
   struct Context {
@@ -79,6 +91,7 @@ class MysqlWatch {
   std::mutex turn_;  // while something is being done
   std::array<std::uint32_t, 2> known_{};
   std::array<WatchDeed, 2> told_{};  // what goes on as it is, or goes on failing
+  std::array<Refusals, 2> refusals_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;

@@ -23,9 +23,10 @@ namespace {
 // A command longer than this is not looked at: it goes to the writer.
 constexpr std::size_t looked_at_bytes_max = 256 * 1024;
 
-// Set by a session, they would follow it to a connection that is only to be read on, or make of a read something else.
-constexpr std::array<std::string_view, 4> bound_to_the_writer = {"tx_read_only", "transaction_read_only",
-                                                                 "tx_isolation", "transaction_isolation"};
+// Set by a session, they would follow it to a connection that is only to be read on, or make of a read something else
+// (of `id IS NULL` the row that was inserted last).
+constexpr std::array<std::string_view, 5> bound_to_the_writer = {
+    "tx_read_only", "transaction_read_only", "tx_isolation", "transaction_isolation", "sql_auto_is_null"};
 
 }  // namespace
 

@@ -92,7 +92,8 @@ TEST(MysqlTopology, reads_a_row_of_replica_status) {
   EXPECT_EQ(link.connection, "up");
   EXPECT_EQ(link.port, 3306U);
   EXPECT_EQ(link.writer_id, 7U);
-  EXPECT_TRUE(link.runs());
+  EXPECT_TRUE(link.runs_from(7));
+  EXPECT_FALSE(link.runs_from(8)) << "it bears the name, and leads elsewhere";
   EXPECT_TRUE(link.by_gtid);
 }
 
@@ -283,6 +284,22 @@ drain::State state_on(drain::Road road, router::Side from) {
   state.road = road;
   state.writer = state.from = from;
   return state;
+}
+
+TEST(MysqlWatch, a_server_that_refuses_is_asked_less_and_less) {
+  Refusals refusals;
+  std::vector<int> asked_at;
+  for (int look = 0; look < 36; ++look) {
+    if (refusals.leaves_out()) continue;
+    asked_at.push_back(look);
+    refusals.refused();
+  }
+  EXPECT_EQ(asked_at, (std::vector<int>{0, 2, 6, 14, 22, 30}));
+  refusals.let_in();
+  EXPECT_FALSE(refusals.leaves_out());
+  refusals.refused();
+  EXPECT_TRUE(refusals.leaves_out());
+  EXPECT_FALSE(refusals.leaves_out());
 }
 
 TEST(MysqlWatch, what_it_may_do_and_when) {

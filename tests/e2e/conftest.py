@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chance = random.Random(_seed)
     sample = [chance.sample(kinds["soak"], min(SOAK_SAMPLE, len(kinds["soak"])))]
     for module, count in FAULT_SAMPLE.items():
-        cells = [item for item in kinds["faults"] if item.module.__name__ == module]
+        cells = [item for item in kinds["faults"] if item.module.__name__ == module and not is_skipped(item)]
         sample.append(chance.sample(cells, min(count, len(cells))))
     sample += [kinds[""], matrix_sample(kinds["matrix"], chance)]
     left_out = [item for item in items if not any(item in some for some in sample)]
@@ -94,6 +94,11 @@ def kind_of(item: Any) -> str:
             return kind
     soak = item.get_closest_marker("soak")
     return "" if soak is None else "road" if soak.kwargs else "soak"
+
+
+def is_skipped(item: Any) -> bool:
+    """Its product is not on this machine."""
+    return any(mark.args[0] for mark in item.iter_markers("skipif"))
 
 
 def matrix_sample(cells: list[Any], chance: random.Random) -> list[Any]:

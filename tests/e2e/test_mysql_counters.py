@@ -1,4 +1,4 @@
-"""A hundred sessions that count what they were promised, through a loop of cutovers and rollbacks of a MariaDB pair."""
+"""A hundred sessions that count what they were promised, through a loop of cutovers and rollbacks, with their reads on both sides."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,7 +8,10 @@ import pytest
 
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import MariaPair, make_pair_turnout, other
+from harness.mysql_products import PAIRS, PRODUCTS
+from harness.mysql_turnout import reads_on
 from harness.sysbench import Sysbench
+from harness.turnout import Turnout
 from harness.waiting import eventually
 from harness.workspace import Workspace
 
@@ -16,12 +19,13 @@ SCRIPT = str(Path(__file__).with_name("counters.lua"))
 SESSIONS = {"updates": 40, "autocommit": 20, "prepared": 20, "readers": 20}
 FIRST = {"updates": 0, "autocommit": 1000, "prepared": 2000}  # as counters.lua
 PILES, ROWS, RATE = 4, 100, 60
+PERCENTS = (10, 50, 100)  # of the reads, from one move to the next
 
 
-@pytest.fixture
-def pair() -> Iterator[MariaPair]:
+@pytest.fixture(params=PRODUCTS)
+def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
     space = Workspace()
-    made = MariaPair(space)
+    made = PAIRS[request.param](space)
     made.start()
     with made.blue.connect() as connection, connection.cursor() as cursor:
         for pile in range(1, PILES + 1):
@@ -41,12 +45,25 @@ def sums(pair: MariaPair, side: str) -> dict[str, int]:
     return {name: int(value) for name, value in found.items()}
 
 
+def ramp(turnout: Turnout, percent: int, side: str) -> int:
+    """Until that share is on the side that follows; the percentage of the reads that ran there in between."""
+    turnout.ask("shift", "app", str(percent))
+    before = reads_on(turnout)
+
+    def moved() -> dict[str, float]:
+        return {name: count - before[name] for name, count in reads_on(turnout).items()}
+
+    eventually(lambda: moved()[side] > 20 and sum(moved().values()) > 2 * RATE, f"{percent} % of the reads on {side}")
+    return round(100 * moved()[side] / sum(moved().values()))
+
+
 @pytest.mark.parametrize("moves", [4, pytest.param(20, marks=pytest.mark.soak)])
 def test_moves_under_counting_sessions(pair: MariaPair, moves: int) -> None:
-    """Transactions of five updates, autocommit writers, prepared writers, readers: no error, every counter right on both sides."""
+    """Transactions of five updates, autocommit writers, prepared writers, readers at 10, 50 and 100 %: no error, nobody reads less
+    than he has written or read before, every counter right on both sides."""
     turnout = make_pair_turnout(pair)
     loads = {kind: Sysbench(turnout.port, turnout.home, SCRIPT, threads=threads, rate=RATE,
-                            options=(f"--kind={kind}", f"--table-size={ROWS}", "--rand-type=uniform"))
+                            options=(f"--kind={kind}", f"--table-size={ROWS}", f"--sessions={min(SESSIONS.values())}", "--rand-type=uniform"))
              for kind, threads in SESSIONS.items()}
 
     def all_go_on() -> None:
@@ -54,8 +71,10 @@ def test_moves_under_counting_sessions(pair: MariaPair, moves: int) -> None:
         eventually(lambda: all(load.has_ended() or load.transactions() > before[kind] + RATE for kind, load in loads.items()), "all kinds work")
 
     all_go_on()
-    writer = "blue"
-    for _ in range(moves):
+    writer, shares = "blue", []
+    for number in range(moves):
+        percent = PERCENTS[number % len(PERCENTS)]
+        shares.append(f"{percent} %: {ramp(turnout, percent, other(writer))}")
         report = turnout.ask("cutover" if writer == "blue" else "rollback", "app")
         assert (report["outcome"], report["client_errors"]) == ("committed", 0), report
         writer = other(writer)
@@ -63,6 +82,7 @@ def test_moves_under_counting_sessions(pair: MariaPair, moves: int) -> None:
         pair.assert_writer(writer)
     all_go_on()
     results = {kind: load.stop() for kind, load in loads.items()}
+    print("share of the proven reads on the side that followed:", ", ".join(shares))
     assert {kind: result.errors for kind, result in results.items() if result.errors} == {}
     pair.caught_up(writer)
     blue, green = sums(pair, "blue"), sums(pair, "green")

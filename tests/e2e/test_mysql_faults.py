@@ -1,6 +1,7 @@
 """The fault matrix for pairs of MariaDB and of MySQL: every fault at every step of both verbs, under a ledger and the hammer."""
 from __future__ import annotations
 
+import itertools
 from typing import Any, Iterator
 
 import pymysql
@@ -88,3 +89,14 @@ def worlds(request: pytest.FixtureRequest) -> Iterator[FaultWorlds]:
 @pytest.mark.parametrize(("road", "fault", "when", "step", "verb"), faults.walk(faults.ALL_FAULTS, faults.NOTHING_IN_MYSQL))
 def test_mysql_fault(worlds: FaultWorlds, road: str, fault: str, when: str, step: str, verb: str) -> None:
     judged(worlds, verb, road, fault, when, step)
+
+
+SETTLES = [(when, step) for step in faults.AFTER_THE_DECISION if step not in faults.NOTHING_IN_MYSQL for when in ("before", "after")]
+
+
+@pytest.mark.soak
+@pytest.mark.faults
+@pytest.mark.parametrize(("when", "step", "verb"), [(*cell, verb) for cell, verb in zip(SETTLES, itertools.cycle(faults.WRITER_OF))])
+def test_both_servers_die_while_it_settles(worlds: FaultWorlds, when: str, step: str, verb: str) -> None:
+    """Each comes up read-only, and begins to replicate by itself."""
+    judged(worlds, verb, "onward", "both_die", when, step)

@@ -18,7 +18,7 @@ from harness.mariadb_pair import MariaPair, make_pair_turnout
 from harness.mysql_products import PAIRS, PRODUCTS, SERVERS
 from harness.mysql_ledger import MysqlLedger
 from harness.mysql_prepared import Prepared
-from harness.mysql_turnout import connect, one
+from harness.mysql_turnout import connect, one, reads_on
 from harness.turnout import Turnout
 from harness.waiting import eventually
 from harness.workspace import Workspace
@@ -190,12 +190,6 @@ def await_side(connection: Any, name: str) -> None:
     eventually(lambda: one(connection, WHERE) == name, f"a read that says {name}", 10)
 
 
-def reads_on(turnout: Turnout) -> dict[str, float]:
-    samples = turnout.metrics()
-    return {side: sum(value for key, value in samples.items() if key.startswith("turnout_ramped_reads_total") and f'side="{side}"' in key)
-            for side in ("blue", "green")}
-
-
 def metric(turnout: Turnout, name: str) -> float:
     return sum(value for key, value in turnout.metrics().items() if key.startswith(name))
 
@@ -218,6 +212,12 @@ def test_what_goes_where(turnout: Turnout, marked: None) -> None:
         assert one(client, WHERE) == "two"  # a transaction is the writer's
         client.commit()
         await_side(client, "green")
+    with connect(turnout) as client:
+        await_side(client, "green")
+        one(client, "SET sql_auto_is_null = 1")
+        for _ in range(25):  # longer than what it has set takes to be on green
+            assert one(client, WHERE) == "two"  # its reads may speak of its inserts
+            time.sleep(0.02)
     with connect(turnout) as client:  # one that has prepared nothing: with that, a change of settings keeps it where it is
         await_side(client, "green")
         client.autocommit(False)

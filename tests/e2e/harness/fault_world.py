@@ -149,7 +149,7 @@ def strike(world: FaultWorld, verb: str, road: str, fault: str, point: str, old:
     process = None
     try:
         process = walk_to(world, verb, road, point)
-        faults.ALL_FAULTS[fault](faults.Scene(world.pair, world.turnout, world.stops, point, old))
+        (faults.ALL_FAULTS | faults.TOGETHER)[fault](faults.Scene(world.pair, world.turnout, world.stops, point, old))
     finally:
         world.stops.clear()
         if process is not None:

@@ -128,6 +128,15 @@ def new_stalls(scene: Scene) -> None:
     _server_stalls(scene, other(scene.old))
 
 
+def both_die(scene: Scene) -> None:
+    for side in (scene.old, other(scene.old)):
+        scene.pair.sides[side].kill9()
+    scene.release()
+    time.sleep(0.5)
+    for side in (other(scene.old), scene.old):
+        scene.pair.sides[side].start()
+
+
 def cut_off(scene: Scene) -> None:
     scene.pair.cut_off()
     scene.release()
@@ -137,6 +146,7 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "turnout_killed": killed, "turnout_stalled": stalled, "old_dies": old_dies, "new_dies": new_dies, "connections_cut": cut_off}
 STALLS: dict[str, Callable[[Scene], None]] = {"old_stalls": old_stalls, "new_stalls": new_stalls}
 ALL_FAULTS = FAULTS | STALLS
+TOGETHER: dict[str, Callable[[Scene], None]] = {"both_die": both_die}
 # What the executor of MySQL answers without asking anybody (control/mysql_steps.cpp).
 NOTHING_IN_MYSQL = ("check_schema", "read_sequences", "copy_sequences", "advance_slots", "copy_journal")
 

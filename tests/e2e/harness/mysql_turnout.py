@@ -55,3 +55,10 @@ def one(connection: Any, sql: str) -> Any:
         cursor.execute(sql)
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+def reads_on(turnout: Turnout) -> dict[str, float]:
+    """Those that were proven to be reads while a ramp was on, by where they ran."""
+    samples = turnout.metrics()
+    return {side: sum(value for key, value in samples.items() if key.startswith("turnout_ramped_reads_total") and f'side="{side}"' in key)
+            for side in ("blue", "green")}
