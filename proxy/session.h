@@ -27,18 +27,14 @@
 #include "proxy/client_path.h"
 #include "proxy/parameters.h"
 #include "proxy/server_connection.h"
+#include "proxy/shadow_read.h"
 #include "proxy/statement.h"
 #include "proxy/trail.h"
-
-namespace turnout::router {
-class AnswerReader;
-}
+#include "router/shadow_answer.h"
 
 namespace turnout::proxy {
 
 struct LockTransfer;
-template <typename Reader>
-struct ShadowCopy;
 struct Subscription;
 enum class OwnQuery : std::uint32_t;
 using NotificationPtr = std::shared_ptr<const std::string>;
