@@ -50,9 +50,7 @@ std::unique_ptr<ShadowRequest> Session::read_command(Bytes rest) const {
     request->sql = query->sql;
     return request;
   }
-  auto number = my::statement_of(payload).value_or(0);
-  if (number == my::last_prepared) number = next_statement_;
-  const auto found = prepared_.find(number);
+  const auto found = prepared_.find(client_statement(payload));
   if (found == prepared_.end()) return nullptr;
   const Prepared& prepared = found->second;
   const auto execute = my::parse_execute(payload, prepared.parameters, capabilities_);

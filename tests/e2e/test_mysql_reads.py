@@ -15,7 +15,7 @@ from pymysql.constants import CLIENT
 
 from harness.mariadb import DATABASE, MariaDb
 from harness.mariadb_pair import MariaPair, make_pair_turnout
-from harness.mysql_products import PAIRS, PRODUCTS, SERVERS
+from harness.mysql_products import PAIRS, PRODUCTS, SERVERS, as_root
 from harness.mysql_ledger import MysqlLedger
 from harness.mysql_prepared import Prepared
 from harness.mysql_turnout import connect, one, reads_on
@@ -49,19 +49,6 @@ CREATE VIEW worse AS SELECT * FROM bad
 # What only one of the products can have.
 SHOP_OF = {"MariaDB": ["CREATE TABLE versioned (id INT PRIMARY KEY) WITH SYSTEM VERSIONING", "CREATE SEQUENCE numbers"], "MySQL": []}
 BYPASSES = {"MariaDB": "READ ONLY ADMIN", "MySQL": "SUPER"}  # who has it passes read_only (not super_read_only)
-
-
-def as_root(server: MariaDb, *statements: str) -> None:
-    """What its binary log does not tell."""
-    with pymysql.connect(unix_socket=f"{server.home}/socket", user="root", database=DATABASE, autocommit=True) as root, root.cursor() as cursor:
-        cursor.execute("SET sql_log_bin = 0")
-        is_fenced = server.PRODUCT == "MySQL" and bool(one(root, "SELECT @@global.super_read_only"))
-        if is_fenced:  # that one holds root as well
-            cursor.execute("SET GLOBAL super_read_only = 0")
-        for statement in statements:
-            cursor.execute(statement)
-        if is_fenced:
-            cursor.execute("SET GLOBAL super_read_only = 1")
 
 
 def make_shop(server: MariaDb) -> None:

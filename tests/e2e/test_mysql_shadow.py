@@ -1,4 +1,4 @@
-"""`turnout shadow` before a pair of MariaDB: reads run on green as well. What was planted there is named; lag and live writes never are."""
+"""`turnout shadow` before a pair of MariaDB, and of MySQL 9.7: reads run on green as well. What was planted there is named; lag and live writes never are."""
 from __future__ import annotations
 
 import json
@@ -10,10 +10,10 @@ from typing import Any, Callable, Iterator
 import pymysql
 import pytest
 
-from harness.mariadb import DATABASE, MariaDb
 from harness.mariadb_pair import MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlLedger
 from harness.mysql_prepared import Prepared
+from harness.mysql_products import PAIRS, PRODUCTS, as_root
 from harness.mysql_turnout import connect, one
 from harness.turnout import DONE, REFUSED, Turnout
 from harness.waiting import eventually
@@ -23,23 +23,18 @@ CHANGES: dict[str, Any] = {"shadow": {"lag_time": "2s", "brackets": 2}}
 
 # A later row sorts before an earlier one by its word, in each group; thirds have no end in binary.
 TABLES = """
+CREATE TABLE number (seq INT PRIMARY KEY)
+INSERT INTO number SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n + 1 FROM {n} a, {n} b, {n} c, {n} d, {n} e WHERE e.n < 4
 CREATE TABLE sh_rows (id INT PRIMARY KEY, grp INT, word VARCHAR(20), weight DOUBLE, KEY by_word (grp, word))
-INSERT INTO sh_rows SELECT seq, seq % 10, CONCAT(CHAR(90 - seq % 26), seq), seq / 3E0 FROM seq_1_to_200
+INSERT INTO sh_rows SELECT seq, seq % 10, CONCAT(CHAR(90 - seq % 26), seq), seq / 3E0 FROM number WHERE seq <= 200
 CREATE TABLE sh_wide (id INT PRIMARY KEY, owner INT, payload TEXT, KEY sh_wide_owner (owner))
-INSERT INTO sh_wide SELECT seq, seq % 4000, REPEAT('p', 100) FROM seq_1_to_40000
+INSERT INTO sh_wide SELECT seq, seq % 4000, REPEAT('p', 100) FROM number
 CREATE VIEW sh_rate AS SELECT id, id * 2 AS rate FROM sh_rows
-"""
+""".replace("{n}", "(" + " UNION ALL ".join(f"SELECT {digit} AS n" for digit in range(10)) + ")")
 
 
-def as_root(server: MariaDb, *statements: str) -> None:
-    """What its binary log does not tell."""
-    with pymysql.connect(host="127.0.0.1", port=server.port, user="root", database=DATABASE, autocommit=True) as root, root.cursor() as cursor:
-        for statement in ("SET sql_log_bin = 0", *statements):
-            cursor.execute(statement)
-
-
-def make_pair(space: Workspace) -> MariaPair:
-    pair = MariaPair(space)
+def make_pair(space: Workspace, product: str) -> MariaPair:
+    pair = PAIRS[product](space)
     pair.start()
     with pair.blue.connect("turnout") as connection, connection.cursor() as cursor:
         for statement in TABLES.strip().splitlines():
@@ -50,10 +45,10 @@ def make_pair(space: Workspace) -> MariaPair:
     return pair
 
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[MariaPair]:
+@pytest.fixture(scope="module", params=PRODUCTS)
+def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
     space = Workspace()
-    yield make_pair(space)
+    yield make_pair(space, request.param)
     space.close()
 
 
@@ -274,7 +269,7 @@ def test_a_difference_ends_the_ramp(turnout: Turnout, pair: MariaPair) -> None:
 def test_lag_is_no_difference(turnout: Turnout, pair: MariaPair) -> None:
     """Green stands still: nothing is compared, nothing waits, and afterwards nothing was different."""
     on(turnout)
-    pair.execute("green", "STOP SLAVE SQL_THREAD")
+    pair.execute("green", f"STOP {pair.REPLICA} SQL_THREAD")
     try:
         with connect(turnout) as client:
             def read() -> None:
@@ -283,11 +278,11 @@ def test_lag_is_no_difference(turnout: Turnout, pair: MariaPair) -> None:
                 one(client, "SELECT weight FROM sh_rows WHERE id = 42 AND grp = 2")
                 assert time.monotonic() - began < 5
             wait_for(turnout, lambda r: r["dropped"]["behind"] > 0, read)
-            pair.execute("green", "START SLAVE SQL_THREAD")
+            pair.execute("green", f"START {pair.REPLICA} SQL_THREAD")
             found = wait_for(turnout, lambda r: shape_of(r, "SELECT weight").get("same", 0) > 5, read)
         assert not differing(found), differing(found)
     finally:
-        pair.execute("green", "START SLAVE SQL_THREAD")
+        pair.execute("green", f"START {pair.REPLICA} SQL_THREAD")
 
 
 def test_what_is_never_the_same_and_what_is_explained(turnout: Turnout, pair: MariaPair) -> None:
@@ -393,7 +388,8 @@ def test_no_client_waits_for_green(turnout: Turnout, pair: MariaPair) -> None:
 
 
 def shadows_at_work(pair: MariaPair) -> int:
-    return int(pair.green.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app' AND COMMAND IN ('Query', 'Execute')"))
+    schema = "performance_schema" if pair.green.PRODUCT == "MySQL" else "information_schema"
+    return int(pair.green.value(f"SELECT COUNT(*) FROM {schema}.PROCESSLIST WHERE USER = 'app' AND COMMAND IN ('Query', 'Execute')"))
 
 
 def test_what_runs_on_green_ends_with_the_shadow(turnout: Turnout, pair: MariaPair) -> None:
@@ -423,7 +419,8 @@ def test_takes_long_there_is_no_difference(pair: MariaPair) -> None:
         finally:
             one(locker, "UNLOCK TABLES")
     assert not differing(found), differing(found)
-    assert "an error of the moment: 70100" in shape_of(found, "sh_wide WHERE id")["why_not_compared"], found
+    ended_by = "H3024" if pair.green.PRODUCT == "MySQL" else "70100"
+    assert f"an error of the moment: {ended_by}" in shape_of(found, "sh_wide WHERE id")["why_not_compared"], found
     turnout.stop()
 
 
@@ -433,11 +430,12 @@ def wait_for_reads(turnout: Turnout, side: str, more: int) -> dict[str, Any]:
     return wait_for(turnout, lambda r: r["side"] == side and r["same"] >= before + more)
 
 
-def test_cutover_and_rollback_in_the_midst_of_shadow_reads() -> None:
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_cutover_and_rollback_in_the_midst_of_shadow_reads(product: str) -> None:
     """At all that is read, under load: nobody notices. A former writer is left alone until asked for."""
     space = Workspace()
     try:
-        pair = make_pair(space)
+        pair = make_pair(space, product)
         turnout = make_pair_turnout(pair, changes=CHANGES)
         on(turnout)
         with MysqlLedger(lambda: connect(turnout)) as ledger, Readers(turnout, 4, 2) as readers:

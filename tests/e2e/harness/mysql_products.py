@@ -1,13 +1,28 @@
 """Every product that `protocol: mysql` is for: one server, or a pair. What is not on this machine is skipped, with the reason."""
 from __future__ import annotations
 
+import pymysql
 import pytest
 
 from . import mysql97
-from .mariadb import MariaDb
+from .mariadb import DATABASE, MariaDb
 from .mariadb_pair import MariaPair
 from .mysql97_pair import Mysql97Pair
+from .mysql_turnout import one
 
 SERVERS: dict[str, type[MariaDb]] = {"mariadb": MariaDb, "mysql97": mysql97.Mysql97}
 PAIRS: dict[str, type[MariaPair]] = {"mariadb": MariaPair, "mysql97": Mysql97Pair}
 PRODUCTS = ["mariadb", pytest.param("mysql97", marks=pytest.mark.skipif(not mysql97.is_there(), reason=mysql97.MISSING))]
+
+
+def as_root(server: MariaDb, *statements: str) -> None:
+    """What its binary log does not tell."""
+    with pymysql.connect(unix_socket=f"{server.home}/socket", user="root", database=DATABASE, autocommit=True) as root, root.cursor() as cursor:
+        cursor.execute("SET sql_log_bin = 0")
+        is_fenced = server.PRODUCT == "MySQL" and bool(one(root, "SELECT @@global.super_read_only"))
+        if is_fenced:  # that one holds root as well
+            cursor.execute("SET GLOBAL super_read_only = 0")
+        for statement in statements:
+            cursor.execute(statement)
+        if is_fenced:
+            cursor.execute("SET GLOBAL super_read_only = 1")
