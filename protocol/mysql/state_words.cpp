@@ -166,6 +166,7 @@ class Scan {
     if (is_set_ && word.starts_with("session_track_")) {
       found_.tracking = static_cast<std::uint8_t>(found_.tracking | tracking_of(word));
     }
+    if (is_set_ && word == "collate") found_.collates = true;
     if (is_call &&
         is_one_of({"get_lock", "release_lock", "release_all_locks", "service_get_read_locks", "service_get_write_locks",
                    "version_tokens_lock_shared", "version_tokens_lock_exclusive"}))

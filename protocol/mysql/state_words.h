@@ -32,6 +32,7 @@ struct StateWords {
   bool row_count = false;       // it is ROW_COUNT()
   bool found_rows = false;      // it is FOUND_ROWS()
   bool last_insert_id = false;  // likewise, of the one value that can be set again elsewhere
+  bool collates = false;        // SET … COLLATE: the trackers tell the character set and not the collation
   bool kills = false;           // KILL: by numbers of the server
   bool plain_set = false;       // nothing but SET and USE: what the trackers say of it by name is all there is
   bool calls = false;           // nothing but CALL: behind each of its results comes another one

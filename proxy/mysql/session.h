@@ -93,7 +93,7 @@ class Session final : public Client {
     std::uint64_t shape = 0;
   };
   // What our own command on a lease is for.
-  enum class Own : std::uint32_t { none, restore, prepare, ask_status, track, rewind, signal };
+  enum class Own : std::uint32_t { none, restore, prepare, ask_status, track, collation, rewind, signal };
 
   // what every protocol's clients are asked: client.h
   void run_input() override;
@@ -198,6 +198,7 @@ class Session final : public Client {
   bool answer_begun_ = false;   // the first packet of the answer that is under way has gone to the client
   bool is_resetting_ = false;   // the command is a COM_RESET_CONNECTION
   std::uint8_t tracking_ = 0;   // the command sets what it wants to hear of its session: bits of Tracking
+  bool collates_ = false;       // the command may set a collation
   bool is_plain_set_ = false;   // the command is nothing but SET and USE, or COM_INIT_DB
   bool awaits_number_ = false;  // of a statement that is being prepared again: its command waits
   bool is_table_locked_ = false, has_characteristics_ = false;  // as the server told: pins while they last

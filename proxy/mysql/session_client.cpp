@@ -287,6 +287,7 @@ my::StateWords Session::words_of(const Header& header, Bytes packet) const {
 std::string_view Session::heed(const my::StateWords& words) {
   is_plain_set_ = words.plain_set && !words.unsure;
   tracking_ = words.tracking;
+  collates_ = words.collates;
   asks_back_ |= words.diagnostics;
   if (words.kills)
     return "KILL takes the number of a connection to Turnout, written out, and nothing else stands in its text";
@@ -319,11 +320,16 @@ void Session::put_before(const LeftBehind::Before& before) {
   server_->has_warnings = true;
 }
 
-// What the client has set is what it is told; the server goes on telling us everything.
+// What the client has set is what it is told; the server goes on telling us everything, and tells the collation when it
+// is set by its own name.
 void Session::track_again() {
-  if (tracking_ == 0 || body_left_ != 0 || track_.is_inside()) return;
+  if ((tracking_ == 0 && !collates_) || body_left_ != 0 || track_.is_inside()) return;
   left_behind_.lost_rows();
-  server_->put_tracking_again(worker().to_server.own(), static_cast<std::uint32_t>(Own::track));
+  std::string& out = worker().to_server.own();
+  if (tracking_ != 0) server_->put_tracking_again(out, static_cast<std::uint32_t>(Own::track));
+  if (collates_)
+    server_->put_own(out, Command::query, "SET collation_connection = @@collation_connection",
+                     static_cast<std::uint32_t>(Own::collation));
 }
 
 Session::Take Session::take_prepare(const Header& header, Bytes packet) {
@@ -405,6 +411,7 @@ Session::Take Session::take_execute(const Header& header, Bytes packet, Prepared
     settle_refused();
     return state_ == State::ended ? Take::stop : Take::done;
   }
+  if (prepared.words.collates) pin(pin_unwatched);
   my::Exchange::Entry entry;
   entry.command = is_bulk ? Command::statement_bulk_execute : Command::statement_execute;
   entry.statement = known.number;

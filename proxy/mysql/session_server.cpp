@@ -174,6 +174,7 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
     connection.take_wanted(payload, tracking_, *wanted_);
     translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
   }
+  if (own == Own::collation && received.kind == Kind::ok) note_changes(connection, received.changes);
   if (own == Own::prepare && received.completed) awaits_number_ = false;
   if (own == Own::rewind) has_characteristics_ = false;
 }
@@ -194,6 +195,7 @@ void Session::on_answer(ServerConnection& connection, const Received& received) 
 void Session::note_changes(ServerConnection& connection, std::string_view told) {
   const std::uint32_t pins_before = pins_;
   bool has_state = false, moves_statements = false, begins = false, is_empty = false;
+  bool has_charset = false, has_collation = false;
   my::SessionChanges changes(my::bytes_of(told));
   while (const auto change = changes.next()) {
     switch (change->kind) {
@@ -204,6 +206,8 @@ void Session::note_changes(ServerConnection& connection, std::string_view told) 
         if (kind != Variables::Kind::kept) break;
         if (!variables_.set(change->name, change->value)) pin(pin_unwatched);
         static_cast<void>(connection.variables.set(change->name, change->value));
+        has_charset |= change->name == "character_set_connection";
+        has_collation |= change->name == Variables::collation;
         moves_statements = true;
         break;
       }
@@ -227,6 +231,10 @@ void Session::note_changes(ServerConnection& connection, std::string_view told) 
       case my::SessionChange::Kind::gtids:
         break;
     }
+  }
+  if (has_charset && !has_collation) {  // it has that character set's own now
+    variables_.erase(Variables::collation);
+    connection.variables.erase(Variables::collation);
   }
   if (connection.pool().access() == router::Access::read) {
     // A proven read leaves nothing behind. If it did, whoever comes next shall not meet it, and the session goes on.

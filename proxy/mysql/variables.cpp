@@ -26,11 +26,21 @@ auto find_place(const std::vector<Variables::Entry>& entries, std::string_view n
                           [](const Variables::Entry& entry, std::string_view wanted) { return entry.first < wanted; });
 }
 
-constexpr std::array<std::string_view, 4> charsets = {"character_set_client", "character_set_connection",
-                                                      "character_set_results", "collation_connection"};
+constexpr std::string_view connection_charset = "character_set_connection";
+constexpr std::array<std::string_view, 4> charsets = {"character_set_client", connection_charset,
+                                                      "character_set_results", Variables::collation};
 
 bool is_charset(std::string_view name) {
   return std::find(charsets.begin(), charsets.end(), name) != charsets.end();
+}
+
+// "utf8mb4_bin" of "utf8mb4"; "binary" is its own. Some servers call collations of utf8mb3 utf8_….
+bool is_collation_of(std::string_view charset, std::string_view collation) {
+  if (collation == charset) return true;
+  const auto begins = [collation](std::string_view name) {
+    return collation.size() > name.size() && collation.starts_with(name) && collation[name.size()] == '_';
+  };
+  return begins(charset) || (charset == "utf8mb3" && begins("utf8"));
 }
 
 }  // namespace
@@ -61,6 +71,11 @@ bool Variables::set(std::string_view name, std::string_view value) {
   return true;
 }
 
+void Variables::erase(std::string_view name) {
+  const auto place = find_place(entries_, name);
+  if (place != entries_.end() && place->first == name) entries_.erase(place);
+}
+
 const std::string* Variables::find(std::string_view name) const {
   const auto place = find_place(entries_, name);
   return place != entries_.end() && place->first == name ? &place->second : nullptr;
@@ -86,17 +101,22 @@ std::string Variables::quoted(std::string_view name, std::string_view value) {
 }
 
 std::string Variables::names(const Variables& from, const Variables& to, const Variables& start) {
-  std::array<const std::string*, charsets.size()> wanted{};
+  std::array<std::string_view, charsets.size()> wanted{};
+  const bool has_own = to.find(connection_charset) != nullptr;
   bool differs = false;
   for (std::size_t i = 0; i < charsets.size(); ++i) {
     const std::string* const set = to.find(charsets[i]);
     const std::string* const have = from.find(charsets[i]);
-    wanted[i] = set != nullptr ? set : start.find(charsets[i]);
-    if (wanted[i] == nullptr || wanted[i]->empty()) return {};
+    const std::string* const first = has_own && charsets[i] == collation ? nullptr : start.find(charsets[i]);
+    const std::string* const value = set != nullptr ? set : first;
+    if (value != nullptr) wanted[i] = *value;
     differs = differs || (set == nullptr ? have != nullptr : have == nullptr || *have != *set);
   }
-  if (!differs || *wanted[0] != *wanted[1] || *wanted[0] != *wanted[2]) return {};
-  return "NAMES " + quoted({}, *wanted[0]) + " COLLATE " + quoted({}, *wanted[3]);
+  const auto [client, connection, results, collated] = wanted;
+  if (!differs || client.empty() || client != connection || client != results) return {};
+  if (collated.empty()) return has_own ? "NAMES " + quoted({}, client) : "";
+  if (!is_collation_of(client, collated)) return {};
+  return "NAMES " + quoted({}, client) + " COLLATE " + quoted({}, collated);
 }
 
 std::string Variables::difference(const Variables& from, const Variables& to, const Variables& start) {
@@ -110,6 +130,10 @@ std::string Variables::difference(const Variables& from, const Variables& to, co
   };
   for (const auto& [name, value] : from.entries_) {
     if (to.find(name) != nullptr) continue;
+    if (const auto* const charset = to.find(connection_charset); name == collation && charset != nullptr) {
+      put(std::string(connection_charset), quoted(name, *charset));  // which brings its own collation
+      continue;
+    }
     const std::string* const first = start.find(name);
     put(name, first != nullptr ? quoted(name, *first) : "DEFAULT");
   }

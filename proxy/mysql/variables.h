@@ -19,6 +19,7 @@ class Variables {
   [[nodiscard]] static Kind kind_of(std::string_view name);
 
   [[nodiscard]] bool set(std::string_view name, std::string_view value);  // false: too many
+  void erase(std::string_view name);
   void clear() { entries_.clear(); }
   [[nodiscard]] const std::string* find(std::string_view name) const;
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
@@ -30,6 +31,9 @@ class Variables {
   [[nodiscard]] static std::string difference(const Variables& from, const Variables& to, const Variables& start);
   // As SET wants it: numbers bare, everything else a string.
   [[nodiscard]] static std::string quoted(std::string_view name, std::string_view value);
+
+  // Where it is not known beside a character_set_connection, it is that one's default.
+  static constexpr std::string_view collation = "collation_connection";
 
  private:
   // The four variables of a character set, said as SET NAMES: only so does a server know which collation to name for

@@ -185,6 +185,23 @@ def test_character_sets_follow(pooled: Turnout) -> None:
         cross(pooled, first, second, check)
 
 
+@pytest.mark.parametrize("text", ["SET NAMES latin1", "SET NAMES utf8mb4 COLLATE utf8mb4_bin", "set names 'utf8mb4' /* */ collate 'utf8mb4_unicode_ci'",
+                                  "SET NAMES utf8mb4 COLLATE utf8mb4_bin; SET NAMES utf8mb4", "SET collation_connection = latin1_bin",
+                                  "SET NAMES latin1 COLLATE latin1_bin; SET character_set_connection = utf8mb4", "SET CHARACTER SET latin1"])
+def test_collations_follow(pooled: Turnout, mariadb: MariaDb, text: str) -> None:
+    """The trackers tell the character set and not the collation."""
+    ask = "SELECT CONCAT_WS(' ', @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection)"
+    with mariadb.connect("app") as plain, connect(pooled) as first, connect(pooled) as second:
+        assert one(plain, ask) == one(second, ask)
+        before = one(second, ask)
+        for piece in text.split(";"):
+            one(plain, piece)
+            one(first, piece)
+        wanted = one(plain, ask)
+        cross(pooled, first, second, lambda: (_same(one(first, ask), wanted), _same(one(second, ask), before)))
+        assert not [client for client in pooled.rest("/v1/clients")[1]["clients"] if client["pinned_by"]]
+
+
 @pytest.mark.parametrize("make,ask,wanted,reason", [
     ("SET @a = 5", "SELECT @a", 5, "user_variable"),
     ("SELECT 6 INTO @a", "SELECT @a", 6, "user_variable"),

@@ -318,7 +318,8 @@ def test_stops_when_told_and_gives_way_to_a_cutover(compared: Compared) -> None:
     # Whatever became of that attempt, the comparison has given way and goes on by itself.
     before = wait_for(turnout, lambda r: r["phase"] == "running")["rows"]
     wait_for(turnout, lambda r: r["rows"] > before)
-    assert attempt.json["comparison"]["phase"] == "paused", attempt.json
+    if attempt.json["outcome"] != "refused":  # then it may have gone on before the report was written
+        assert attempt.json["comparison"]["phase"] == "paused", attempt.json
 
 
 def test_the_former_writer_is_compared_with_the_new_one(compared: Compared) -> None:

@@ -42,9 +42,35 @@ TEST(MysqlVariables, OneCharacterSetIsSaidAsNames) {
   EXPECT_EQ(Variables::difference({}, with({{"a", "1"}, {"collation_connection", "utf8mb4_bin"}}), start),
             "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin', a = 1");
   EXPECT_EQ(Variables::difference(charset("latin1", "latin1_bin"), charset("latin1", "latin1_bin"), start), "");
+  EXPECT_EQ(Variables::difference({}, charset("latin1", "utf8mb4_bin"), start),
+            "SET character_set_client = 'latin1', character_set_connection = 'latin1', "
+            "character_set_results = 'latin1', collation_connection = 'utf8mb4_bin'")
+      << "the collation was set by its own name";
   EXPECT_EQ(Variables::difference({}, with({{"a", "1"}}), start), "SET a = 1") << "nothing of it differs";
   EXPECT_EQ(Variables::difference({}, with({{"character_set_results", "latin1"}}), start),
             "SET character_set_results = 'latin1'");
+}
+
+TEST(MysqlVariables, ACharacterSetBringsItsCollation) {
+  const Variables start = with({{"character_set_client", "utf8mb4"},
+                                {"character_set_connection", "utf8mb4"},
+                                {"character_set_results", "utf8mb4"},
+                                {"collation_connection", "utf8mb4_general_ci"}});
+  const Variables latin = with({{"character_set_client", "latin1"},
+                                {"character_set_connection", "latin1"},
+                                {"character_set_results", "latin1"}});
+  Variables latin_bin = latin;
+  EXPECT_TRUE(latin_bin.set(Variables::collation, "latin1_bin"));
+  EXPECT_EQ(Variables::difference({}, latin, start), "SET NAMES 'latin1'");
+  EXPECT_EQ(Variables::difference(latin_bin, latin, start), "SET NAMES 'latin1'");
+  EXPECT_EQ(Variables::difference(latin, latin_bin, start), "SET NAMES 'latin1' COLLATE 'latin1_bin'");
+  EXPECT_EQ(Variables::difference(latin, {}, start), "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'");
+  const Variables mixed = with({{"character_set_connection", "latin1"}});
+  EXPECT_EQ(Variables::difference(latin_bin, mixed, start),
+            "SET character_set_client = 'utf8mb4', character_set_results = 'utf8mb4', "
+            "character_set_connection = 'latin1'");
+  latin_bin.erase(Variables::collation);
+  EXPECT_EQ(latin_bin, latin);
 }
 
 TEST(MysqlVariables, ValuesAreNumbersOrStrings) {
