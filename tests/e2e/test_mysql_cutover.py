@@ -286,7 +286,7 @@ def test_checks_refuse_what_only_mysql_has(moved: Moved) -> None:
 
 
 def test_what_mysql_does_not_have_is_refused(moved: Moved) -> None:
-    for words in (("compare", "app"),):
+    for words in (("prepare", "app", "--replicate"),):
         refused = moved.turnout.cli(*words, "--yes")
         assert refused.code == CONFLICT, refused
         assert "protocol mysql has no" in " ".join(str(refused).split()), refused
