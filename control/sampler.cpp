@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::uint32_t ask_ms_max = 2'000;
 constexpr std::int64_t idle_ms = 1'000;  // between looks without a ramp: for status and metrics only
+constexpr std::int64_t reader_ms = 100;  // the side that follows is asked whether it is there
+constexpr std::int64_t quiet_ms = 40;    // between samples while the writer's log stands still
+constexpr std::uint32_t quiet_samples_min = 25;
 constexpr std::int64_t choose_ms = 200;
 constexpr std::int64_t measure_ms = 1'000;
 constexpr std::int64_t catalog_ms = 30'000;
@@ -185,16 +188,23 @@ void Sampler::loop() {
   while (!stopping_) {
     lock.unlock();
     const auto table = context_.routes.table();
-    if (context_.config().green && table.version != 0 && now_ms() >= retry_at_ms_) look(table);
+    const auto config = context_.config();
+    if (config.green && table.version != 0 && now_ms() >= retry_at_ms_) look(table, config);
     const auto after = context_.routes.table();
-    if (context_.config().green && after.version != 0) context_.after_look(after, now_ms());
+    if (config.green && after.version != 0) context_.after_look(after, now_ms());
     lock.lock();
-    const auto period = needs_tokens(after) ? std::int64_t{context_.config().ramp.sample_ms} : idle_ms;
+    const auto period = needs_tokens(after) ? sample_period_ms(config.ramp) : idle_ms;
     if (!stopping_) wake_.wait_for(lock, std::chrono::milliseconds(period));
   }
 }
 
-void Sampler::look(const router::RoutingTable& table) {
+// Where nothing is written nothing has to be proven: what is written next waits that much longer, once.
+std::int64_t Sampler::sample_period_ms(const conf::Ramp& ramp) const {
+  const bool is_quiet = quiet_samples_ >= quiet_samples_min && !anybody_reads_bounded(ramp);
+  return is_quiet ? std::max<std::int64_t>(ramp.sample_ms, quiet_ms) : ramp.sample_ms;
+}
+
+void Sampler::look(const router::RoutingTable& table, const conf::Deployment& config) {
   if (table.epoch != table_epoch_ || table.writer != table_writer_) {
     // Positions of one writer's log have nothing to do with those of another one's.
     table_epoch_ = table.epoch;
@@ -231,15 +241,14 @@ void Sampler::look(const router::RoutingTable& table) {
       refresh_catalog(table);
     return;
   }
-  judge_lag(table, known);
+  judge_lag(table, known, config.ramp);
   if (context_.routes.table().version != table.version) return;
   if (now - chosen_at_ms_ >= choose_ms) choose(table);
   if (now - measured_at_ms_ >= measure_ms) measure(table);
   refresh_catalog(table);
 }
 
-void Sampler::judge_lag(const router::RoutingTable& table, bool known) {
-  const auto bounds = context_.config().ramp;
+void Sampler::judge_lag(const router::RoutingTable& table, bool known, const conf::Ramp& bounds) {
   if (!read_set_) {
     read_set_.emplace(router::LagBounds{bounds.lag_bytes_max, 0});
     fresh_set_.emplace(router::LagBounds{0, bounds.bounded_ms});
@@ -324,9 +333,15 @@ bool Sampler::connect(router::Side writer) {
 
 // A crash of the reading side takes back what it had applied and not yet made durable. As long as a connection lives
 // there was none; when it is lost, nothing is proven any more, and what the streams of before say counts only as far as
-// it is durable.
+// it is durable. A server that ends closes its connections; only of a machine that does not a question finds out, and
+// that takes longer to come back than the time between two of them.
 void Sampler::watch_reader(const router::RoutingTable& table) {
-  if (reader_ && reader_->query("SELECT 1", ask_ms_max)) return;
+  if (reader_ && reader_->is_alive()) {
+    const auto now = now_ms();
+    if (now - reader_asked_at_ms_ < reader_ms) return;
+    reader_asked_at_ms_ = now;
+    if (reader_->query("SELECT 1", ask_ms_max)) return;
+  }
   if (reader_) {
     reader_.reset();
     positions_.clear();
@@ -366,6 +381,8 @@ bool Sampler::sample(const router::RoutingTable& table) {
     if (times == 0) {
       position = without_page_header(static_cast<std::uint64_t>(rows->integer(0, 0)));
       positions_.add(number, position, at_ms);
+      quiet_samples_ = position == last_position_ ? quiet_samples_ + 1 : 0;
+      last_position_ = position;
     }
     const auto proven = positions_.proven(applied);
     // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.

@@ -86,14 +86,15 @@ class Sampler {
  private:
   using Clock = std::chrono::steady_clock;
   void loop();
-  void look(const router::RoutingTable& table);
+  [[nodiscard]] std::int64_t sample_period_ms(const conf::Ramp& ramp) const;
+  void look(const router::RoutingTable& table, const conf::Deployment& config);
   [[nodiscard]] bool sample(const router::RoutingTable& table);
   [[nodiscard]] bool sample_mysql(const router::RoutingTable& table);
   [[nodiscard]] std::string load_mysql(router::Side writer);
   void take_catalog(router::CatalogPtr catalog, std::uint64_t content);
   void watch_reader(const router::RoutingTable& table);
   void choose(const router::RoutingTable& table);
-  void judge_lag(const router::RoutingTable& table, bool known);
+  void judge_lag(const router::RoutingTable& table, bool known, const conf::Ramp& bounds);
   void refresh_catalog(const router::RoutingTable& table);
   [[nodiscard]] std::string definitions_mark(const router::RoutingTable& table);
   void measure(const router::RoutingTable& table);
@@ -117,13 +118,15 @@ class Sampler {
   std::string doubted_until_ = "-infinity";
   std::optional<Topology> topology_;
   Positions positions_;
+  std::uint64_t last_position_ = 0;
+  std::uint32_t quiet_samples_ = 0;           // in a row, with the same position
   std::unique_ptr<MysqlFollow> mysql_;        // instead of those five, if that is the protocol
   std::optional<router::ReadSet> read_set_;   // by bytes, for every policy
   std::optional<router::ReadSet> fresh_set_;  // by time, for policy `bounded`
   std::string definitions_;                   // of the writer, when the catalog was read
   std::uint64_t last_reads_[2] = {0, 0};
   std::int64_t chosen_at_ms_ = 0, measured_at_ms_ = 0, catalog_at_ms_ = 0, definitions_at_ms_ = 0, types_at_ms_ = 0,
-               discovered_at_ms_ = 0, retry_at_ms_ = 0;
+               discovered_at_ms_ = 0, retry_at_ms_ = 0, reader_asked_at_ms_ = 0;
   std::uint64_t table_epoch_ = 0;
   router::Side table_writer_ = router::Side::blue;
 

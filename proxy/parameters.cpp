@@ -1,6 +1,7 @@
 #include "proxy/parameters.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 
 #include "protocol/pg/sql_lexer.h"
@@ -74,9 +75,11 @@ bool Parameters::set(std::string_view name, std::string_view sql_value) {
   auto at = position(entries_, key);
   if (at != entries_.end() && at->first == key) {
     at->second = sql_value;
+    changed();
     return true;
   }
   if (entries_.size() >= entries_max) return false;
+  changed();
   entries_.insert(at, {key, std::string(sql_value)});
   return true;
 }
@@ -84,7 +87,19 @@ bool Parameters::set(std::string_view name, std::string_view sql_value) {
 void Parameters::erase(std::string_view name) {
   const std::string key = pg::lowered(name);
   auto at = position(entries_, key);
-  if (at != entries_.end() && at->first == key) entries_.erase(at);
+  if (at == entries_.end() || at->first != key) return;
+  entries_.erase(at);
+  changed();
+}
+
+void Parameters::clear() {
+  entries_.clear();
+  changed();
+}
+
+void Parameters::changed() {
+  static std::atomic<std::uint64_t> last{0};
+  version_ = ++last;
 }
 
 const std::string* Parameters::find(std::string_view name) const {

@@ -21,11 +21,13 @@ class Parameters {
   // false: that is no name of a setting, or there are too many of them.
   bool set(std::string_view name, std::string_view sql_value);
   void erase(std::string_view name);
-  void clear() { entries_.clear(); }
+  void clear();
   [[nodiscard]] const std::string* find(std::string_view name) const;
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
   [[nodiscard]] bool empty() const { return entries_.empty(); }
-  friend bool operator==(const Parameters&, const Parameters&) = default;
+  friend bool operator==(const Parameters& a, const Parameters& b) { return a.entries_ == b.entries_; }
+  // The same number, the same contents; what was found out of them can be kept under it.
+  [[nodiscard]] std::uint64_t version() const { return version_; }
 
   // RESET ALL, which leaves the role and the session's user as they are. `start`: what it goes back to.
   void reset_all(const Parameters& start);
@@ -46,7 +48,10 @@ class Parameters {
 
  private:
   static constexpr std::size_t entries_max = 1'000;
+  void changed();
+
   std::vector<Entry> entries_;
+  std::uint64_t version_ = 0;  // 0: empty from the beginning
 };
 
 }  // namespace turnout::proxy

@@ -105,6 +105,12 @@ class Session final : public Client {
     bool is_described = false;              // the client knows its columns
   };
   // Of a unit that may have to run once more.
+  // What verdicts depend on among the session's parameters.
+  struct ReadSettings {
+    std::uint64_t version = 0;  // of the parameters
+    bool is_serializable = false, is_read_only = false, has_standard_strings = true;
+    std::optional<std::string> search_path;  // a list of names; nothing: the server's default
+  };
   enum class Record : std::uint8_t { off, ready, on, whole };
   enum class Begin { ready, stop, incomplete };
   enum class Take { done, incomplete, stop };
@@ -155,6 +161,7 @@ class Session final : public Client {
   Begin begin_unit(protocol::pg::Bytes rest);
   router::Unit describe_unit(protocol::pg::Bytes rest, bool& incomplete);
   router::Verdict segment_verdict(protocol::pg::Bytes rest, bool& incomplete, std::size_t& length, bool& unblocks);
+  [[nodiscard]] const ReadSettings& read_settings();
   router::Verdict text_verdict(std::string_view sql);
   router::Verdict statement_verdict(Prepared& prepared);
   // Of a text that may touch the session's state: a read only if it begins a transaction that can only read.
@@ -323,6 +330,7 @@ class Session final : public Client {
   std::string begin_sql_;      // the text of that BEGIN
   std::string unnamed_parse_;  // content of the last unnamed Parse
   Parameters parameters_;      // as the client set them
+  ReadSettings read_settings_;
   Parameters startup_parameters_;
   std::unique_ptr<Trail> trail_;  // of the running transaction, if it leaves one
   std::unordered_map<std::string, Prepared, TextHash, std::equal_to<>> prepared_;

@@ -135,7 +135,8 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
       at += available;
       continue;
     }
-    const bool has_types = connection.lens && connection.lens->begin_message(header.type, ticket_of(received));
+    const bool has_types = connection.lens && connection.lens->begin_message(header.type, ticket_of(received), body,
+                                                                             available == header.total());
     if (has_types && connection.lens->wants_whole() && available < header.total() && header.total() <= whole_bytes_max)
       break;
     bool forwards = received.action == pg::Exchange::Action::forward;

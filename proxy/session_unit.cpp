@@ -92,8 +92,7 @@ router::Unit Session::describe_unit(pg::Bytes rest, bool& incomplete) {
   router::Unit unit;
   if (!wants_verdict(unit)) return unit;
   unit.session_known_state = pins_ == 0 && !must_begin_;
-  const std::string* const isolation = parameters_.find("default_transaction_isolation");
-  unit.session_may_ramp = isolation == nullptr || !contains_word(*isolation, "serializable");
+  unit.session_may_ramp = !read_settings().is_serializable;
   std::size_t length = 0;
   bool unblocks = false;
   unit.verdict = segment_verdict(rest, incomplete, length, unblocks);
@@ -149,7 +148,7 @@ router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::
       const auto portal = body.cstring();
       const auto name = body.cstring();
       if (!portal || !name) return router::Verdict::write;
-      const auto here = parsed.find(*name);
+      const auto here = parsed.empty() ? parsed.end() : parsed.find(*name);
       const auto known = prepared_.find(*name);
       router::Verdict one = router::Verdict::write;
       if (here != parsed.end())
@@ -168,19 +167,31 @@ router::Verdict Session::segment_verdict(pg::Bytes rest, bool& incomplete, std::
   }
 }
 
-router::Verdict Session::text_verdict(std::string_view sql) {
+const Session::ReadSettings& Session::read_settings() {
+  if (read_settings_.version == parameters_.version()) return read_settings_;
+  const std::string* const isolation = parameters_.find("default_transaction_isolation");
   const std::string* const path = parameters_.find("search_path");
-  const bool trusted = !turns_off(parameters_.find("standard_conforming_strings"));
-  const router::Verdict verdict =
-      shard_.verdicts.verdict(sql, shard_.catalog, account_.shared.database,
-                              path != nullptr ? Parameters::list_of(*path) : account_.default_search_path, trusted);
+  const std::string* const by_default = parameters_.find("default_transaction_read_only");
+  read_settings_.version = parameters_.version();
+  read_settings_.is_serializable = isolation != nullptr && contains_word(*isolation, "serializable");
+  read_settings_.has_standard_strings = !turns_off(parameters_.find("standard_conforming_strings"));
+  read_settings_.is_read_only = by_default != nullptr && !turns_off(by_default);
+  read_settings_.search_path = path != nullptr ? std::optional(Parameters::list_of(*path)) : std::nullopt;
+  return read_settings_;
+}
+
+router::Verdict Session::text_verdict(std::string_view sql) {
+  const ReadSettings& settings = read_settings();
+  const router::Verdict verdict = shard_.verdicts.verdict(
+      sql, shard_.catalog, account_.shared.database,
+      settings.search_path ? std::string_view(*settings.search_path) : account_.default_search_path,
+      settings.has_standard_strings);
   shard_.reads.saw(shard_.verdicts.last_shape(), sql);
   return verdict;
 }
 
 router::Verdict Session::begin_verdict(std::string_view sql, const pg::Watch& watch) {
-  const std::string* const by_default = parameters_.find("default_transaction_read_only");
-  const bool is_read_only = by_default != nullptr && !turns_off(by_default);
+  const bool is_read_only = read_settings().is_read_only;
   if (client_status_ != 'I' || read_begins_ || !begins_read_only(watch, is_read_only)) return router::Verdict::write;
   read_begins_ = true;
   begin_sql_ = sql;

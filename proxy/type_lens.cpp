@@ -105,15 +105,15 @@ void TypeLens::put_content(std::string& out, std::string_view content) const {
 
 TypeLens::Ticket TypeLens::owe(DescribedPtr described, PortalPtr portal) {
   if (++last_ticket_ == 0) ++last_ticket_;
-  replies_.push_back({last_ticket_, std::move(described), std::move(portal), false, {}});
+  replies_.push_back({last_ticket_, std::move(described), std::move(portal), pg::CatalogUse::none, false, {}});
   return last_ticket_;
 }
 
 TypeLens::Ticket TypeLens::query(pg::CatalogUse use) {
   unnamed_.reset();
-  auto described = std::make_shared<Described>();
-  described->use = use;
-  return owe(std::move(described), nullptr);
+  const Ticket ticket = owe(nullptr, nullptr);
+  replies_.back().use = use;
+  return ticket;
 }
 
 TypeLens::Ticket TypeLens::describe_statement(const DescribedPtr& described) {
@@ -128,11 +128,12 @@ TypeLens::PortalPtr& TypeLens::portal(std::string_view name) {
 
 TypeLens::Ticket TypeLens::describe_portal(std::string_view name) {
   const auto known = portals_.find(name);
+  if (known != portals_.end() && !known->second) return owe(nullptr, nullptr);  // nothing of it has to be noted
   PortalPtr described = known != portals_.end() ? known->second : nullptr;
   if (!described) {
     described = std::make_shared<Portal>();
     described->described = std::make_shared<Described>();
-    if (known == portals_.end()) portal(name) = described;
+    portal(name) = described;
   }
   described->asked_formats = described->described->asked_columns = true;
   return owe(described->described, described);
@@ -156,16 +157,18 @@ TypeLens::Readiness TypeLens::bind_readiness(const Described& described, pg::Byt
 void TypeLens::bind(std::string& out, std::size_t message_at, std::string_view name, const DescribedPtr& described,
                     pg::Bytes rest, bool is_whole) {
   PortalPtr& made = portal(name);
-  made = std::make_shared<Portal>();
-  made->described = described;
+  made.reset();
+  if (!described->knows_columns || may_matter(*described)) {
+    made = std::make_shared<Portal>();
+    made->described = described;
+  }
   const auto parts = split_bind(rest);
   if (!parts) {
     out.append(pg::text(rest));
     return;
   }
   const pg::Bytes values = rest.subspan(parts->values_at);
-  if (is_whole) made->formats = result_formats(values);
-  if (described->knows_columns && !may_matter(*described)) made = nullptr;
+  if (made && is_whole) made->formats = result_formats(values);
   out.append(pg::text(rest.first(parts->values_at)));
   if (!plan_binding(*described, parts->formats, pg::load_u16(values.data()))) {
     out.append(pg::text(values));
@@ -214,7 +217,7 @@ TypeLens::Run TypeLens::execute(std::string_view name) {
   if (known == portals_.end()) return {0, true};
   const PortalPtr& portal = known->second;
   if (!portal) return {};
-  const Described& described = *portal->described;
+  Described& described = *portal->described;
   if (!portal->formats) {
     if (described.knows_columns && !may_matter(described)) return {};
     return portal->asked_formats ? Run{owe(portal->described, portal), false} : Run{0, true};
@@ -223,7 +226,7 @@ TypeLens::Run TypeLens::execute(std::string_view name) {
   if (all_text && described.use == pg::CatalogUse::none) return {};
   if (!described.knows_columns)
     return described.asked_columns ? Run{owe(portal->described, portal), false} : Run{0, true};
-  pg::ValuePlans plans = plan_columns(described, &*portal->formats);
+  pg::ValuePlans plans = plan_columns(described.columns, described.use, &*portal->formats);
   if (plans.empty()) return {};
   const Ticket ticket = owe(portal->described, portal);
   replies_.back().plans = std::move(plans);
@@ -241,34 +244,54 @@ TypeLens::Reply* TypeLens::find(Ticket ticket) {
 }
 
 // Empty: nothing to do in any of the columns.
-pg::ValuePlans TypeLens::plan_columns(const Described& described, const std::vector<bool>* formats) const {
+pg::ValuePlans TypeLens::plan_columns(const std::vector<pg::ColumnNote>& columns, pg::CatalogUse use,
+                                      const std::vector<bool>* formats) const {
   pg::ValuePlans plans;
   bool matters = false;
-  for (std::size_t i = 0; i < described.columns.size(); ++i) {
-    const pg::ColumnNote& column = described.columns[i];
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const pg::ColumnNote& column = columns[i];
     const bool is_binary = formats != nullptr ? pg::is_binary(*formats, i) : column.is_binary;
-    plans.push_back(pg::plan_column(*map_, column, is_binary, described.use));
+    plans.push_back(pg::plan_column(*map_, column, is_binary, use));
     matters = matters || plans.back().handling != pg::Handling::leave;
   }
   if (!matters) plans.clear();
   return plans;
 }
 
-bool TypeLens::may_matter(const Described& described) const {
-  return std::any_of(described.columns.begin(), described.columns.end(), [&](const pg::ColumnNote& column) {
+bool TypeLens::may_matter(Described& described) const {
+  if (described.matters) return *described.matters;
+  const auto matters = [&](const pg::ColumnNote& column) {
     return pg::plan_column(*map_, column, true, described.use).handling != pg::Handling::leave ||
            pg::plan_column(*map_, column, false, described.use).handling != pg::Handling::leave;
-  });
+  };
+  described.matters = std::any_of(described.columns.begin(), described.columns.end(), matters);
+  return *described.matters;
 }
 
-bool TypeLens::begin_message(char type, Ticket ticket) {
-  wants_whole_ = false;
+// Of a simple query: nothing else is owed without anything described.
+bool TypeLens::is_of_query(const Reply* reply) {
+  return reply != nullptr && !reply->described && !reply->portal;
+}
+
+bool TypeLens::is_of_plain_query(const Reply* reply) {
+  return is_of_query(reply) && reply->use == pg::CatalogUse::none;
+}
+
+bool TypeLens::begin_message(char type, Ticket ticket, pg::Bytes here, bool is_whole) {
+  wants_whole_ = has_begun_ = false;
   reply_ = find(ticket);
   if (type == 'n' && reply_ != nullptr && reply_->described) {
     reply_->described->columns.clear();
+    reply_->described->matters.reset();
     reply_->described->knows_columns = true;
   }
   if (type == 'T') {
+    if (is_whole && is_of_plain_query(reply_) && pg::text(here) == plain_columns_.seen) {
+      reply_->plans.clear();
+      reply_->is_planned = true;
+      walk_.emplace<KnownColumns>();
+      return true;
+    }
     walk_.emplace<pg::ColumnsWalk>(map_->to_native);
     return true;
   }
@@ -280,7 +303,8 @@ bool TypeLens::begin_message(char type, Ticket ticket) {
   if (!reply_->is_planned) {
     const bool is_known = reply_->described && reply_->described->knows_columns && reply_->portal;
     const auto& formats = is_known ? reply_->portal->formats : std::nullopt;
-    if (is_known) reply_->plans = plan_columns(*reply_->described, formats ? &*formats : nullptr);
+    if (is_known)
+      reply_->plans = plan_columns(reply_->described->columns, reply_->described->use, formats ? &*formats : nullptr);
     reply_->is_planned = true;
   }
   if (reply_->plans.empty()) return false;
@@ -291,27 +315,42 @@ bool TypeLens::begin_message(char type, Ticket ticket) {
 
 void TypeLens::body(std::string& out, pg::Bytes bytes, bool is_last) {
   const std::size_t at = out.size();
-  if (wants_whole_ && is_last)
+  if (std::holds_alternative<KnownColumns>(walk_))  // it is whole
+    out.append(plain_columns_.told);
+  else if (wants_whole_ && is_last)
     pg::copy_text_numbers(out, bytes, map_->to_native, reply_->plans);
   else
     out.append(std::exchange(body_rest_, {})).append(pg::text(bytes));
   wants_whole_ = false;
-  const std::size_t done = at + std::visit(
-                                    [&](auto& walk) -> std::size_t {
-                                      if constexpr (std::is_same_v<std::decay_t<decltype(walk)>, std::monostate>)
-                                        return out.size() - at;
-                                      else
-                                        return walk.feed(tail(out, at));
-                                    },
-                                    walk_);
-  if (is_last)
-    end_message();
-  else
+  const bool is_whole = is_last && !std::exchange(has_begun_, true);
+  const auto fed = [&](auto& walk) -> std::size_t {
+    if constexpr (requires { walk.feed(tail(out, at)); })
+      return walk.feed(tail(out, at));
+    else
+      return out.size() - at;
+  };
+  const std::size_t done = at + std::visit(fed, walk_);
+  if (!is_last) {
     keep_rest(out, done, body_rest_);
+    return;
+  }
+  const bool may_be_plain = is_whole && bytes.size() <= plain_columns_max && is_of_plain_query(reply_) &&
+                            std::holds_alternative<pg::ColumnsWalk>(walk_);
+  const Reply* const reply = may_be_plain ? reply_ : nullptr;
+  end_message();
+  if (reply != nullptr && reply->is_planned && reply->plans.empty())
+    plain_columns_ = {std::string(pg::text(bytes)), out.substr(at)};
 }
 
 void TypeLens::end_message() {
-  if (reply_ != nullptr && reply_->described) {
+  if (is_of_query(reply_)) {
+    auto* const columns = std::get_if<pg::ColumnsWalk>(&walk_);
+    if (columns != nullptr && columns->is_done()) {
+      // The rows follow under the same ticket.
+      reply_->plans = plan_columns(columns->columns(), reply_->use, nullptr);
+      reply_->is_planned = true;
+    }
+  } else if (reply_ != nullptr && reply_->described) {
     Described& described = *reply_->described;
     if (auto* const columns = std::get_if<pg::ColumnsWalk>(&walk_); columns != nullptr && columns->is_done()) {
       if (reply_->portal) {
@@ -320,9 +359,9 @@ void TypeLens::end_message() {
         reply_->portal->formats = std::move(formats);
       }
       described.columns = std::move(columns->columns());
+      described.matters.reset();
       described.knows_columns = true;
-      // Of a simple query the rows follow under the same ticket.
-      reply_->plans = plan_columns(described, nullptr);
+      reply_->plans = plan_columns(described.columns, described.use, nullptr);
       reply_->is_planned = true;
     } else if (auto* const types = std::get_if<pg::TypesWalk>(&walk_); types != nullptr && types->is_done()) {
       described.parameters = std::move(types->types());
@@ -352,6 +391,7 @@ void TypeLens::ready(bool in_transaction) {
   if (next_map_ == nullptr) return;
   map_ = std::move(next_map_);
   next_map_ = nullptr;
+  plain_columns_ = {};
   statements_.clear();
   unnamed_.reset();
 }

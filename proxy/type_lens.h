@@ -31,6 +31,7 @@ struct Described {
   bool asked_parameters = false, asked_columns = false;  // the answer is on its way
   std::vector<protocol::pg::Oid> parameters;             // native; as declared until they are known, 0: not declared
   std::vector<protocol::pg::ColumnNote> columns;
+  std::optional<bool> matters;  // may numbers stand in them? Nothing: not asked yet
 };
 using DescribedPtr = std::shared_ptr<Described>;
 
@@ -78,7 +79,8 @@ class TypeLens {
 
   // ---- server → client
   // Is the body of this message to be changed, or noted? Then it goes through body(), in as many pieces as it comes.
-  [[nodiscard]] bool begin_message(char type, Ticket ticket);
+  // `here`: as much of it as has come.
+  [[nodiscard]] bool begin_message(char type, Ticket ticket, protocol::pg::Bytes here, bool is_whole);
   // Text in the row changes its length: the body must be given at once, or that text stays as it is.
   [[nodiscard]] bool wants_whole() const { return wants_whole_; }
   [[nodiscard]] bool is_in_message() const { return !std::holds_alternative<std::monostate>(walk_); }
@@ -97,18 +99,29 @@ class TypeLens {
   struct Reply {
     Ticket ticket = 0;
     DescribedPtr described;
-    PortalPtr portal;  // of an execute, or the description of a portal
+    PortalPtr portal;                                               // of an execute, or the description of a portal
+    protocol::pg::CatalogUse use = protocol::pg::CatalogUse::none;  // of a query, which has nothing described
     bool is_planned = false;
     protocol::pg::ValuePlans plans;
   };
 
+  // The latest description of a query's rows in which nothing has to be looked at: from the server, and for the client.
+  struct PlainColumns {
+    std::string seen, told;
+  };
+  struct KnownColumns {};
+  static constexpr std::size_t plain_columns_max = 4 * 1024;  // bytes
+
   Ticket owe(DescribedPtr described, PortalPtr portal);
   [[nodiscard]] Reply* find(Ticket ticket);
   PortalPtr& portal(std::string_view name);
-  [[nodiscard]] protocol::pg::ValuePlans plan_columns(const Described& described,
+  [[nodiscard]] protocol::pg::ValuePlans plan_columns(const std::vector<protocol::pg::ColumnNote>& columns,
+                                                      protocol::pg::CatalogUse use,
                                                       const std::vector<bool>* formats) const;
   [[nodiscard]] bool plan_binding(const Described& described, const std::vector<bool>& formats, std::size_t count);
-  [[nodiscard]] bool may_matter(const Described& described) const;
+  [[nodiscard]] bool may_matter(Described& described) const;
+  [[nodiscard]] static bool is_of_query(const Reply* reply);
+  [[nodiscard]] static bool is_of_plain_query(const Reply* reply);
   void end_message();
   static void keep_rest(std::string& out, std::size_t done, std::string& rest);
 
@@ -116,11 +129,15 @@ class TypeLens {
   std::unordered_map<std::uint32_t, DescribedPtr> statements_;
   DescribedPtr unnamed_;
   std::map<std::string, PortalPtr, std::less<>> portals_;  // a null one: nothing to do for it
-  std::deque<Reply> replies_;
+  std::deque<Reply> replies_;                              // one stays in its place while others come: reply_
   Ticket last_ticket_ = 0;
   Reply* reply_ = nullptr;  // of the message that is being read
-  std::variant<std::monostate, protocol::pg::ValuesWalk, protocol::pg::ColumnsWalk, protocol::pg::TypesWalk> walk_;
+  std::variant<std::monostate, KnownColumns, protocol::pg::ValuesWalk, protocol::pg::ColumnsWalk,
+               protocol::pg::TypesWalk>
+      walk_;
   bool wants_whole_ = false;
+  bool has_begun_ = false;  // a piece of that message has been there
+  PlainColumns plain_columns_;
   std::string body_rest_;  // a few bytes that the walk wants to see together with what follows them
   std::optional<protocol::pg::ValuesWalk> binding_;
   protocol::pg::ValuePlans binding_plans_;

@@ -1,7 +1,9 @@
 #include "router/verdict_cache.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "router/catalog.h"
@@ -43,6 +45,13 @@ struct Outlined {
   std::uint32_t entry = 0;
 };
 
+// Where a text is run, and what stands for that before its outline.
+struct Place {
+  std::uint64_t identity = 0;  // of the catalog
+  std::string database, search_path;
+  ShapeHash hash;
+};
+
 Verdict verdict_of(Kept kept) {
   return kept == Kept::read ? Verdict::read : kept == Kept::read_writer ? Verdict::read_writer : Verdict::write;
 }
@@ -78,6 +87,18 @@ struct VerdictCache::Impl {
   // The entry that holds the verdict now; `is_known`: it did before.
   [[nodiscard]] Entry& find(const Shape& shape, bool& is_known);
 
+  // Most sessions of a worker are in one place; it is hashed when another one comes.
+  [[nodiscard]] const ShapeHash& around(std::uint64_t identity, std::string_view database,
+                                        std::string_view search_path) {
+    const bool is_there =
+        place && place->identity == identity && place->database == database && place->search_path == search_path;
+    if (is_there) return place->hash;
+    place = Place{identity, std::string(database), std::string(search_path), start};
+    place->hash.mix(identity);
+    place->hash.mix_bytes(database);
+    place->hash.mix_bytes(search_path);
+    return place->hash;
+  }
   [[nodiscard]] ShapeHash outline(std::string_view sql, const ShapeHash& around) const {
     return grammar == Grammar::mysql ? mysql_outline_of(sql, around) : outline_of(sql, around);
   }
@@ -91,6 +112,7 @@ struct VerdictCache::Impl {
   }
 
   ShapeHash start;
+  std::optional<Place> place;  // of the latest text
   Grammar grammar;
   std::size_t set_count;
   std::vector<Entry> entries;
@@ -113,11 +135,7 @@ Verdict VerdictCache::verdict(std::string_view sql, const CatalogPtr& catalog, s
   const CatalogPtr nothing_known = catalog ? CatalogPtr() : empty_catalog();
   const Catalog& known = catalog ? *catalog : *nothing_known;
   Impl& impl = *impl_;
-  ShapeHash around = impl.start;
-  around.mix(known.identity());
-  around.mix_bytes(database);
-  around.mix_bytes(search_path);
-  const ShapeHash outline = impl.outline(sql, around);
+  const ShapeHash outline = impl.outline(sql, impl.around(known.identity(), database, search_path));
   Outlined& outlined = impl.outlined(outline.low());
   if (outlined.low == outline.low() && outlined.high == outline.high()) {
     if (Entry* const entry = impl.entry_of(outlined)) {

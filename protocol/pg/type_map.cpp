@@ -133,32 +133,27 @@ TypeMapPtr make_type_map(const ObjectOids& native, const ObjectOids& server) {
   return TypeMapBuilder(native, server).build();
 }
 
-// Asked of every text that goes to a side with other numbers: most letters are passed over by their class alone.
+// Asked of every text that goes to a side with other numbers: the C library finds a letter faster than a loop here, and
+// each word in question has a `g` as its second or third one, or an underscore as its seventh.
 CatalogUse catalog_use(std::string_view sql) {
   // Not every pg_…: pg_advisory_lock(17000) is not about an object.
   constexpr std::array<std::string_view, 23> catalogs = {
       "pg_type",   "pg_class",   "pg_attr",   "pg_enum",    "pg_range",    "pg_index",    "pg_constraint", "pg_proc",
       "pg_namesp", "pg_trigger", "pg_dep",    "pg_desc",    "pg_sequence", "pg_inherits", "pg_roles",      "pg_authid",
       "pg_oper",   "pg_opclass", "pg_collat", "pg_rewrite", "pg_policy",   "pg_stat_",    "pg_get_"};
-  constexpr auto begins = [] {
-    std::array<bool, 256> table{};
-    for (const char one : std::string_view("fFpPrR")) table[static_cast<std::uint8_t>(one)] = true;
-    return table;
-  }();
   CatalogUse use = CatalogUse::none;
-  for (std::size_t at = 0; at < sql.size(); ++at) {
-    if (!begins[static_cast<std::uint8_t>(sql[at])]) continue;
-    const char c = static_cast<char>(sql[at] | 0x20);
-    if (c == 'r') {
-      if (!is_word(sql, at, "reg")) continue;
-      if (is_word(sql, at, "regtype") || is_word(sql, at, "regclass")) use = CatalogUse::casts;
-    } else if (c == 'f') {
-      if (is_word(sql, at, "format_type")) return CatalogUse::catalogs;
-    } else if (is_word(sql, at, "pg_")) {
-      for (const std::string_view word : catalogs)
-        if (is_word(sql, at, word)) return CatalogUse::catalogs;
+  for (const char letter : {'g', 'G'}) {
+    for (std::size_t at = sql.find(letter); at != std::string_view::npos; at = sql.find(letter, at + 1)) {
+      if (at >= 1 && is_word(sql, at - 1, "pg_")) {
+        for (const std::string_view word : catalogs)
+          if (is_word(sql, at - 1, word)) return CatalogUse::catalogs;
+      }
+      if (at >= 2 && (is_word(sql, at - 2, "regtype") || is_word(sql, at - 2, "regclass"))) use = CatalogUse::casts;
     }
   }
+  constexpr std::size_t before = std::string_view("format").size();
+  for (std::size_t at = sql.find('_'); at != std::string_view::npos; at = sql.find('_', at + 1))
+    if (at >= before && is_word(sql, at - before, "format_type")) return CatalogUse::catalogs;
   return use;
 }
 

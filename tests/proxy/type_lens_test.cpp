@@ -56,7 +56,7 @@ std::string columns(Oid type, std::uint16_t format = 0) {
 
 std::string through(TypeLens& lens, char type, TypeLens::Ticket ticket, const std::string& body) {
   std::string out;
-  if (!lens.begin_message(type, ticket)) return body;
+  if (!lens.begin_message(type, ticket, pg::bytes_of(body), true)) return body;
   lens.body(out, pg::bytes_of(body), true);
   return out;
 }
@@ -139,9 +139,66 @@ TEST(TypeLens, NothingOfInterestStreamsOn) {
   TypeLens lens(a_map());
   const auto ticket = lens.query(pg::CatalogUse::none);
   EXPECT_EQ(through(lens, 'T', ticket, columns(23)), columns(23));
-  EXPECT_FALSE(lens.begin_message('D', ticket));
-  EXPECT_FALSE(lens.begin_message('C', ticket));
-  EXPECT_FALSE(lens.begin_message('D', 0));
+  EXPECT_FALSE(lens.begin_message('D', ticket, {}, false));
+  EXPECT_FALSE(lens.begin_message('C', ticket, {}, false));
+  EXPECT_FALSE(lens.begin_message('D', 0, {}, false));
+}
+
+TEST(TypeLens, ADescriptionThatComesAgainIsTheSame) {
+  TypeLens lens(a_map());
+  const auto query = [&](pg::CatalogUse use, const std::string& description, const std::string& one_row) {
+    const auto ticket = lens.query(use);
+    const std::string told = through(lens, 'T', ticket, description);
+    const std::string told_row = through(lens, 'D', ticket, one_row);
+    lens.ready(false);
+    return std::pair(told, told_row);
+  };
+  const std::string number = row("17");
+  for (int times = 0; times < 3; ++times)
+    EXPECT_EQ(query(pg::CatalogUse::none, columns(23), number), std::pair(columns(23), number));
+  for (int times = 0; times < 3; ++times) {
+    EXPECT_EQ(query(pg::CatalogUse::none, columns(mood_green), row("ok")), std::pair(columns(mood_blue), row("ok")));
+    EXPECT_EQ(query(pg::CatalogUse::none, columns(moods_green, 1), row(moods(mood_green))),
+              std::pair(columns(moods_blue, 1), row(moods(mood_blue))))
+        << "its rows hold numbers, whatever was before it";
+  }
+  // In pieces it is looked at as ever, also behind a whole one.
+  EXPECT_EQ(query(pg::CatalogUse::none, columns(mood_green), row("ok")).first, columns(mood_blue));
+  const auto ticket = lens.query(pg::CatalogUse::none);
+  const std::string description = columns(mood_green);
+  ASSERT_TRUE(lens.begin_message('T', ticket, pg::bytes_of(description).first(9), false));
+  std::string told;
+  lens.body(told, pg::bytes_of(description).first(9), false);
+  lens.body(told, pg::bytes_of(description).subspan(9), true);
+  EXPECT_EQ(told, columns(mood_blue));
+  // With another map it is another one.
+  lens.ready(false);
+  lens.use(std::make_shared<pg::TypeMap>());
+  EXPECT_EQ(query(pg::CatalogUse::none, columns(mood_green), row("ok")).first, columns(mood_green));
+}
+
+TEST(TypeLens, MoreIsAskedWhileAnAnswerIsComing) {
+  TypeLens lens(a_map());
+  const auto ticket = lens.query(pg::CatalogUse::none);
+  EXPECT_EQ(through(lens, 'T', ticket, columns(moods_green, 1)), columns(moods_blue, 1));
+  const std::string body = row(moods(mood_green));
+  ASSERT_TRUE(lens.begin_message('D', ticket, pg::bytes_of(body).first(5), false));
+  std::string told;
+  lens.body(told, pg::bytes_of(body).first(5), false);
+  for (int i = 0; i < 1'000; ++i) static_cast<void>(lens.query(pg::CatalogUse::none));
+  lens.body(told, pg::bytes_of(body).subspan(5), true);
+  EXPECT_EQ(told, row(moods(mood_blue)));
+  EXPECT_EQ(through(lens, 'D', ticket, body), row(moods(mood_blue)));
+  // The description of one, too.
+  const auto next = lens.query(pg::CatalogUse::none);
+  const std::string description = columns(moods_green, 1);
+  ASSERT_TRUE(lens.begin_message('T', next, pg::bytes_of(description).first(9), false));
+  told.clear();
+  lens.body(told, pg::bytes_of(description).first(9), false);
+  for (int i = 0; i < 1'000; ++i) static_cast<void>(lens.query(pg::CatalogUse::none));
+  lens.body(told, pg::bytes_of(description).subspan(9), true);
+  EXPECT_EQ(told, columns(moods_blue, 1));
+  EXPECT_EQ(through(lens, 'D', next, body), row(moods(mood_blue)));
 }
 
 TEST(TypeLens, LongBindsInPieces) {
