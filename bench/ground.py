@@ -129,7 +129,8 @@ def start_mysql(workspace: Workspace, product: type[MariaDb]) -> MariaDb:
 
 
 def before_mysql(workers: list[int]) -> dict[str, Starter]:
-    return with_turnouts({"direct": peers.direct, "relay": peers.relay, "haproxy": peers.haproxy, "mysqlrouter": peers.mysqlrouter},
+    return with_turnouts({"direct": peers.direct, "relay": peers.relay, "haproxy": peers.haproxy, "mysqlrouter": peers.mysqlrouter,
+                          "mysqlrouter-1t": lambda workspace, server: peers.mysqlrouter(workspace, server, 1)},
                          workers, peers.mysql_turnout)
 
 

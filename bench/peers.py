@@ -192,8 +192,8 @@ def pgbouncer(workspace: Workspace, server: Postgres) -> PgBouncer:
 SHARERS = 40  # clients that must not need a server connection each
 
 
-def mysqlrouter(workspace: Workspace, server: Server) -> Peer:
-    """With connection sharing, as a pool; one thread, as Turnout with one worker."""
+def mysqlrouter(workspace: Workspace, server: Server, threads: int = 0) -> Peer:
+    """With connection sharing, as a pool. 0 threads: as many as it takes by itself, one a core."""
     if not sid_tree.has("mysql-router"):
         raise Missing("no MySQL Router: `./dev setup --mysql` makes a Debian sid tree with it in .cache/sid (root, some minutes)")
     port = free_port()
@@ -206,12 +206,12 @@ def mysqlrouter(workspace: Workspace, server: Server) -> Peer:
     cert, key = Authority(home).server()
     file.write_text(f"[DEFAULT]\nlogging_folder={home}/log\nruntime_folder={home}/run\ndata_folder={home}/data\n"
                     f"plugin_folder={sid_tree.TREE}/usr/lib/mysqlrouter/plugin\nconfig_folder={home}\nmax_total_connections=8000\n"
-                    f"[logger]\nlevel=WARNING\n[io]\nthreads=1\n"
+                    f"[logger]\nlevel=WARNING\n[io]\nthreads={threads}\n"
                     f"[connection_pool]\nmax_idle_server_connections={POOL_SIZE}\n"
                     f"[routing:bench]\nbind_address=127.0.0.1\nbind_port={port}\ndestinations=127.0.0.1:{server.port}\n"
                     f"routing_strategy=first-available\nprotocol=classic\nclient_ssl_mode=PREFERRED\nclient_ssl_cert={cert}\n"
                     f"client_ssl_key={key}\nserver_ssl_mode=DISABLED\nconnection_sharing=1\nconnection_sharing_delay=0\n")
-    peer = _spawn(workspace, "mysqlrouter", [*sid_tree.command("usr/bin/mysqlrouter"), "-c", str(file)], port)
+    peer = _spawn(workspace, f"mysqlrouter-{threads}t" if threads else "mysqlrouter", [*sid_tree.command("usr/bin/mysqlrouter"), "-c", str(file)], port)
     try:
         say(f"mysqlrouter: {SHARERS} clients share {shared_connections(peer, server)} server connections")
     except (pymysql.MySQLError, Missing) as error:
@@ -283,7 +283,8 @@ def _of_mysql(workspace: Workspace) -> dict[str, Any]:
     home = workspace.directory("peers")
     (home / "admin.pass").write_text(PASSWORD)
     return {"protocol": "mysql", "databases": None, "auth": None, "users": str(users_file(home / "mysql-users.txt")),
-            "admin": {"user": "turnout", "password_file": str(home / "admin.pass")}}
+            "admin": {"user": "turnout", "password_file": str(home / "admin.pass")},
+            "server_tls": {"sslmode": "disable"}}  # MySQL offers it, and nobody else here takes it
 
 
 def mysql_turnout(workers: int, name: str = "turnout") -> Callable[..., Turnout]:
