@@ -87,6 +87,7 @@ struct Limits {
   std::uint32_t server_connections_per_database_max = 0;
   std::uint32_t cancels_max = 100;                              // on their way to the servers at the same time
   std::uint32_t cancels_per_second_max = 100;                   // of one client address
+  std::uint32_t unproven_logins_max = 10;                       // of mysql's passthrough, to the servers at once
   std::uint32_t login_ms_max = 15'000;                          // from accept to ReadyForQuery's predecessor, absolute
   std::uint32_t idle_in_transaction_ms_max = 0;                 // 0 = off
   std::uint32_t client_idle_ms_max = 0;                         // 0 = off
@@ -193,8 +194,9 @@ struct Deployment {
   Login admin;
   Replication replication;
   ClientAuth auth = ClientAuth::scram_sha_256;
-  std::string users_file;  // PgBouncer's userlist; may be empty with trust
-  AuthQuery auth_query;    // in place of users_file
+  std::string users_file;         // PgBouncer's userlist; may be empty with trust
+  AuthQuery auth_query;           // in place of users_file; of passthrough with postgres too
+  bool passes_passwords = false;  // passthrough with mysql: the writer proves what clients send
   std::string hba_file;
   std::vector<std::string> databases;  // of a cutover; empty = all that green subscribes to
   std::vector<std::string> cdc;        // logical slots on blue of consumers that shall go on after a move

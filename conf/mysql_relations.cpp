@@ -5,13 +5,10 @@
 #include <string_view>
 #include <utility>
 
-#include "conf/address.h"
-
 namespace turnout::conf {
 namespace {
 
 constexpr std::array not_there_yet = {
-    std::pair{std::string_view("databases"), std::string_view("a cutover of some databases of a server")},
     std::pair{std::string_view("replicate"), std::string_view("making green's copy")},
 };
 
@@ -26,23 +23,29 @@ void check_mysql(const Deployment& deployment, Walker& walker) {
   };
   for (const auto& [key, what] : not_there_yet)
     refuse_written(key, "is for " + std::string(what) + ", which protocol mysql does not have yet; leave it out");
+  refuse_written("databases", "is for postgres: a server of mysql moves as a whole; leave it out");
   refuse_written("cdc", "names logical slots, which only PostgreSQL has; leave it out");
   refuse_written("auth", "is for postgres: with mysql the users file and the client's own plugin decide; leave it out");
   refuse_written("server_tls.channel_binding", "is for SCRAM, which only PostgreSQL has; leave it out");
   if (deployment.auth_query.is_set())
-    walker.add_at_key(path + "users",
-                      "is an auth query or passthrough, which protocol mysql does not have yet; name a users file");
-  else if (deployment.users_file.empty())
     walker.add_at_key(
         path + "users",
-        "is required: a users file (\"user\" \"secret\"; a password, or \"*\" and 40 hexadecimal digits)");
-  const auto refuse_name = [&](const Address& address, std::string_view side) {
-    if (address != Address{} && !address.is_unix() && !is_numeric(address))
+        "is an auth query, which is for postgres: what servers of mysql keep of a password logs in nowhere "
+        "else; name a users file, or write passthrough");
+  else if (deployment.users_file.empty() && !deployment.passes_passwords)
+    walker.add_at_key(
+        path + "users",
+        "is required: a users file (\"user\" \"secret\"; a password, or \"*\" and 40 hexadecimal digits), "
+        "or passthrough");
+  // There the server may ask the kernel who Turnout is (unix_socket, auth_socket), and the password of nobody.
+  const auto refuse_socket = [&](const Address& address, std::string_view side) {
+    if (deployment.passes_passwords && address.is_unix())
       walker.add_at_key(path + std::string(side),
-                        "is a name: who answers behind it cannot be checked with mysql yet; write the server's number");
+                        "is a unix socket, where a server may let in Turnout's own system user without a password, and "
+                        "users: passthrough would let in everybody; write host:port");
   };
-  refuse_name(deployment.blue, "blue");
-  if (deployment.green) refuse_name(*deployment.green, "green");
+  refuse_socket(deployment.blue, "blue");
+  if (deployment.green) refuse_socket(*deployment.green, "green");
   refuse_written("cutover.fence", "is for postgres: a server of mysql is fenced as a whole; leave it out");
 }
 

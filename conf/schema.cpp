@@ -86,6 +86,7 @@ void read_limits(Section section, Limits& limits) {
   section.count("server_connections_per_database", limits.server_connections_per_database_max, {0, 1'000'000});
   section.count("cancels", limits.cancels_max, {1, 100'000});
   section.count("cancels_per_second", limits.cancels_per_second_max, {1, 1'000'000});
+  section.count("unproven_logins", limits.unproven_logins_max, {1, 10'000});
   section.duration("login_timeout", limits.login_ms_max, {1, 3600 * second_ms});
   section.duration("idle_in_transaction_timeout", limits.idle_in_transaction_ms_max, {0, 7 * day_ms});
   section.duration("client_idle_timeout", limits.client_idle_ms_max, {0, 30 * day_ms});
@@ -229,7 +230,12 @@ void read_users(Section& section, const TreeNode& deployment_node, Walker& walke
     deployment.users_file = node->scalar;
     return;
   }
-  // Whoever can log in to the writer can log in here: the admin reads what the servers keep of the passwords.
+  // Whoever can log in to the writer can log in here. What servers of MySQL keep of a password opens nothing: clients
+  // send it whole. Of PostgreSQL the admin reads what is kept.
+  if (deployment.protocol == Protocol::mysql) {
+    deployment.passes_passwords = true;
+    return;
+  }
   deployment.auth_query.query =
       "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin AND "
       "(rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now())";

@@ -14,6 +14,7 @@
 #include "control/journal.h"
 #include "control/managed_fence.h"
 #include "control/mysql_compare.h"
+#include "control/mysql_own_writes.h"
 #include "control/mysql_preflight.h"
 #include "control/mysql_start.h"
 #include "control/postgres_compare.h"
@@ -74,7 +75,7 @@ DeploymentControl::DeploymentControl(proxy::DeploymentIndex index, const conf::D
                          [this] { executor_.post(event_of(drain::EventKind::hold_overflow)); },
                          [this](router::Side writer) { return sampler_.load_catalog(writer); },
                          [this] { return shadow_.warmth(monotonic_ms()); }}),
-      mysql_shelf_(config),
+      mysql_shelf_(config, [this](router::Side side) { return shared_.proxy.addresses(index_, side); }),
       mysql_(MysqlContext{steps_.context(), mysql_shelf_}),
       executor_(limits_of(config, 0), *this, is_mysql() ? drain::drained_plan() : drain::standard_plan()),
       mysql_watch_(watch_context()),
@@ -148,12 +149,14 @@ std::shared_ptr<ComparePair> DeploymentControl::compare_pair() {
 }
 
 MysqlWatch::Context DeploymentControl::watch_context() {
-  return {mysql_shelf_, [this] { return executor_.state(); },
+  return {mysql_shelf_,
+          [this] { return executor_.state(); },
           [this](router::Side side) { return mysql_.clear_lost(side); },
           [this](WatchDeed deed, router::Side side) {
             const char* const verb = deed == WatchDeed::open ? "open writer" : "close follower";
             return shared_.audit.add(name_, verb, "turnout", {{"side", router::name(side)}}).empty();
           },
+          [this](router::Side side) { return closed_at(shared_.store.records(name_), side); },
           [this](WatchDeed, router::Side side, const std::string& text) {
             spdlog::warn("{}: {}", name_, text);
             shared_.events.add("alarm", {{"deployment", name_}, {"side", router::name(side)}, {"text", text}});
@@ -269,7 +272,8 @@ void DeploymentControl::between_attempts() {
 }
 
 std::vector<Check> DeploymentControl::run_all_checks(router::Side from, bool quick, const std::atomic<bool>& give_up) {
-  return is_mysql() ? run_checks(mysql_.context(), from, give_up) : run_checks(steps_.context(), from, quick, give_up);
+  return is_mysql() ? run_checks(mysql_.context(), from, quick, give_up)
+                    : run_checks(steps_.context(), from, quick, give_up);
 }
 
 StepAnswer DeploymentControl::run_on_servers(const drain::Action& action, Attempt& attempt,

@@ -19,7 +19,8 @@ constexpr const char* relations_sql =
     "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.TABLE_TYPE, IFNULL(t.ENGINE, ''), IFNULL(v.VIEW_DEFINITION, '') "
     "FROM information_schema.TABLES t LEFT JOIN information_schema.VIEWS v ON v.TABLE_SCHEMA = t.TABLE_SCHEMA AND "
     "v.TABLE_NAME = t.TABLE_NAME "
-    "WHERE t.TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')";
+    "WHERE t.TABLE_SCHEMA NOT IN ";
+
 bool is_carried(const MysqlRelation& relation) {
   const bool is_table = relation.type == "BASE TABLE" || relation.type == "SYSTEM VERSIONED";
   return is_table && (relation.engine == "InnoDB" || relation.engine == "ROCKSDB");
@@ -91,7 +92,7 @@ MysqlOutcome<LoadedCatalog> load_mysql_catalog(MysqlShelf& shelf, router::Side w
   auto client = shelf.take(writer);
   if (!client) return client.error();
   if (const auto able = check_server(**client, false); !able) return able.error();
-  const auto relation_rows = (*client)->query(relations_sql);
+  const auto relation_rows = (*client)->query(std::string(relations_sql) + mysql_own_schemas);
   if (!relation_rows) return relation_rows.error();
   const auto function_rows = (*client)->query((*client)->dialect().functions_sql);
   if (!function_rows) return function_rows.error();

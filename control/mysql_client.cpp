@@ -1,11 +1,17 @@
 #include "control/mysql_client.h"
 
+#include <arpa/inet.h>
 #include <errmsg.h>
 #include <mysql.h>
 #include <poll.h>
+#include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <mutex>
+
+#include "conf/address.h"
 
 namespace turnout::control {
 
@@ -28,17 +34,21 @@ constexpr const char* session_sql =
 // Whether somebody may listen between us is the operator's choice; whether TLS is there, the server's.
 enum class TlsTry { none, encrypted };
 
+bool verifies(const conf::Tls& tls) {
+  return tls.mode == conf::TlsMode::verify_ca || tls.mode == conf::TlsMode::verify_full;
+}
+
 void set_tls(MYSQL* connection, const conf::Tls& tls) {
   my_bool on = 1;
   mysql_optionsv(connection, MYSQL_OPT_SSL_ENFORCE, &on);
   if (!tls.ca_file.empty()) mysql_optionsv(connection, MYSQL_OPT_SSL_CA, tls.ca_file.c_str());
   if (!tls.certificate_file.empty()) mysql_optionsv(connection, MYSQL_OPT_SSL_CERT, tls.certificate_file.c_str());
   if (!tls.key_file.empty()) mysql_optionsv(connection, MYSQL_OPT_SSL_KEY, tls.key_file.c_str());
-  my_bool verifies = tls.mode == conf::TlsMode::verify_ca || tls.mode == conf::TlsMode::verify_full ? 1 : 0;
-  mysql_optionsv(connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verifies);
+  my_bool is_verified = verifies(tls) ? 1 : 0;
+  mysql_optionsv(connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &is_verified);
 }
 
-MYSQL* open(const MysqlTarget& target, std::uint32_t ms_max, TlsTry tls) {
+MYSQL* open(const MysqlTarget& target, const conf::Address& place, std::uint32_t ms_max, TlsTry tls) {
   MYSQL* const connection = mysql_init(nullptr);
   if (connection == nullptr) return nullptr;
   const unsigned seconds = (ms_max + second_ms - 1) / second_ms;
@@ -50,15 +60,30 @@ MYSQL* open(const MysqlTarget& target, std::uint32_t ms_max, TlsTry tls) {
   mysql_optionsv(connection, MYSQL_SET_CHARSET_NAME, "utf8mb4");
   mysql_optionsv(connection, MYSQL_INIT_COMMAND, session_sql);
   if (tls == TlsTry::encrypted) set_tls(connection, target.tls);
-  const bool is_unix = target.address.is_unix();
-  mysql_real_connect(connection, is_unix ? nullptr : target.address.host.c_str(), target.login.user.c_str(),
-                     target.login.password.c_str(), nullptr, is_unix ? 0U : target.address.port,
-                     is_unix ? target.address.unix_path.c_str() : nullptr, 0);
+  const bool is_unix = place.is_unix();
+  const unsigned protocol = is_unix ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;  // "localhost" is a name like others
+  mysql_optionsv(connection, MYSQL_OPT_PROTOCOL, &protocol);
+  mysql_real_connect(connection, is_unix ? nullptr : place.host.c_str(), target.login.user.c_str(),
+                     target.login.password.c_str(), nullptr, is_unix ? 0U : place.port,
+                     is_unix ? place.unix_path.c_str() : nullptr, 0);
   return connection;
 }
 
 bool is_connected(MYSQL* connection) {
   return connection != nullptr && mysql_errno(connection) == 0;
+}
+
+// "" = it has none, or of another kind.
+std::string number_of_peer(MYSQL* connection) {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  if (::getpeername(static_cast<int>(mysql_get_socket(connection)), reinterpret_cast<sockaddr*>(&peer), &length) != 0)
+    return "";
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const void* const number = peer.ss_family == AF_INET6
+                                 ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr)
+                                 : &reinterpret_cast<const sockaddr_in&>(peer).sin_addr;
+  return ::inet_ntop(peer.ss_family, number, text.data(), text.size()) == nullptr ? "" : text.data();
 }
 
 }  // namespace
@@ -102,15 +127,39 @@ void MysqlClient::Close::operator()(st_mysql* connection) const {
   mysql_close(connection);
 }
 
+// The library holds a certificate against what it was told to connect to. So where one is to be verified it is told the
+// name, asks for its number itself, and must have come to one of those that are known to be this server's.
 MysqlOutcome<MysqlClient> MysqlClient::connect(const MysqlTarget& target, std::uint32_t ms_max) {
   initialise_library();
+  const bool is_named = !target.numeric.empty() && !conf::is_numeric(target.address);
+  if (target.numeric.empty() || (is_named && verifies(target.tls))) {
+    auto client = connect_to(target, target.address, ms_max);
+    if (client && is_named && !client->is_at(target.numeric))
+      return MysqlError{
+          target.text(), 0,
+          number_of_peer(client->connection_.get()) + ", where this machine's resolver sees it, is not in use", true};
+    return client;
+  }
+  auto client = connect_to(target, target.numeric.front(), ms_max);
+  for (std::size_t next = 1; !client && next < target.numeric.size(); ++next)
+    client = connect_to(target, target.numeric[next], ms_max);
+  return client;
+}
+
+bool MysqlClient::is_at(const std::vector<conf::Address>& places) const {
+  const auto number = number_of_peer(connection_.get());
+  return std::ranges::any_of(places, [&](const conf::Address& place) { return place.host == number; });
+}
+
+MysqlOutcome<MysqlClient> MysqlClient::connect_to(const MysqlTarget& target, const conf::Address& place,
+                                                  std::uint32_t ms_max) {
   const auto mode = target.tls.mode;
-  const bool is_plain = target.address.is_unix() || mode == conf::TlsMode::disable;
-  MysqlClient client(target, open(target, ms_max, is_plain ? TlsTry::none : TlsTry::encrypted));
+  const bool is_plain = place.is_unix() || mode == conf::TlsMode::disable;
+  MysqlClient client(target, open(target, place, ms_max, is_plain ? TlsTry::none : TlsTry::encrypted));
   const bool may_be_plain = mode == conf::TlsMode::prefer || mode == conf::TlsMode::allow;
   if (!is_plain && may_be_plain && client.connection_ &&
       mysql_errno(client.connection_.get()) == CR_SSL_CONNECTION_ERROR)
-    client.connection_.reset(open(target, ms_max, TlsTry::none));
+    client.connection_.reset(open(target, place, ms_max, TlsTry::none));
   if (!is_connected(client.connection_.get())) return client.error_now();
   client.number_ = mysql_thread_id(client.connection_.get());
   client.product_ = mysql_product(mysql_get_server_info(client.connection_.get()));
@@ -169,6 +218,12 @@ bool MysqlClient::is_alive() const {
   // An idle server says nothing but its goodbye.
   pollfd look{static_cast<int>(mysql_get_socket(connection_.get())), POLLIN, 0};
   return poll(&look, 1, 0) == 0;
+}
+
+std::uint64_t mysql_number(std::string_view digits) {
+  std::uint64_t value = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
 }
 
 std::string mysql_literal(std::string_view text) {

@@ -28,6 +28,8 @@ struct MysqlTarget {
   conf::Address address;
   conf::Login login;
   conf::Tls tls;
+  // Where `address` is now, tried in turn; empty = the library asks the name servers itself, and blocks while it does.
+  std::vector<conf::Address> numeric = {};
 
   [[nodiscard]] std::string text() const;  // "blue 127.0.0.1:3306"
 };
@@ -89,6 +91,9 @@ class MysqlClient {
   };
   MysqlClient(MysqlTarget target, st_mysql* connection) : target_(std::move(target)), connection_(connection) {}
 
+  [[nodiscard]] static MysqlOutcome<MysqlClient> connect_to(const MysqlTarget& target, const conf::Address& place,
+                                                            std::uint32_t ms_max);
+  [[nodiscard]] bool is_at(const std::vector<conf::Address>& places) const;
   [[nodiscard]] MysqlError error_now() const;
   [[nodiscard]] MysqlOutcome<MysqlRows> rows();
 
@@ -105,7 +110,12 @@ inline constexpr std::string_view mysql_signature = "/* turnout control */ ";
 inline constexpr const char* mysql_me =
     "CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))";
 
+// The server's own tables, and what is made up on demand.
+inline constexpr const char* mysql_own_schemas = "('mysql', 'information_schema', 'performance_schema', 'sys')";
+
 // 'it''s': for our own connections, to which a backslash is a letter.
 [[nodiscard]] std::string mysql_literal(std::string_view text);
+// Up to the largest BIGINT UNSIGNED; 0 for what is no number.
+[[nodiscard]] std::uint64_t mysql_number(std::string_view digits);
 
 }  // namespace turnout::control

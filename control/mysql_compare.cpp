@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/mysql_compare_sql.h"
+#include "control/mysql_position.h"
 #include "control/mysql_topology.h"
 
 namespace turnout::control {
@@ -15,11 +16,12 @@ constexpr std::uint32_t answer_ms_more = 2'000;  // the server's own deadline co
 constexpr const char* look_s = "0.05";           // of one look whether a marker has arrived
 constexpr int marker_looks_max = 100;            // for what was created on the writer a moment ago
 constexpr int table_looks_max = 4;
+constexpr const char* default_carrier = "replication";  // the connection that has no name
 constexpr unsigned too_slow_mariadb = 1969, too_slow_mysql = 3024;
 
 constexpr const char* tables_sql =
     "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM "
-    "VERSIONED') AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY 1, 2";
+    "VERSIONED') AND TABLE_SCHEMA NOT IN ";
 constexpr const char* may_read_sql =
     "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'SELECT' AND GRANTEE = ";
 
@@ -37,6 +39,7 @@ class Client final : public CompareClient {
   Client& operator=(const Client&) = delete;
 
   CompareOutcome<CompareRows> query(const std::string& sql) override {
+    if (sql == client_.dialect().log_sql) return ask_log_end();
     const auto answer = client_.query(sql);
     if (!answer) return error_of(answer.error());
     std::vector<CompareRows::Row> rows(answer->size());
@@ -54,6 +57,13 @@ class Client final : public CompareClient {
   MysqlClient& mysql() { return client_; }
 
  private:
+  // Two columns, and one token.
+  CompareOutcome<CompareRows> ask_log_end() {
+    const auto end = log_end(client_, PositionKind::file);
+    if (!end) return error_of(end.error());
+    return CompareRows({{end->value_or("")}});
+  }
+
   MysqlShelf& shelf_;
   MysqlClient client_;
 };
@@ -70,7 +80,18 @@ std::string arrived_sql(const std::string&, const std::string& token) {
   return "SELECT 1 FROM DUAL WHERE (" + wait_sql(dialect_of(product), mysql_literal(position), look_s) + ") = 0";
 }
 
-template <MysqlProduct product>
+std::string log_end_sql(const std::string&) {
+  return dialect_of(MysqlProduct::mysql).log_sql;
+}
+
+std::string arrived_by_file_sql(const std::string& carrier, const std::string& token) {
+  const auto position = parse_log_position(token).value_or(LogPosition{});
+  const std::string connection = carrier == default_carrier ? "" : carrier;
+  return "SELECT 1 FROM DUAL WHERE SOURCE_POS_WAIT(" + mysql_literal(position.file) + ", " +
+         std::to_string(position.offset) + ", " + look_s + ", " + mysql_literal(connection) + ") >= 0";
+}
+
+template <MysqlProduct product, PositionKind kind = PositionKind::gtid>
 constexpr CompareSql sql_of = {
     .bound = mysql::bound_sql,
     .sum = mysql::sum_sql,
@@ -81,12 +102,13 @@ constexpr CompareSql sql_of = {
     .blocks = mysql::blocks_sql,
     .null_keys = mysql::null_keys_sql,
     .snapshot = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-    .marker = marker_sql<product>,
-    .arrived = arrived_sql<product>,
+    .marker = kind == PositionKind::gtid ? marker_sql<product> : log_end_sql,
+    .arrived = kind == PositionKind::gtid ? arrived_sql<product> : arrived_by_file_sql,
     .confirmations = 3,
 };
 
-const CompareSql& sql_for(MysqlProduct product) {
+const CompareSql& sql_for(MysqlProduct product, PositionKind kind) {
+  if (kind == PositionKind::file) return sql_of<MysqlProduct::mysql, PositionKind::file>;
   return product == MysqlProduct::mariadb ? sql_of<MysqlProduct::mariadb> : sql_of<MysqlProduct::mysql>;
 }
 
@@ -125,6 +147,7 @@ class Pair final : public ComparePair {
   MysqlShelf& shelf_;
   router::Side writer_ = router::Side::blue;
   std::string carrier_;
+  PositionKind kind_ = PositionKind::gtid;
 };
 
 // A table that is on the follower alone is compared too: it differs.
@@ -132,7 +155,8 @@ CompareOutcome<ComparePair::Tables> Pair::look_up(router::Side writer, bool) {
   writer_ = writer;
   const auto topology = discover(shelf_, writer);
   if (!topology) return error_of(topology.error());
-  carrier_ = topology->connection.empty() ? "replication" : topology->connection;
+  carrier_ = topology->connection.empty() ? default_carrier : topology->connection;
+  kind_ = topology->kind;
   Tables tables;
   tables.unknown = "is there";
   for (const auto side : {writer, router::other(writer)}) {
@@ -158,7 +182,7 @@ CompareOutcome<bool> Pair::add_tables(router::Side side, Tables& tables) {
         std::string("a comparison reads every table: GRANT SELECT ON *.* TO the deployment's admin on ") +
         router::name(side)};
   }
-  const auto rows = (*client)->query(tables_sql);
+  const auto rows = (*client)->query(std::string(tables_sql) + mysql_own_schemas + " ORDER BY 1, 2");
   if (!rows) return error_of(rows.error());
   for (std::size_t row = 0; row < rows->size(); ++row) {
     auto& table = tables.all.emplace_back();
@@ -182,7 +206,7 @@ CompareOutcome<CompareLink> Pair::open(const std::string&, std::uint32_t stateme
   if (!writer) return writer.error();
   auto follower = connect(router::other(writer_), statement_ms_max);
   if (!follower) return follower.error();
-  const auto& sql = sql_for((*writer)->mysql().dialect().product);
+  const auto& sql = sql_for((*writer)->mysql().dialect().product, kind_);
   return CompareLink{sql, std::move(*writer), std::move(*follower)};
 }
 

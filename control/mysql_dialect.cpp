@@ -57,7 +57,8 @@ constexpr MysqlDialect mariadb = {
     .links_sql = "SHOW ALL SLAVES STATUS",
     .log_sql = "SHOW MASTER STATUS",
     .link = {"Connection_name", "Master_Host", "Master_User", "Master_Port", "Master_Server_Id", "Slave_IO_Running",
-             "Slave_SQL_Running", "Relay_Master_Log_File", "Exec_Master_Log_Pos"},
+             "Slave_SQL_Running", "Relay_Master_Log_File", "Exec_Master_Log_Pos", "Master_Log_File",
+             "Read_Master_Log_Pos"},
     .fence = "read_only",
     .holds_admins = false,
     .read_only_origin_sql =
@@ -69,6 +70,8 @@ constexpr MysqlDialect mariadb = {
     .state_sql = "SELECT '' AS owned, @@global.gtid_binlog_state AS state",
     .seen_sql = "SELECT @@global.gtid_binlog_pos",
     .applied_sql = "SELECT @@global.gtid_slave_pos",
+    .committed_sql = "",  // by GTID alone: its followers' positions in files do not survive a crash
+    .committed_in_order_sql = "",
     .by_gtid_bound = "Slave_Pos",
     .by_gtid_advice = "CHANGE MASTER TO MASTER_USE_GTID = slave_pos",
     .follow_advice = "CHANGE MASTER … and START SLAVE",
@@ -88,7 +91,8 @@ constexpr MysqlDialect mysql = {
     .links_sql = "SHOW REPLICA STATUS",
     .log_sql = "SHOW BINARY LOG STATUS",
     .link = {"Channel_Name", "Source_Host", "Source_User", "Source_Port", "Source_Server_Id", "Replica_IO_Running",
-             "Replica_SQL_Running", "Relay_Source_Log_File", "Exec_Source_Log_Pos"},
+             "Replica_SQL_Running", "Relay_Source_Log_File", "Exec_Source_Log_Pos", "Source_Log_File",
+             "Read_Source_Log_Pos"},
     .fence = "super_read_only",
     .holds_admins = true,
     .read_only_origin_sql =
@@ -103,6 +107,13 @@ constexpr MysqlDialect mysql = {
     .state_sql = "SELECT @@global.gtid_owned AS owned, @@global.gtid_executed AS state",
     .seen_sql = "SELECT @@global.gtid_owned, @@global.gtid_executed",
     .applied_sql = "SELECT @@global.gtid_executed",
+    // Appliers beside each other move the first one only each replica_checkpoint_period; their own rows are part of
+    // their transactions.
+    .committed_sql = "SELECT Master_log_name, Master_log_pos FROM mysql.slave_relay_log_info WHERE Channel_name = ",
+    .committed_in_order_sql =
+        "SELECT Master_log_name, Master_log_pos FROM mysql.slave_worker_info WHERE "
+        "@@global.replica_preserve_commit_order "
+        "AND @@global.binlog_order_commits AND Channel_name = ",
     .by_gtid_bound = "Auto_Position",
     .by_gtid_advice = "CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 1",
     .follow_advice = "CHANGE REPLICATION SOURCE TO … and START REPLICA",
@@ -124,6 +135,10 @@ bool is_mariadb(const MysqlDialect& dialect) {
 }
 
 }  // namespace
+
+const char* name(PositionKind kind) {
+  return kind == PositionKind::gtid ? "gtid" : "file";
+}
 
 MysqlProduct mysql_product(std::string_view version) {
   return version.find("MariaDB") == std::string_view::npos ? MysqlProduct::mysql : MysqlProduct::mariadb;
@@ -168,11 +183,14 @@ std::string follow_sql(const MysqlDialect& dialect, const FollowSource& source, 
          "USER = " + source.user + ", " + who + "PASSWORD = " + source.password + ", " + who + "CONNECT_RETRY = 1, " +
          who + "SSL = " + (source.has_tls ? "1" : "0") + ", " + who +
          "SSL_VERIFY_SERVER_CERT = " + (source.verifies ? "1" : "0");
+  for (const auto& [word, value] : source.tls_words) sql += ", " + who + word + " = " + value;
   if (old) return sql + ", MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1";
   // By default it would give up after ten tries, a second each. Without TLS, caching_sha2_password takes the password
   // encrypted with the source's key.
-  return sql + words({", SOURCE_RETRY_COUNT = 86400, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL ",
-                      connection});
+  const auto begin = source.begin ? words({"SOURCE_AUTO_POSITION = 0, SOURCE_LOG_FILE = '", source.begin->file,
+                                           "', SOURCE_LOG_POS = ", std::to_string(source.begin->offset)})
+                                  : std::string("SOURCE_AUTO_POSITION = 1");
+  return sql + words({", SOURCE_RETRY_COUNT = 86400, ", begin, ", GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL ", connection});
 }
 
 std::optional<MysqlPosition> parse_position(const MysqlDialect& dialect, const std::vector<std::string>& row) {
@@ -191,6 +209,8 @@ bool covers(const MysqlPosition& applied, const MysqlPosition& position) {
   if (applied.index() != position.index()) return false;
   if (const auto* const wanted = std::get_if<GtidSet>(&position))
     return subtract(*wanted, std::get<GtidSet>(applied)).empty();
+  if (const auto* const wanted = std::get_if<LogPosition>(&position))
+    return reaches(std::get<LogPosition>(applied), *wanted);
   return covers(std::get<std::vector<Gtid>>(applied), std::get<std::vector<Gtid>>(position));
 }
 
@@ -198,7 +218,8 @@ bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position) {
   return using_gtid == "Slave_Pos" || using_gtid == "Current_Pos" || auto_position == "1";
 }
 
-bool is_position(const MysqlDialect& dialect, std::string_view text) {
+bool is_position(const MysqlDialect& dialect, PositionKind kind, std::string_view text) {
+  if (kind == PositionKind::file) return parse_log_position(text).has_value();
   if (is_mariadb(dialect)) {
     const auto position = parse_gtids(text);
     return position && !position->empty();

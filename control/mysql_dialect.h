@@ -9,13 +9,22 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "control/gtid.h"
 #include "control/gtid_set.h"
+#include "control/log_position.h"
 
 namespace turnout::control {
+
+// What tells how far a log has been written and applied: a property of a pair (mysql_topology.h).
+enum class PositionKind : std::uint8_t {
+  gtid,  // in sets that mean the same on both sides
+  file,  // a place in the writer's log; MySQL without GTIDs
+};
+[[nodiscard]] const char* name(PositionKind kind);
 
 enum class MysqlProduct {
   mariadb,
@@ -33,7 +42,8 @@ struct MysqlVersion {
 // Columns of a row about a replication connection.
 struct LinkColumns {
   const char *connection, *host, *user, *port, *writer_id, *reads, *applies;
-  const char *log_file, *log_position;  // of the writer's log, how far it is executed
+  const char *log_file, *log_position;    // of the writer's log, how far it is executed
+  const char *read_file, *read_position;  // and how far it has come over
 };
 
 struct MysqlDialect {
@@ -57,6 +67,9 @@ struct MysqlDialect {
   const char* state_sql;    // `state`, and `owned`: what sessions are committing, which followers may have already
   // Whatever anybody can see on a writer is in the one; whoever reads on a follower sees all that is in the other.
   const char *seen_sql, *applied_sql;
+  // Of a follower by file and position, what it has committed, and comes back to after a crash: the file and the
+  // offset, a row for each channel of that name. Then the same of each applier that commits in the writer's order.
+  const char *committed_sql, *committed_in_order_sql;
   const char *by_gtid_bound, *by_gtid_advice, *follow_advice, *look_advice, *event_advice;
 
   const char* functions_sql;                  // names in lower case: stored ones, and those of libraries
@@ -76,13 +89,15 @@ struct FollowSource {
   std::string host, user, password;  // literals
   unsigned port = 0;
   bool has_tls = false, verifies = false;
+  std::vector<std::pair<std::string, std::string>> tls_words;  // "SSL_CA" → a literal
+  std::optional<LogPosition> begin;                            // in the source's log; nothing: by GTID
 };
-// A server that was the writer begins where its own log ends.
+// By GTID a server that was the writer begins where its own log ends.
 [[nodiscard]] std::string follow_sql(const MysqlDialect& dialect, const FollowSource& source,
                                      std::string_view connection);
 
 // How far a log has been written, or applied.
-using MysqlPosition = std::variant<std::vector<Gtid>, GtidSet>;
+using MysqlPosition = std::variant<std::vector<Gtid>, GtidSet, LogPosition>;
 // `row`: what `seen_sql` or `applied_sql` was answered. Nothing: it is none.
 [[nodiscard]] std::optional<MysqlPosition> parse_position(const MysqlDialect& dialect,
                                                           const std::vector<std::string>& row);
@@ -90,7 +105,7 @@ using MysqlPosition = std::variant<std::vector<Gtid>, GtidSet>;
 // Whether a link with these columns goes by GTID; the one that the product has not is "".
 [[nodiscard]] bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position);
 // Whether `text` is a position of that product, and not an empty one.
-[[nodiscard]] bool is_position(const MysqlDialect& dialect, std::string_view text);
+[[nodiscard]] bool is_position(const MysqlDialect& dialect, PositionKind kind, std::string_view text);
 // What a follower's state has that the writer's has not, and does not own: written on the follower itself. Read the
 // follower's first. Nothing: one of them cannot be read.
 [[nodiscard]] std::optional<std::vector<std::string>> written_alone(const MysqlDialect& dialect,

@@ -43,14 +43,6 @@ void remember_ended(Attempt& attempt, const MysqlSession& session) {
                                                        {"query", session.query}});
 }
 
-// Whoever waives this check answers for what users do whom read_only does not hold.
-bool answers_for_passing_users(MysqlContext& context, const Attempt& attempt) {
-  const auto names = [](const std::vector<std::string>& list) {
-    return std::find(list.begin(), list.end(), "superuser_sessions") != list.end();
-  };
-  return names(context.step.config().waive) || names(attempt.waive);
-}
-
 StepAnswer await_alone(MysqlContext& context, Attempt& attempt, MysqlClient& client,
                        const std::atomic<bool>& cancelled) {
   const auto passing = ask_passing_users(client);
@@ -152,7 +144,7 @@ StepAnswer verify_fence(MysqlContext& context, Attempt& attempt, router::Side fr
   const auto fenced = is_fenced(*probe);
   if (!fenced) return failed(fenced.error());
   if (!*fenced) return StepAnswer::failed(std::string(router::name(from)) + " is not read-only");
-  if (!answers_for_passing_users(context, attempt)) {
+  if (!is_waived(context, attempt, "superuser_sessions")) {
     if (auto alone = await_alone(context, attempt, *probe, cancelled); !alone.ok) return alone;
   }
   const auto prepared = prepared_xids(*probe);

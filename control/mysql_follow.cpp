@@ -1,10 +1,10 @@
 #include "control/mysql_follow.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string>
 #include <utility>
 
+#include "control/mysql_position.h"
 #include "control/mysql_topology.h"
 #include "control/step_context.h"
 
@@ -16,21 +16,20 @@ constexpr std::uint32_t ask_ms_max = 2'000;
 constexpr std::size_t waiting_max = 4'096;  // beyond that the follower is evicted anyway
 constexpr std::int64_t bytes_ms = 200;
 
-std::uint64_t number_of(const std::string& digits) {
-  std::uint64_t value = 0;
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  return value;
+std::optional<MysqlPosition> ask(MysqlClient& client, const char* sql) {
+  const auto rows = client.query(sql);
+  return rows ? parse_position(client.dialect(), rows->row(0)) : std::nullopt;
 }
 
 }  // namespace
 
-void GtidPositions::add(std::uint64_t number, MysqlPosition position, std::int64_t at_ms) {
+void LogPositions::add(std::uint64_t number, MysqlPosition position, std::int64_t at_ms) {
   waiting_.push_back({number, std::move(position), at_ms});
   // Leaving out a sample in the middle is always allowed: a session waits for the next one.
   if (waiting_.size() > waiting_max) waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(waiting_max / 2));
 }
 
-std::uint64_t GtidPositions::proven(const MysqlPosition& applied) {
+std::uint64_t LogPositions::proven(const MysqlPosition& applied) {
   while (!waiting_.empty() && covers(applied, waiting_.front().position)) {
     proven_ = waiting_.front().number;
     waiting_.pop_front();
@@ -38,25 +37,13 @@ std::uint64_t GtidPositions::proven(const MysqlPosition& applied) {
   return proven_;
 }
 
-std::int64_t GtidPositions::lag_ms(std::int64_t now_ms) const {
+std::int64_t LogPositions::lag_ms(std::int64_t now_ms) const {
   return waiting_.empty() ? 0 : now_ms - waiting_.front().at_ms;
 }
 
-void GtidPositions::clear() {
+void LogPositions::clear() {
   waiting_.clear();
   proven_ = 0;
-}
-
-std::optional<std::uint64_t> log_bytes_behind(const MysqlRows& logs, const std::string& file, std::uint64_t position) {
-  std::optional<std::uint64_t> behind;
-  for (std::size_t row = 0; row < logs.size(); ++row) {
-    const auto size = static_cast<std::uint64_t>(logs.integer(row, 1));
-    if (behind)
-      *behind += size;
-    else if (logs.text(row, 0) == file)
-      behind = size - std::min(size, position);
-  }
-  return behind;
 }
 
 void MysqlFollow::forget() {
@@ -88,7 +75,22 @@ void MysqlFollow::close(std::optional<MysqlClient>& client) {
 bool MysqlFollow::connect(router::Side writer) {
   // What was proven over a connection that is lost may be gone with its server.
   if (reader_ && !is_good(reader_)) lose_reader();
-  return open(writer_, writer) && open(reader_, router::other(writer));
+  const bool is_known = is_good(writer_) && is_good(reader_);
+  if (!open(writer_, writer) || !open(reader_, router::other(writer))) return false;
+  if (is_known || learn_kind()) return true;
+  lose_reader();
+  return false;
+}
+
+// Where a server has no GTIDs, its empty set would be covered by anything.
+bool MysqlFollow::learn_kind() {
+  const auto here = look_at(*writer_), there = look_at(*reader_);
+  if (!here || !there) return false;
+  const auto link = choose_link(there->links, here->id()).link;
+  kind_ = kind_of(*here, *there, link);
+  writer_id_ = here->id();
+  positions_.clear();
+  return link || kind_ == PositionKind::gtid;
 }
 
 void MysqlFollow::lose_reader() {
@@ -97,9 +99,21 @@ void MysqlFollow::lose_reader() {
   proxy_.tokens(index_).proven.store(0);
 }
 
-std::optional<MysqlPosition> MysqlFollow::ask(MysqlClient& client, const char* sql) {
-  const auto rows = client.query(sql);
-  return rows ? parse_position(client.dialect(), rows->row(0)) : std::nullopt;
+std::optional<MysqlPosition> MysqlFollow::ask_seen() {
+  if (kind_ == PositionKind::gtid) return ask(*writer_, writer_->dialect().seen_sql);
+  const auto end = log_end(*writer_, kind_);
+  return end && *end ? parse_log_position(**end) : std::nullopt;
+}
+
+std::optional<MysqlPosition> MysqlFollow::ask_applied() {
+  if (kind_ == PositionKind::gtid) return ask(*reader_, reader_->dialect().applied_sql);
+  // A position in another server's log would look the same.
+  const auto links = links_of(*reader_);
+  const auto link = links ? choose_link(*links, writer_id_).link : std::nullopt;
+  if (!link) return std::nullopt;
+  const auto applied =
+      link->applies ? seen_position(*reader_, link->connection) : committed_position(*reader_, link->connection);
+  return applied ? *applied : std::optional<LogPosition>();
 }
 
 std::optional<LagNumbers> MysqlFollow::look(const router::RoutingTable& table, bool proves, std::int64_t now_ms) {
@@ -108,14 +122,14 @@ std::optional<LagNumbers> MysqlFollow::look(const router::RoutingTable& table, b
   if (!connect(table.writer)) return std::nullopt;
   auto& board = proxy_.tokens(index_);
   const auto number = board.started.fetch_add(1) + 1;
-  auto position = ask(*writer_, writer_->dialect().seen_sql);
+  auto position = ask_seen();
   if (!position) {
     close(writer_);
     return std::nullopt;
   }
   positions_.add(number, std::move(*position), now_ms);
   for (int times = 0; times < looks; ++times) {
-    const auto applied = ask(*reader_, reader_->dialect().applied_sql);
+    const auto applied = ask_applied();
     if (!applied) {
       lose_reader();
       return std::nullopt;
@@ -135,13 +149,11 @@ void MysqlFollow::ask_bytes(std::int64_t now_ms) {
   bytes_at_ms_ = now_ms;
   bytes_ = 0;
   if (positions_.lag_ms(now_ms) == 0 || !reader_->is_usable()) return;
-  const auto& dialect = reader_->dialect();
-  const auto links = reader_->query(dialect.links_sql);
-  const auto logs = writer_->query("SHOW BINARY LOGS");
+  const auto links = links_of(*reader_);
+  const auto logs = log_files(*writer_);
   if (!links || !logs || links->empty()) return;
-  const auto behind = log_bytes_behind(*logs, links->text(0, dialect.link.log_file),
-                                       number_of(links->text(0, dialect.link.log_position)));
-  bytes_ = static_cast<double>(behind.value_or(INT64_MAX));
+  const auto& executed = links->front().executed;
+  bytes_ = static_cast<double>((executed ? bytes_behind(*logs, *executed) : std::nullopt).value_or(INT64_MAX));
 }
 
 }  // namespace turnout::control

@@ -20,7 +20,7 @@
 namespace turnout::control {
 
 // Positions of the writer's log, numbered in the order in which they were taken. Pure.
-class GtidPositions {
+class LogPositions {
  public:
   void add(std::uint64_t number, MysqlPosition position, std::int64_t at_ms);
   // The newest sample that is covered by what the follower has applied; 0 = none yet.
@@ -57,7 +57,9 @@ class MysqlFollow {
   [[nodiscard]] bool open(std::optional<MysqlClient>& client, router::Side side);
   void close(std::optional<MysqlClient>& client);
   void lose_reader();
-  [[nodiscard]] std::optional<MysqlPosition> ask(MysqlClient& client, const char* sql);
+  [[nodiscard]] bool learn_kind();
+  [[nodiscard]] std::optional<MysqlPosition> ask_seen();
+  [[nodiscard]] std::optional<MysqlPosition> ask_applied();
   void ask_bytes(std::int64_t now_ms);
 
   MysqlShelf& shelf_;
@@ -65,14 +67,11 @@ class MysqlFollow {
   const proxy::DeploymentIndex index_;
   const RouteBook& routes_;
   std::optional<MysqlClient> writer_, reader_;
-  GtidPositions positions_;
+  PositionKind kind_ = PositionKind::gtid;
+  std::uint32_t writer_id_ = 0;
+  LogPositions positions_;
   double bytes_ = 0;
   std::int64_t bytes_at_ms_ = 0;
 };
-
-// How much of the writer's log lies behind what the follower has executed. `logs`: SHOW BINARY LOGS; nothing: it has
-// executed a log that is not there.
-[[nodiscard]] std::optional<std::uint64_t> log_bytes_behind(const MysqlRows& logs, const std::string& file,
-                                                            std::uint64_t position);
 
 }  // namespace turnout::control

@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <array>
 
+#include "control/mysql_identity.h"
+#include "control/mysql_position.h"
+#include "control/practice.h"
+
 namespace turnout::control {
 
 namespace {
@@ -32,6 +36,21 @@ MysqlOutcome<MysqlServer> look_at_side(MysqlShelf& shelf, router::Side side) {
   return look_at(**loan);
 }
 
+std::string ask_replaced(MysqlContext& context) {
+  const auto records = context.step.store.records(context.step.deployment);
+  for (const auto side : {router::Side::blue, router::Side::green}) {
+    const auto bound = bound_identity(records, side);
+    if (bound.empty()) continue;
+    auto loan = context.shelf.take(side);
+    if (!loan) return loan.error().message();
+    const auto seen = ask_identity(**loan);
+    if (!seen) return seen.error().message();
+    if (!is_server(**loan, *seen, bound))
+      return fmt::format("{} is {}, but was {}", router::name(side), text_of(*seen), bound);
+  }
+  return "";
+}
+
 void judge_version(const MysqlPair& pair, CheckList& list) {
   const auto here = mysql_version(pair.here.variable("version")), there = mysql_version(pair.there.variable("version"));
   const auto& dialect = pair.here.dialect();
@@ -56,15 +75,35 @@ void judge_binlog(const MysqlPair& pair, CheckList& list) {
     const std::string who = router::name(side);
     if (!server->is_on("log_bin")) wrong.push_back(who + ": log_bin is off");
     if (!server->is_on(dialect.log_updates)) wrong.push_back(who + ": " + dialect.log_updates + " is off");
-    if (dialect.product == MysqlProduct::mysql && server->variable("gtid_mode") != "ON")
-      wrong.push_back(who + ": gtid_mode is not ON");
     if (server->variable("binlog_format") == "STATEMENT") wrong.push_back(who + ": binlog_format is STATEMENT");
   }
-  if (!is_position(dialect, pair.here.variable(dialect.position)))
+  const auto modes = std::pair(pair.here.variable("gtid_mode"), pair.there.variable("gtid_mode"));
+  if (modes.first != modes.second) wrong.push_back("gtid_mode is " + modes.first + " and " + modes.second);
+  if (pair.kind() == PositionKind::gtid && !is_position(dialect, pair.kind(), pair.here.variable(dialect.position)))
     wrong.push_back(std::string(router::name(pair.from)) + ": " + dialect.position + " is empty");
   list.verdict("binlog", Verdict::fail, wrong, "on, with what was replicated, by rows",
                fmt::format("log_bin, {} and binlog_format ROW (or MIXED) on both sides", dialect.log_updates),
                "set them in the option files and restart: the proof and the way back are made of it");
+}
+
+// What holds by file and position alone.
+void judge_file_positions(const MysqlPair& pair, const ReplicaLink& link, CheckList& list) {
+  constexpr const char* name = "replication.gtid";
+  constexpr const char* bound = "in use; else what makes positions in files outlive a crash";
+  const std::string is_not = link.by_gtid ? "not by gtid_mode ON on both sides" : "not in use: by file and position";
+  std::vector<std::string> wrong;
+  for (const auto& [side, server] : {std::pair{pair.from, &pair.here}, std::pair{pair.to(), &pair.there}}) {
+    if (!server->is_on("relay_log_recovery"))
+      wrong.push_back(std::string(router::name(side)) + ": relay_log_recovery is off");
+  }
+  if (!wrong.empty())
+    return list.fail(name, is_not + "; " + some_of(wrong), bound,
+                     "relay_log_recovery=ON in the option files of both, and a restart: a follower that crashes would "
+                     "apply transactions twice. Or gtid_mode=ON and SOURCE_AUTO_POSITION = 1");
+  if (auto left = left_over_link(pair.here.links, link.connection); !left.empty())
+    return list.fail(name, is_not + "; " + left, bound, "it would be taken for the way back");
+  list.warn(name, is_not, bound,
+            "the proof is what the follower says of itself; gtid_mode=ON and SOURCE_AUTO_POSITION = 1 prove more");
 }
 
 void judge_settings(const MysqlPair& pair, CheckList& list) {
@@ -77,23 +116,33 @@ void judge_settings(const MysqlPair& pair, CheckList& list) {
                "set them alike, or know why not");
 }
 
+constexpr const char* no_writes_bound = "nothing in the follower's binary log that the writer has not";
+
+void check_own_writes(MysqlLook& look) {
+  if (look.pair->kind() == PositionKind::gtid) return judge_own_writes(*look.pair, look);
+  auto follower = look.context.shelf.fresh(look.to, connect_ms_max);
+  if (!follower) return look.could_not_look("green.no_writes", follower.error().message());
+  const auto since = closed_at(look.context.step.store.records(look.context.step.deployment), look.to);
+  const auto found = look_for_own_writes(*follower, since);
+  if (!found) return look.could_not_look("green.no_writes", found.error().message());
+  judge_own_writes(*found, look);
+}
+
 void check_lag(MysqlLook& look) {
   constexpr const char* name = "replication.lag";
   const auto bound = look.config.cutover.lag_ms_max;
   if (!look.pair) return look.could_not_look(name, look.no_pair);
-  const auto& dialect = look.pair->here.dialect();
-  const auto position = look.ask(name, look.from, std::string("SELECT @@global.") + dialect.position);
+  const auto position = look.ask_log_end(name);
   if (!position) return;
-  const auto waited =
-      look.ask(name, look.to, wait_sql(dialect, mysql_literal(position->text(0)), fmt::format("{}", bound / 1000.0)));
-  if (!waited) return;
+  const auto applied = look.ask_applied(name, *position);
+  if (!applied) return;
   const auto bound_text = fmt::format("{} ms", bound);
-  if (waited->is_null(0, 0) || waited->integer(0) != 0) {
-    return look.fail(
-        name, fmt::format("{} is not applied yet after {} ms", position->text(0), bound), bound_text,
-        fmt::format("wait until green keeps up: {} there, or a higher cutover.lag_time", dialect.look_advice));
+  if (!*applied) {
+    return look.fail(name, fmt::format("{} is not applied yet after {} ms", *position, bound), bound_text,
+                     fmt::format("wait until green keeps up: {} there, or a higher cutover.lag_time",
+                                 look.pair->here.dialect().look_advice));
   }
-  look.pass(name, position->text(0) + " was applied in time", bound_text);
+  look.pass(name, *position + " was applied in time", bound_text);
 }
 
 }  // namespace
@@ -114,19 +163,38 @@ MysqlLook::MysqlLook(MysqlContext& the_context, router::Side the_writer, const s
     no_pair = !there ? there.error().message() : here.error().message();
     return;
   }
-  pair = MysqlPair{from, std::move(*here), std::move(*there)};
+  pair = MysqlPair{from, std::move(*here), std::move(*there), ask_replaced(context)};
 }
 
-std::optional<MysqlRows> MysqlLook::ask(const char* name, router::Side side, const std::string& sql) {
+template <typename T, typename Question>
+std::optional<T> MysqlLook::ask_by(const char* name, router::Side side, Question question) {
   if (give_up) {
     fail(name, "not looked: given up", "", "ask again");
     return std::nullopt;
   }
   auto client = context.shelf.fresh(side, connect_ms_max);
-  auto rows = !client ? MysqlOutcome<MysqlRows>(client.error()) : client->query(sql);
-  if (rows) return std::move(*rows);
-  could_not_look(name, rows.error().message());
+  auto answer = !client ? MysqlOutcome<T>(client.error()) : question(*client);
+  if (answer) return std::move(*answer);
+  could_not_look(name, answer.error().message());
   return std::nullopt;
+}
+
+std::optional<MysqlRows> MysqlLook::ask(const char* name, router::Side side, const std::string& sql) {
+  return ask_by<MysqlRows>(name, side, [&](MysqlClient& client) { return client.query(sql); });
+}
+
+std::optional<std::string> MysqlLook::ask_log_end(const char* name) {
+  using End = std::optional<std::string>;
+  const auto end = ask_by<End>(name, from, [&](MysqlClient& client) { return log_end(client, pair->kind()); });
+  if (end && !*end) could_not_look(name, std::string(router::name(from)) + " has no binary log");
+  return end.value_or(End());
+}
+
+std::optional<bool> MysqlLook::ask_applied(const char* name, const std::string& position) {
+  const auto connection = pair->link().link.value_or(ReplicaLink{}).connection;
+  return ask_by<bool>(name, to, [&](MysqlClient& client) {
+    return await_applied(client, pair->kind(), connection, position, LogBehind::anything, config.cutover.lag_ms_max);
+  });
 }
 
 void MysqlLook::could_not_look(const char* name, const std::string& why) {
@@ -136,7 +204,10 @@ void MysqlLook::could_not_look(const char* name, const std::string& why) {
 void judge_servers(const MysqlPair& pair, CheckList& list) {
   const auto against = against_pair(pair.here, pair.there);
   const auto ids = fmt::format("server_id {} and {}", pair.here.id(), pair.there.id());
-  if (against.empty())
+  if (against.empty() && !pair.replaced.empty())
+    list.fail("identity", pair.replaced, "the servers that were prepared",
+              "correct the address; if it was really replaced: turnout prepare, which takes it as it is now");
+  else if (against.empty())
     list.pass("identity", ids, "two different servers");
   else
     list.fail("identity", against, "two different servers",
@@ -150,15 +221,16 @@ void judge_servers(const MysqlPair& pair, CheckList& list) {
               "see who fenced it");
   else if (!pair.there.is_read_only())
     list.warn("green.read_only", "off", read_only_bound,
-              "turnout prepare sets it, and so does the cutover; read_only=1 in the option files of both servers makes "
-              "it outlive a restart");
+              fmt::format("turnout prepare sets it, and so does the cutover; {}=1 in the option files of both servers "
+                          "makes it outlive a restart",
+                          pair.there.dialect().fence));
   else
     list.pass("green.read_only", "on", read_only_bound);
 }
 
 void judge_replication(const MysqlPair& pair, CheckList& list) {
   const auto& dialect = pair.here.dialect();
-  const auto chosen = choose_link(pair.there.links, pair.here.id());
+  const auto chosen = pair.link();
   if (!chosen.link) {
     for (const char* name : {"replication.active", "replication.errors", "replication.gtid", "replication.filters"})
       list.fail(name, chosen.why_not, "one connection that reads from the writer", dialect.follow_advice);
@@ -177,7 +249,9 @@ void judge_replication(const MysqlPair& pair, CheckList& list) {
     list.verdict("replication.errors", Verdict::fail,
                  link.error.empty() ? std::vector<std::string>{} : std::vector{link.error}, "none", "none",
                  fmt::format("mend it there; it is what {} tells", dialect.look_advice));
-    if (!link.by_gtid)
+    if (pair.kind() == PositionKind::file)
+      judge_file_positions(pair, link, list);
+    else if (!link.by_gtid)
       list.fail("replication.gtid", "not in use", dialect.by_gtid_bound, dialect.by_gtid_advice);
     else if (dialect.product == MysqlProduct::mysql)
       list.pass("replication.gtid", "in use", dialect.by_gtid_bound);
@@ -194,9 +268,13 @@ void judge_replication(const MysqlPair& pair, CheckList& list) {
     list.verdict("replication.filters", Verdict::fail, filters, "none", "everything of the writer arrives",
                  "take the filters away: what they leave out would be lost");
   }
+}
+
+void judge_own_writes(const MysqlPair& pair, CheckList& list) {
+  const auto& dialect = pair.here.dialect();
   const auto own =
       written_alone(dialect, pair.there.variable(dialect.state), pair.here.variable(dialect.state), pair.here.owned);
-  constexpr const char* bound = "nothing in the follower's binary log that the writer has not";
+  constexpr const char* bound = no_writes_bound;
   if (!own)
     return list.fail("green.no_writes", std::string(dialect.state) + " cannot be read", bound,
                      "see its value on both sides");
@@ -205,11 +283,29 @@ void judge_replication(const MysqlPair& pair, CheckList& list) {
             "see in its binary log what that was: the way back would bring it, or stop on it");
 }
 
-std::vector<Check> run_checks(MysqlContext& context, router::Side from, const std::atomic<bool>& give_up) {
+void judge_own_writes(const OwnWrites& found, CheckList& list) {
+  constexpr const char *name = "green.no_writes", *bound = no_writes_bound;
+  constexpr const char* remedy = "turnout compare tells whether the two sides have the same rows";
+  if (!found.behind.empty())
+    return list.fail(name, "written there alone: " + some_of(found.behind), bound,
+                     "see there (SHOW BINLOG EVENTS) what that was: the way back would stop on it; waive it if both "
+                     "sides have it");
+  const std::string seen = found.since.empty() ? "its last log is too long to be read" : "none since " + found.since;
+  if (!found.before.empty())
+    return list.warn(name,
+                     std::to_string(found.before.size()) + " of its own before all that was replicated, the last at " +
+                         found.before.back(),
+                     bound, std::string("if they are not the making of the copy: ") + remedy);
+  if (found.is_whole) return list.pass(name, seen, bound);
+  list.warn(name, seen + ", and nobody knows of before", bound, remedy);
+}
+
+std::vector<Check> run_checks(MysqlContext& context, router::Side from, bool quick, const std::atomic<bool>& give_up) {
   MysqlLook look(context, from, give_up);
   if (look.pair) {
     judge_servers(*look.pair, look);
     judge_replication(*look.pair, look);
+    check_own_writes(look);
   } else {
     for (const char* name : of_servers) look.could_not_look(name, look.no_pair);
     for (const char* name : of_replication) look.could_not_look(name, look.no_pair);
@@ -219,6 +315,8 @@ std::vector<Check> run_checks(MysqlContext& context, router::Side from, const st
   check_numbers(look);
   check_accounts(look);
   check_sessions(look);
+  if (!quick) check_logins(look);
+  check_practice(look, context.step, look.config, look.to);
   return std::move(look.checks);
 }
 

@@ -14,27 +14,26 @@ namespace turnout::control {
 
 namespace {
 
-// mysql's own tables and what is made up on demand.
-#define TURNOUT_NOT_OURS "('mysql', 'information_schema', 'performance_schema', 'sys')"
+constexpr std::uint32_t connect_ms_max = 5'000;
 
 constexpr const char* columns_sql =
     "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME), SHA2(GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE, ' ', IS_NULLABLE, "
     "' "
     "', "
     "COALESCE(COLLATION_NAME, ''), ' ', COALESCE(COLUMN_DEFAULT, ''), ' ', EXTRA ORDER BY ORDINAL_POSITION), 256) FROM "
-    "information_schema.COLUMNS WHERE TABLE_SCHEMA NOT IN " TURNOUT_NOT_OURS " GROUP BY TABLE_SCHEMA, TABLE_NAME";
+    "information_schema.COLUMNS WHERE TABLE_SCHEMA NOT IN ";
+constexpr const char* by_table = " GROUP BY TABLE_SCHEMA, TABLE_NAME";
 constexpr const char* no_key_sql =
     "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME) FROM information_schema.TABLES t WHERE t.TABLE_TYPE = 'BASE "
     "TABLE' "
-    "AND t.TABLE_SCHEMA NOT IN " TURNOUT_NOT_OURS
-    " AND NOT EXISTS (SELECT 1 FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = t.TABLE_SCHEMA AND "
-    "s.TABLE_NAME = t.TABLE_NAME AND s.NON_UNIQUE = 0 AND s.INDEX_NAME = 'PRIMARY')";
+    "AND NOT EXISTS (SELECT 1 FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = t.TABLE_SCHEMA AND "
+    "s.TABLE_NAME = t.TABLE_NAME AND s.NON_UNIQUE = 0 AND s.INDEX_NAME = 'PRIMARY') "
+    "AND t.TABLE_SCHEMA NOT IN ";
 constexpr const char* engines_sql =
     "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME, ' (', ENGINE, ')') FROM information_schema.TABLES WHERE TABLE_TYPE = "
-    "'BASE TABLE' AND ENGINE <> 'InnoDB' AND TABLE_SCHEMA NOT IN " TURNOUT_NOT_OURS;
+    "'BASE TABLE' AND ENGINE <> 'InnoDB' AND TABLE_SCHEMA NOT IN ";
 constexpr const char* events_sql =
     "SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'";
-#undef TURNOUT_NOT_OURS
 
 std::vector<std::string> first_column(const MysqlRows& rows) {
   std::vector<std::string> out;
@@ -43,7 +42,7 @@ std::vector<std::string> first_column(const MysqlRows& rows) {
 }
 
 // One statement on both sides, name → fingerprint; what the follower lacks or has otherwise.
-std::optional<std::vector<std::string>> differences(MysqlLook& look, const char* name, const char* sql) {
+std::optional<std::vector<std::string>> differences(MysqlLook& look, const char* name, const std::string& sql) {
   const auto here = look.ask(name, look.from, sql);
   if (!here) return std::nullopt;
   const auto there = look.ask(name, look.to, sql);
@@ -109,41 +108,79 @@ void check_fence(MysqlLook& look) {
                "they write through a fence when they log in beside Turnout: REVOKE it, or know what they do");
 }
 
-void check_reverse(MysqlLook& look) {
-  constexpr const char* name = "reverse.possible";
-  constexpr const char* bound = "the old writer can log in to the new one and read its log";
+// From this machine, in the old writer's place: that one's files are not here, but what we trust ourselves is.
+conf::Tls trial_tls(const conf::Deployment& config, const LinkTls& link) {
+  conf::Tls tls = config.server_tls;
+  if (!link.verifies && !link.has("SSL_CA") && !link.has("SSL_CAPATH")) tls.ca_file = "";
+  if (!link.has("SSL_CERT")) tls.certificate_file = tls.key_file = "";
+  tls.mode = !link.encrypts                          ? conf::TlsMode::disable
+             : link.verifies && !tls.ca_file.empty() ? conf::TlsMode::verify_full
+                                                     : conf::TlsMode::require;
+  return tls;
+}
+
+// Where the old writer is to log in, as it finds it.
+MysqlTarget reverse_target(const MysqlLook& look, const LinkTls& link) {
   const auto& replication = look.config.replication;
   const bool is_blue = look.to == router::Side::blue;
-  auto address = is_blue ? replication.blue_address : replication.green_address;
-  if (address == conf::Address{}) address = is_blue ? look.config.blue : look.config.green.value_or(conf::Address{});
-  if (address.is_unix())
-    return look.fail(name, address.text() + " is a socket", bound, "set replication.blue_address and green_address");
-  const auto& login = replication.login.user.empty() ? look.config.admin : replication.login;
-  const auto tls = replication_tls(look.config);
-  constexpr std::size_t password_bytes_max = 32;  // of MySQL's SOURCE_PASSWORD
-  if (look.pair && look.pair->here.dialect().product == MysqlProduct::mysql) {
-    if (login.password.size() > password_bytes_max)
-      return look.fail(name, "the password has more than 32 characters, which MySQL does not take for replication",
-                       bound, "give replication.user a shorter one");
-    if (tls.mode == conf::TlsMode::verify_ca || tls.mode == conf::TlsMode::verify_full)
-      return look.fail(name, "the old writer has no file of authorities to verify the new one by", bound,
-                       "set replication.tls to require");
-  }
-  const std::string how = tls.mode == conf::TlsMode::disable ? "without TLS" : "by TLS";
-  auto client = MysqlClient::connect({look.to, address, login, tls}, 5'000);
+  const auto ours = is_blue ? look.config.blue : look.config.green.value_or(conf::Address{});
+  MysqlTarget target{look.to, is_blue ? replication.blue_address : replication.green_address,
+                     replication.login.user.empty() ? look.config.admin : replication.login,
+                     trial_tls(look.config, link)};
+  if (target.address == conf::Address{}) target.address = ours;
+  const auto& step = look.context.step;
+  if (target.address == ours && !ours.is_unix()) target.numeric = step.proxy.addresses(step.index, look.to);
+  return target;
+}
+
+constexpr const char* reverse = "reverse.possible";
+constexpr const char* reverse_bound = "the old writer can log in to the new one and read its log";
+
+void try_reverse_login(MysqlLook& look, const MysqlTarget& target, const LinkTls& now, const LinkTls& back) {
+  const auto how = text_of(back);
+  auto client = MysqlClient::connect(target, connect_ms_max);
+  if (!client && back.has("SSL_CERT") && target.tls.certificate_file.empty())
+    return look.warn(reverse, how + ", without which it could not be tried: " + client.error().message(), reverse_bound,
+                     "see that the login takes that certificate");
   if (!client)
-    return look.fail(name, how + ": " + client.error().message(), bound,
+    return look.fail(reverse, how + ": " + client.error().message(), reverse_bound,
                      "see replication.login, replication.tls and the two addresses");
   // Of the account that has logged in: another one of that name may have it.
   const auto rows =
       client->query(std::string("SELECT CURRENT_USER(), COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE "
                                 "PRIVILEGE_TYPE = 'REPLICATION SLAVE' AND GRANTEE = ") +
                     mysql_me);
-  if (!rows) return look.could_not_look(name, rows.error().message());
+  if (!rows) return look.could_not_look(reverse, rows.error().message());
   if (rows->integer(0, 1) == 0)
-    return look.fail(name, rows->text(0) + " has no REPLICATION SLAVE on " + router::name(look.to), bound,
+    return look.fail(reverse, rows->text(0) + " has no REPLICATION SLAVE on " + router::name(look.to), reverse_bound,
                      "GRANT REPLICATION SLAVE ON *.* TO it");
-  look.pass(name, rows->text(0) + " may read the log of " + router::name(look.to) + ", " + how, bound);
+  const auto measured = rows->text(0) + " may read the log of " + router::name(look.to) + ", " + how;
+  if (now.encrypts && !back.encrypts)
+    return look.warn(reverse, measured + ", which the connection that runs now has", reverse_bound,
+                     "set replication.tls to prefer: the way back is then as the way there");
+  look.pass(reverse, measured, reverse_bound);
+}
+
+void check_reverse(MysqlLook& look) {
+  if (!look.pair) return look.could_not_look(reverse, look.no_pair);
+  const auto& pair = *look.pair;
+  const auto chosen = choose_link(pair.there.links, pair.here.id());
+  const auto now = chosen.link ? chosen.link->tls : LinkTls();
+  const auto back = way_back_tls(look.context, pair.here, look.from, now);
+  const auto target = reverse_target(look, back.tls);
+  if (target.address.is_unix())
+    return look.fail(reverse, target.address.text() + " is a socket", reverse_bound,
+                     "set replication.blue_address and green_address");
+  constexpr std::size_t password_bytes_max = 32;  // of MySQL's SOURCE_PASSWORD
+  if (pair.here.dialect().product == MysqlProduct::mysql && target.login.password.size() > password_bytes_max)
+    return look.fail(reverse, "the password has more than 32 characters, which MySQL does not take for replication",
+                     reverse_bound, "give replication.user a shorter one");
+  if (!back.missing.empty())
+    return look.fail(reverse,
+                     fmt::format("{} takes {} of {}, which is not set", text_of(back.tls),
+                                 fmt::join(back.missing, " and "), router::name(look.from)),
+                     reverse_bound, "set it in that server's option file: the way back names the server's own files");
+  try_reverse_login(look, target, now, back.tls);
 }
 
 // They move with the writes (mysql_events.h); until then they must run on the writer alone, and be able to afterwards.
@@ -166,15 +203,16 @@ void check_events(MysqlLook& look) {
 }  // namespace
 
 void check_data(MysqlLook& look) {
-  if (const auto different = differences(look, "schema.parity", columns_sql)) {
+  if (const auto different =
+          differences(look, "schema.parity", std::string(columns_sql) + mysql_own_schemas + by_table)) {
     look.verdict("schema.parity", Verdict::fail, *different, "every table of the writer is there, column by column",
                  "equal columns", "see what was changed on one side alone, or waive it if it is meant");
   }
-  if (const auto rows = look.ask("replica_identity", look.from, no_key_sql)) {
+  if (const auto rows = look.ask("replica_identity", look.from, std::string(no_key_sql) + mysql_own_schemas)) {
     look.verdict("replica_identity", Verdict::warn, first_column(*rows), "every table has a primary key",
                  "a primary key", "without one each changed row is searched for in the whole table: it may lag");
   }
-  if (const auto rows = look.ask("unsupported_objects", look.from, engines_sql)) {
+  if (const auto rows = look.ask("unsupported_objects", look.from, std::string(engines_sql) + mysql_own_schemas)) {
     look.verdict("unsupported_objects", Verdict::warn, first_column(*rows), "InnoDB everywhere", "InnoDB",
                  "they have no transactions: a statement that fails half-way leaves different rows on the two sides");
   }

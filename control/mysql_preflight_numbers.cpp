@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "control/mysql_preflight.h"
 #include "control/step_context.h"
 
@@ -18,34 +16,21 @@ constexpr int looks = 3;
 constexpr const char* counters_sql =
     "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME), t.AUTO_INCREMENT, c.COLUMN_TYPE FROM information_schema.TABLES "
     "t JOIN information_schema.COLUMNS c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME AND "
-    "c.EXTRA LIKE '%auto_increment%' WHERE t.AUTO_INCREMENT IS NOT NULL AND t.TABLE_SCHEMA NOT IN ('mysql', "
-    "'information_schema', 'performance_schema', 'sys')";
-
-std::uint64_t number_of(const std::string& digits) {
-  std::uint64_t value = 0;
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  return value;
-}
+    "c.EXTRA LIKE '%auto_increment%' WHERE t.AUTO_INCREMENT IS NOT NULL AND t.TABLE_SCHEMA NOT IN ";
 
 std::optional<MysqlCounters> read_counters(MysqlLook& look, router::Side side) {
-  const auto rows = look.ask(numbers, side, counters_sql);
+  const auto rows = look.ask(numbers, side, std::string(counters_sql) + mysql_own_schemas);
   if (!rows) return std::nullopt;
   MysqlCounters out;
   for (std::size_t row = 0; row < rows->size(); ++row)
-    out[rows->text(row, 0)] = {number_of(rows->text(row, 1)), last_of_type(rows->text(row, 2))};
+    out[rows->text(row, 0)] = {mysql_number(rows->text(row, 1)), last_of_type(rows->text(row, 2))};
   return out;
 }
 
 // Everything that the writer has committed so far has arrived. Nothing: the check has its verdict.
 std::optional<bool> has_applied(MysqlLook& look) {
-  const auto& dialect = look.pair->here.dialect();
-  const auto position = look.ask(numbers, look.from, std::string("SELECT @@global.") + dialect.position);
-  if (!position) return std::nullopt;
-  const auto waited = look.ask(
-      numbers, look.to,
-      wait_sql(dialect, mysql_literal(position->text(0)), fmt::format("{}", look.config.cutover.lag_ms_max / 1000.0)));
-  if (!waited) return std::nullopt;
-  return !waited->is_null(0, 0) && waited->integer(0) == 0;
+  const auto position = look.ask_log_end(numbers);
+  return position ? look.ask_applied(numbers, *position) : std::nullopt;
 }
 
 }  // namespace

@@ -1,17 +1,23 @@
 #include "control/mysql_sessions.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+
+#include "router/mysql_lexer.h"
 
 namespace turnout::control {
 
 namespace {
 
 constexpr const char* sessions_sql =
-    "SELECT ID, USER, HOST, COMMAND, LEFT(COALESCE(INFO, ''), 200) FROM information_schema.PROCESSLIST WHERE ID <> "
-    "CONNECTION_ID() AND USER NOT IN ('system user', 'event_scheduler') AND COMMAND NOT IN ('Daemon', 'Binlog Dump', "
-    "'Binlog Dump GTID', "
-    "'Slave_IO', 'Slave_SQL', 'Slave_worker')";
+    "SELECT ID, USER, HOST, COMMAND, LEFT(COALESCE(INFO, ''), 1000) FROM information_schema.PROCESSLIST WHERE ";
+constexpr const char* of_clients =
+    "ID <> CONNECTION_ID() AND USER NOT IN ('system user', 'event_scheduler') AND COMMAND NOT IN ('Daemon', "
+    "'Binlog Dump', 'Binlog Dump GTID', 'Slave_IO', 'Slave_SQL', 'Slave_worker')";
+constexpr const char* of_log_readers = "COMMAND IN ('Binlog Dump', 'Binlog Dump GTID')";
+constexpr std::array<std::string_view, 8> words_of_ddl = {"alter",    "create", "drop",     "rename",
+                                                          "truncate", "repair", "optimize", "analyze"};
 // Users and roles: information_schema.USER_PRIVILEGES has no roles. READ ONLY ADMIN is bit 33; up to 10.10 SUPER, bit
 // 15, had the right in it (sql/privilege.h).
 constexpr const char* holders_sql =
@@ -21,6 +27,17 @@ constexpr const char* everybody_sql = "SELECT DISTINCT User FROM mysql.global_pr
 constexpr const char* roles_sql = "SELECT User, Role FROM mysql.roles_mapping";
 
 constexpr unsigned no_such_thread = 1094;
+
+MysqlOutcome<std::vector<MysqlSession>> list(MysqlClient& client, const char* which) {
+  const auto rows = client.query(std::string(sessions_sql) + which);
+  if (!rows) return rows.error();
+  std::vector<MysqlSession> out;
+  for (std::size_t row = 0; row < rows->size(); ++row) {
+    out.push_back({static_cast<std::uint64_t>(rows->integer(row)), rows->text(row, 1), rows->text(row, 2),
+                   rows->text(row, 3), rows->text(row, 4)});
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -64,14 +81,33 @@ MysqlOutcome<bool> kill_session(MysqlClient& client, std::uint64_t number) {
 }
 
 MysqlOutcome<std::vector<MysqlSession>> list_sessions(MysqlClient& client) {
-  const auto rows = client.query(sessions_sql);
-  if (!rows) return rows.error();
-  std::vector<MysqlSession> out;
-  for (std::size_t row = 0; row < rows->size(); ++row) {
-    out.push_back({static_cast<std::uint64_t>(rows->integer(row)), rows->text(row, 1), rows->text(row, 2),
-                   rows->text(row, 3), rows->text(row, 4)});
+  return list(client, of_clients);
+}
+
+MysqlOutcome<std::vector<MysqlSession>> list_log_readers(MysqlClient& client) {
+  return list(client, of_log_readers);
+}
+
+std::vector<MysqlSession> other_log_readers(std::vector<MysqlSession> readers, const std::string& user,
+                                            const std::string& host) {
+  const auto has_user = [&](const MysqlSession& reader) { return reader.user == user; };
+  auto follower = std::ranges::find_if(
+      readers, [&](const MysqlSession& reader) { return has_user(reader) && end_of_host(reader.host).first == host; });
+  if (follower == readers.end()) follower = std::ranges::find_if(readers, has_user);
+  if (follower != readers.end()) readers.erase(follower);
+  return readers;
+}
+
+bool changes_schema(std::string_view sql) {
+  router::MysqlLexer lexer(sql);
+  const auto first = lexer.next();
+  if (!std::ranges::any_of(words_of_ddl, [&](std::string_view word) { return first.is_word(word); })) return false;
+  auto next = lexer.next();
+  if (next.is_word("or")) {  // OR REPLACE
+    (void)lexer.next();
+    next = lexer.next();
   }
-  return out;
+  return !next.is_word("temporary");
 }
 
 OwnConnections OwnConnections::look(MysqlContext& context, router::Side side) {

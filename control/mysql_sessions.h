@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,13 @@ struct MysqlSession {
 [[nodiscard]] MysqlOutcome<std::set<std::string>> ask_passing_users(MysqlClient& client);
 // Everybody but this session, replication in both directions, and the server's own threads.
 [[nodiscard]] MysqlOutcome<std::vector<MysqlSession>> list_sessions(MysqlClient& client);
+// Who reads the server's binary log.
+[[nodiscard]] MysqlOutcome<std::vector<MysqlSession>> list_log_readers(MysqlClient& client);
+// All but the follower, which logs in as `user` and comes from `host` if that is known.
+[[nodiscard]] std::vector<MysqlSession> other_log_readers(std::vector<MysqlSession> readers, const std::string& user,
+                                                          const std::string& host);
+// Is the text a change of the schema? Temporary tables are not part of it.
+[[nodiscard]] bool changes_schema(std::string_view sql);
 // This process's connections on that side: the control part's, pools', those that sessions hold, and whatever else has
 // the two ends of a socket of ours. Look after the list was read: whoever of ours is on it is known by then.
 class OwnConnections {

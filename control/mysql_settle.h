@@ -2,12 +2,15 @@
 //
 // Always true: the way back starts only when the forward connection's threads have stopped; the old writer begins where
 // its own binary log ends (MASTER_DEMOTE_TO_SLAVE, SOURCE_AUTO_POSITION), which is the position that the new one has
-// proven to have; each step leaves the same when it is done twice.
+// proven to have; each step leaves the same when it is done twice. By file and position it begins where the new one's
+// log ended behind the proof, which the decision has recorded. To set that twice would be to apply transactions twice:
+// it is set where there is no connection yet, and recorded before it starts; one that is there only starts.
 #pragma once
 
 #include <atomic>
 
 #include "control/mysql_context.h"
+#include "control/mysql_topology.h"
 
 namespace turnout::control {
 
@@ -18,14 +21,23 @@ namespace turnout::control {
                                        const std::atomic<bool>& cancelled);
 [[nodiscard]] StepAnswer drop_forward(MysqlContext& context, Attempt& attempt, router::Side to);
 
+// What there is to do for the way back by file and position. Pure.
+enum class ReverseDeed : std::uint8_t {
+  make,    // it has never been set up
+  start,   // it has, and may have begun
+  refuse,  // the connection leads to somebody else, or is gone: how far it had come nobody knows
+};
+[[nodiscard]] ReverseDeed reverse_deed(const std::optional<ReplicaLink>& link, std::uint32_t writer_id, bool was_made);
+
 // Stops a link and removes it.
 [[nodiscard]] MysqlOutcome<MysqlRows> drop_link(MysqlClient& client, const std::string& connection);
 
-// How that login is encrypted: a server cannot prefer, it does or it does not.
-[[nodiscard]] conf::Tls replication_tls(const conf::Deployment& config);
-
-// How the other server reaches `side` and logs in there. Pure.
+// How the other server reaches `side` and logs in there; `begin`: as of FollowSource. Pure.
 [[nodiscard]] std::string follow_side_sql(const MysqlDialect& dialect, const conf::Deployment& config,
-                                          router::Side side, const std::string& connection);
+                                          router::Side side, const std::string& connection, const LinkTls& tls,
+                                          const std::optional<LogPosition>& begin = {});
+// How `follower`, which is the writer until the move, is to follow from then on; `now`: the link that runs.
+[[nodiscard]] BackTls way_back_tls(MysqlContext& context, const MysqlServer& follower, router::Side side,
+                                   const LinkTls& now);
 
 }  // namespace turnout::control

@@ -18,7 +18,9 @@ MysqlTarget MysqlShelf::target(router::Side side) const {
 
 MysqlTarget MysqlShelf::target_of_today(router::Side side) const {
   const auto address = side == router::Side::blue ? deployment_.blue : deployment_.green.value_or(conf::Address{});
-  return {side, address, deployment_.admin, deployment_.server_tls};
+  MysqlTarget target{side, address, deployment_.admin, deployment_.server_tls};
+  if (where_ && !address.is_unix()) target.numeric = where_(side);
+  return target;
 }
 
 MysqlOutcome<MysqlClient> MysqlShelf::fresh(router::Side side, std::uint32_t ms_max) const {
@@ -26,6 +28,8 @@ MysqlOutcome<MysqlClient> MysqlShelf::fresh(router::Side side, std::uint32_t ms_
   if (where.address == conf::Address{}) {
     return MysqlError{"green", 0, "no green is configured: set deployments.NAME.green and reload", false};
   }
+  if (where_ && where.numeric.empty() && !where.address.is_unix())
+    return MysqlError{where.text(), 0, "its name has not been found yet", true};
   return MysqlClient::connect(where, ms_max);
 }
 
@@ -51,7 +55,8 @@ MysqlOutcome<MysqlShelf::Loan> MysqlShelf::take(router::Side side) {
 bool MysqlShelf::is_of_today(const MysqlClient& client) const {
   const auto now = target_of_today(client.target().side);
   const auto& then = client.target();
-  return then.address == now.address && then.login.user == now.login.user && then.login.password == now.login.password;
+  return then.address == now.address && then.numeric == now.numeric && then.login.user == now.login.user &&
+         then.login.password == now.login.password;
 }
 
 void MysqlShelf::put(MysqlClient client) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -36,7 +37,10 @@ class MysqlShelf {
     MysqlClient client_;
   };
 
-  explicit MysqlShelf(const conf::Deployment& deployment) : deployment_(deployment) {}
+  // `where`: the present addresses of a side, so that nothing here waits for a name server (control/shelf.h).
+  using Where = std::function<std::vector<conf::Address>(router::Side)>;
+  explicit MysqlShelf(const conf::Deployment& deployment, Where where = {})
+      : where_(std::move(where)), deployment_(deployment) {}
 
   [[nodiscard]] MysqlOutcome<Loan> take(router::Side side);
   // Never one from the shelf: what a new session is told, and deadlines of its own.
@@ -45,7 +49,7 @@ class MysqlShelf {
   [[nodiscard]] std::string warm(router::Side side, std::size_t count);
   void close_all();
   void reconfigure(const conf::Deployment& deployment);
-  // Before a reload the side may have been another server.
+  // Before a reload the side may have been another server, and its name may lead elsewhere now.
   [[nodiscard]] bool leads_there_still(const MysqlClient& client) const;
 
   [[nodiscard]] std::vector<std::uint64_t> lost(router::Side side) const;
@@ -63,9 +67,10 @@ class MysqlShelf {
   void put(MysqlClient client);
   // With `mutex_`:
   [[nodiscard]] MysqlTarget target_of_today(router::Side side) const;
-  [[nodiscard]] bool is_of_today(const MysqlClient& client) const;  // before a reload the side may have been another
+  [[nodiscard]] bool is_of_today(const MysqlClient& client) const;
   [[nodiscard]] MysqlTarget target(router::Side side) const;
 
+  const Where where_;
   mutable std::mutex mutex_;
   conf::Deployment deployment_;
   std::array<OfSide, 2> sides_;

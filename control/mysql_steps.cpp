@@ -7,6 +7,8 @@
 #include "control/level_steps.h"
 #include "control/mysql_events.h"
 #include "control/mysql_fence.h"
+#include "control/mysql_identity.h"
+#include "control/mysql_own_writes.h"
 #include "control/mysql_proof.h"
 #include "control/mysql_sessions.h"
 #include "control/mysql_settle.h"
@@ -41,27 +43,65 @@ std::string MysqlSteps::own_writes(router::Side from) {
   if (!writer) return writer.error().message();
   const auto here = look_at(**writer);
   if (!here) return here.error().message();
+  if (kind_of(*here, *there, choose_link(there->links, here->id()).link) == PositionKind::file)
+    return own_writes_in_log(**follower);
   const auto& dialect = here->dialect();
   const auto own = written_alone(dialect, there->variable(dialect.state), here->variable(dialect.state), here->owned);
   if (!own) return std::string(dialect.state) + " cannot be read";
   return own->empty() ? "" : "written on " + std::string(router::name(router::other(from))) + " alone: " + own->front();
 }
 
+std::string MysqlSteps::own_writes_in_log(MysqlClient& follower) {
+  const auto side = follower.target().side;
+  const auto since = closed_at(context_.step.store.records(context_.step.deployment), side);
+  const auto own = look_for_own_writes(follower, since);
+  if (!own) return own.error().message();
+  return own->behind.empty() ? "" : "written on " + std::string(router::name(side)) + " alone: " + own->behind.front();
+}
+
+std::string MysqlSteps::left_over(const MysqlTopology& topology) {
+  auto writer = context_.shelf.take(topology.from);
+  if (!writer) return writer.error().message();
+  const auto links = links_of(**writer);
+  return links ? left_over_link(*links, topology.connection) : links.error().message();
+}
+
 std::string MysqlSteps::prepare(Attempt& attempt, router::Side from, boost::json::array& done) {
   const auto topology = discover(context_.shelf, from);
   if (!topology) return topology.error().message();
+  if (topology->kind == PositionKind::file) {
+    if (auto error = left_over(*topology); !error.empty()) return error;
+    done.emplace_back("positions are places in the writer's log: there are no GTIDs, or they are not used");
+  }
   {
     const std::lock_guard guard(attempt.mutex);
     attempt.mysql = *topology;
   }
+  if (auto error = bind_both(); !error.empty()) return error;
   return keep_read_only(context_, topology->to(), done);
+}
+
+// From here on a name of blue's leads to this blue, and one of green's to this green.
+std::string MysqlSteps::bind_both() {
+  boost::json::object both;
+  for (const auto side : {router::Side::blue, router::Side::green}) {
+    auto loan = context_.shelf.take(side);
+    if (!loan) return loan.error().message();
+    const auto identity = ask_identity(**loan);
+    if (!identity) return identity.error().message();
+    both[router::name(side)] = text_of(*identity);
+  }
+  return bind_identities(context_.step.store, context_.step.deployment, std::move(both));
 }
 
 StepAnswer MysqlSteps::prepare_step(Attempt& attempt, router::Side from) {
   boost::json::array done;
   if (auto error = prepare(attempt, from, done); !error.empty()) return StepAnswer::failed(std::move(error));
   // Once more than the preflight: from here on it is read-only, and the proof sees whether it has stayed so.
-  if (auto error = own_writes(from); !error.empty()) return StepAnswer::failed(std::move(error));
+  const bool is_file = mysql_topology_of(attempt).kind == PositionKind::file;
+  if (!is_file || !is_waived(context_, attempt, "green.no_writes")) {
+    if (auto error = own_writes(from); !error.empty()) return StepAnswer::failed(std::move(error));
+  }
   for (const auto side : {from, router::other(from)}) {
     if (auto error = context_.shelf.warm(side, warm_connections_per_side); !error.empty())
       return StepAnswer::failed(std::move(error));

@@ -1,6 +1,7 @@
-// The steps of drain/plan.h on two servers of MariaDB or of MySQL, as postgres_steps.h has them for Postgres. Each is idempotent, and
-// over when run() returns: what a lost connection has left running has been ended first. Steps that have nothing to do
-// here (row-based replication carries sequences, AUTO_INCREMENT and the schema) answer that they are done.
+// The steps of drain/plan.h on two servers of MariaDB or of MySQL, as postgres_steps.h has them for Postgres. Each is
+// idempotent, and over when run() returns: what a lost connection has left running has been ended first. Steps that
+// have nothing to do here (row-based replication carries sequences, AUTO_INCREMENT and the schema) answer that they are
+// done.
 #pragma once
 
 #include <atomic>
@@ -26,6 +27,9 @@ class MysqlSteps {
   [[nodiscard]] StepAnswer dispatch(const drain::Action& action, Attempt& attempt, const std::atomic<bool>& cancelled);
   [[nodiscard]] StepAnswer prepare_step(Attempt& attempt, router::Side from);
   [[nodiscard]] std::string own_writes(router::Side from);
+  [[nodiscard]] std::string bind_both();
+  [[nodiscard]] std::string own_writes_in_log(MysqlClient& follower);
+  [[nodiscard]] std::string left_over(const MysqlTopology& topology);
   [[nodiscard]] MysqlOutcome<bool> kill_lost(MysqlClient& client, std::uint64_t number);
   void end_lost(router::Side side, const std::atomic<bool>& cancelled);
 

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-
-#include "control/decision_store.h"
 
 namespace turnout::control {
 
@@ -27,6 +24,7 @@ constexpr std::array variable_names = {
     "gtid_binlog_pos",
     "gtid_slave_pos",
     "gtid_mode",
+    "relay_log_recovery",
     "gtid_executed",
     "event_scheduler",
     "sql_mode",
@@ -56,10 +54,9 @@ constexpr std::array filter_columns = {
     "Replicate_Ignore_Server_Ids",
 };
 
-std::uint32_t number_of(const std::string& digits) {
-  std::uint32_t value = 0;
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  return value;
+// Of a server, or its port.
+std::uint32_t small_number(const std::string& digits) {
+  return static_cast<std::uint32_t>(mysql_number(digits));
 }
 
 }  // namespace
@@ -75,7 +72,7 @@ bool MysqlServer::is_on(const std::string& name) const {
 }
 
 std::uint32_t MysqlServer::id() const {
-  return number_of(variable("server_id"));
+  return small_number(variable("server_id"));
 }
 
 bool MysqlServer::is_read_only() const {
@@ -96,11 +93,14 @@ ReplicaLink link_of(const MysqlDialect& dialect, const MysqlRows& rows, std::siz
   link.connection = rows.text(row, column.connection);
   link.host = rows.text(row, column.host);
   link.user = rows.text(row, column.user);
-  link.port = number_of(rows.text(row, column.port));
-  link.writer_id = number_of(rows.text(row, column.writer_id));
+  link.port = small_number(rows.text(row, column.port));
+  link.writer_id = small_number(rows.text(row, column.writer_id));
   link.reads = rows.text(row, column.reads) == "Yes";  // not "Connecting"
   link.applies = rows.text(row, column.applies) == "Yes";
   link.by_gtid = goes_by_gtid(rows.text(row, "Using_Gtid"), rows.text(row, "Auto_Position"));
+  link.tls = link_tls_of(dialect, rows, row);
+  link.executed = log_position_of(rows.text(row, column.log_file), rows.text(row, column.log_position));
+  link.read = log_position_of(rows.text(row, column.read_file), rows.text(row, column.read_position));
   const auto applying = rows.text(row, "Last_SQL_Error"), reading = rows.text(row, "Last_IO_Error");
   link.error = applying.empty() ? reading : applying;
   for (const char* filter : filter_columns) {
@@ -124,6 +124,20 @@ ChosenLink choose_link(const std::vector<ReplicaLink>& links, std::uint32_t writ
   return chosen;
 }
 
+PositionKind kind_of(const MysqlServer& from, const MysqlServer& to, const std::optional<ReplicaLink>& link) {
+  if (from.dialect().product == MysqlProduct::mariadb) return PositionKind::gtid;
+  const bool have_gtids = from.variable("gtid_mode") == "ON" && to.variable("gtid_mode") == "ON";
+  return have_gtids && (!link || link->by_gtid) ? PositionKind::gtid : PositionKind::file;
+}
+
+std::string left_over_link(const std::vector<ReplicaLink>& of_writer, const std::string& connection) {
+  for (const auto& link : of_writer) {
+    if (link.connection == connection)
+      return "the writer has a replication connection of its own, '" + connection + "': RESET REPLICA ALL FOR CHANNEL";
+  }
+  return "";
+}
+
 std::string against_pair(const MysqlServer& from, const MysqlServer& to) {
   if (from.dialect().product != to.dialect().product)
     return std::string("one is ") + from.dialect().name + ", the other " + to.dialect().name +
@@ -139,10 +153,19 @@ std::string against_pair(const MysqlServer& from, const MysqlServer& to) {
   return "";
 }
 
+MysqlOutcome<std::vector<ReplicaLink>> links_of(MysqlClient& client) {
+  const auto rows = client.query(client.dialect().links_sql);
+  if (!rows) return rows.error();
+  std::vector<ReplicaLink> links;
+  for (std::size_t row = 0; row < rows->size(); ++row) links.push_back(link_of(client.dialect(), *rows, row));
+  return links;
+}
+
 MysqlOutcome<MysqlServer> look_at(MysqlClient& client) {
   std::string sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN (";
-  for (const char* name : variable_names) sql += mysql_literal(name) + (name == variable_names.back() ? ")" : ", ");
-  const auto variables = client.query(sql);
+  for (const char* name : variable_names) sql += (name == variable_names.front() ? "" : ", ") + mysql_literal(name);
+  for (const char* name : tls_file_settings) sql += std::string(", ") + mysql_literal(name);
+  const auto variables = client.query(sql + ')');
   if (!variables) return variables.error();
   MysqlServer server;
   for (std::size_t row = 0; row < variables->size(); ++row)
@@ -156,9 +179,9 @@ MysqlOutcome<MysqlServer> look_at(MysqlClient& client) {
   const auto log = client.query(dialect.log_sql);  // no row without a binary log
   if (!log) return log.error();
   for (const char* filter : {"Binlog_Do_DB", "Binlog_Ignore_DB"}) server.variables[filter] = log->text(0, filter);
-  const auto links = client.query(dialect.links_sql);
+  auto links = links_of(client);
   if (!links) return links.error();
-  for (std::size_t row = 0; row < links->size(); ++row) server.links.push_back(link_of(dialect, *links, row));
+  server.links = std::move(*links);
   return server;
 }
 
@@ -180,6 +203,8 @@ MysqlOutcome<MysqlTopology> discover(MysqlShelf& shelf, router::Side from) {
   topology.from_id = here->id();
   topology.to_id = there->id();
   topology.connection = chosen.link->connection;
+  topology.tls = chosen.link->tls;
+  topology.kind = kind_of(*here, *there, chosen.link);
   return topology;
 }
 
@@ -187,7 +212,10 @@ boost::json::object to_json(const MysqlTopology& topology) {
   return {{"from", router::name(topology.from)},
           {"from_id", topology.from_id},
           {"to_id", topology.to_id},
-          {"connection", topology.connection}};
+          {"connection", topology.connection},
+          {"positions", name(topology.kind)},
+          {"reverse_made", topology.reverse_made},
+          {"tls", to_json(topology.tls)}};
 }
 
 MysqlTopology mysql_topology_of(const boost::json::object& facts) {
@@ -200,7 +228,22 @@ MysqlTopology mysql_topology_of(const boost::json::object& facts) {
   topology.from_id = number("from_id");
   topology.to_id = number("to_id");
   topology.connection = text_of(facts, "connection");
+  if (const auto* tls = facts.if_contains("tls"); tls != nullptr && tls->is_object())
+    topology.tls = link_tls_of(tls->get_object());
+  if (text_of(facts, "positions") == name(PositionKind::file)) topology.kind = PositionKind::file;
+  const auto* const made = facts.if_contains("reverse_made");
+  topology.reverse_made = made != nullptr && made->is_bool() && made->get_bool();
   return topology;
+}
+
+std::optional<LinkTls> has_followed_by(const std::vector<Record>& records, router::Side side) {
+  std::optional<LinkTls> found;
+  for (const auto& record : records) {
+    if (record.kind == RecordKind::binding && !text_of(record.data, "finished").empty()) found.reset();
+    if (record.kind != RecordKind::facts) continue;
+    if (const auto topology = mysql_topology_of(record.data); topology.to() == side) found = topology.tls;
+  }
+  return found;
 }
 
 }  // namespace turnout::control

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "control/mysql_own_writes.h"
+#include "control/mysql_position.h"
 #include "control/mysql_topology.h"
 
 namespace turnout::control {
@@ -12,27 +14,21 @@ namespace {
 
 constexpr std::chrono::milliseconds pause{250};
 
-std::string text_of_deed(WatchDeed deed, router::Side side) {
+std::string text_of_deed(WatchDeed deed, const MysqlDialect& dialect, router::Side side) {
   const std::string who = router::name(side);
   if (deed == WatchDeed::open) return who + ", the writer, had come up read-only: it takes writes again";
   if (deed == WatchDeed::close)
-    return who +
-           " took writes although it follows: it is read-only again. Was it restarted? Write read_only=1 into the "
-           "option files of both servers; Turnout opens the writer by itself";
+    return who + " took writes although it follows: it is read-only again. Was it restarted? Write " + dialect.fence +
+           "=1 into the option files of both servers; Turnout opens the writer by itself";
   return who + ", the writer, is read-only, and is left so: somebody has set it, or it is not known that " +
          router::name(router::other(side)) +
          " is closed and has nothing that it has not. SET GLOBAL read_only = 0 there if nobody meant it";
 }
 
-// The writer may be open only while the other side is closed, and has not gone on without it, nor kept what it has
-// lost.
-bool is_behind(MysqlClient& other, const MysqlServer& writer) {
-  const auto server = look_at(other);
-  const auto& dialect = writer.dialect();
-  if (!server || !server->is_read_only()) return false;
-  const auto alone =
-      written_alone(dialect, server->variable(dialect.state), writer.variable(dialect.state), writer.owned);
-  return alone && alone->empty();
+// By file and position: what it has read is in the writer's log, which the writer has whole.
+bool has_read_no_more(MysqlClient& writer, const ReplicaLink& link) {
+  const auto log = log_files(writer);
+  return log && link.read && bytes_behind(*log, *link.read);
 }
 
 // The numbers from 2000 on are the client library's own: nobody has answered.
@@ -166,8 +162,27 @@ void MysqlWatch::look(router::Side side) {
     seen->read_only = server->is_on(closed_by);
     return act(**client, deed_on_follower(*seen, known, orders->settles), *orders);
   }
-  if (auto other = context_.shelf.take(router::other(side))) seen->other_is_behind = is_behind(**other, *server);
+  seen->other_is_behind = is_behind(router::other(side), **client, *server);
   act(**client, deed_on_writer(*seen, known), *orders);
+}
+
+// The writer may be open only while the other side is closed, and has not gone on without it, nor kept what it has
+// lost.
+bool MysqlWatch::is_behind(router::Side side, MysqlClient& writer_client, const MysqlServer& writer) {
+  auto other = context_.shelf.take(side);
+  if (!other) return false;
+  const auto server = look_at(**other);
+  if (!server || !server->is_read_only()) return false;
+  const auto link = choose_link(server->links, writer.id()).link;
+  if (kind_of(writer, *server, link) == PositionKind::file) {
+    if (!link || !has_read_no_more(writer_client, *link)) return false;
+    const auto own = look_for_own_writes(**other, context_.closed_at(side));
+    return own && own->behind.empty();
+  }
+  const auto& dialect = writer.dialect();
+  const auto alone =
+      written_alone(dialect, server->variable(dialect.state), writer.variable(dialect.state), writer.owned);
+  return alone && alone->empty();
 }
 
 void MysqlWatch::act(MysqlClient& client, WatchDeed deed, const WatchOrders& orders) {
@@ -178,7 +193,7 @@ void MysqlWatch::act(MysqlClient& client, WatchDeed deed, const WatchOrders& ord
   auto& told = told_[router::index(side)];
   const bool is_news = std::exchange(told, deed) != deed;
   if (deed == WatchDeed::tell) {
-    if (is_news) context_.tell(deed, side, text_of_deed(deed, side));
+    if (is_news) context_.tell(deed, side, text_of_deed(deed, client.dialect(), side));
     return;
   }
   if (is_news && !context_.audited(deed, side) && deed == WatchDeed::open) {
@@ -188,7 +203,9 @@ void MysqlWatch::act(MysqlClient& client, WatchDeed deed, const WatchOrders& ord
   const auto set = client.query(deed == WatchDeed::close ? std::string("SET GLOBAL ") + client.dialect().fence + " = ON"
                                                          : "SET GLOBAL read_only = OFF");
   if (set || is_news)
-    context_.tell(deed, side, text_of_deed(deed, side) + (set ? "" : " (not yet: " + set.error().message() + ")"));
+    context_.tell(
+        deed, side,
+        text_of_deed(deed, client.dialect(), side) + (set ? "" : " (not yet: " + set.error().message() + ")"));
   if (set) told = WatchDeed::none;
 }
 

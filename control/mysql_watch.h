@@ -21,6 +21,7 @@
 
 #include "control/decision_store.h"
 #include "control/mysql_shelf.h"
+#include "control/mysql_topology.h"
 #include "drain/cutover.h"
 
 namespace turnout::control {
@@ -69,6 +70,7 @@ class MysqlWatch {
     std::function<drain::State()> state;
     std::function<bool(router::Side)> clear_lost;  // false: a statement of ours may still be under way there
     std::function<bool(WatchDeed, router::Side)> audited;
+    std::function<std::optional<LogPosition>(router::Side)> closed_at;  // mysql_own_writes.h
     std::function<void(WatchDeed, router::Side, const std::string& text)> tell;
   };
 
@@ -85,6 +87,7 @@ class MysqlWatch {
  private:
   void loop();
   void look(router::Side side);
+  [[nodiscard]] bool is_behind(router::Side side, MysqlClient& writer_client, const MysqlServer& writer);
   void act(MysqlClient& client, WatchDeed deed, const WatchOrders& orders);
 
   Context context_;

@@ -9,14 +9,15 @@
 #include "control/deployment_control.h"
 #include "control/identity.h"
 #include "control/local_store.h"
+#include "control/mysql_identity.h"
 
 namespace turnout::control {
 
 struct Operations::Impl {
   Impl(const conf::Config& first, proxy::Proxy& the_proxy) : config(first), latest(first), proxy(the_proxy) {}
 
-  // Deployments come to be in start(): before it nothing of ours may touch a server or state_dir. They stay the same
-  // while the process lives; a reload changes what is in them.
+  // Deployments come to be in start(): before it nothing of ours may touch a server. They stay the same while the
+  // process lives; a reload changes what is in them.
   const conf::Config config;
   conf::Config latest;  // reloads included; with the store behind `mutex`, for identify()
   proxy::Proxy& proxy;
@@ -56,13 +57,14 @@ Operations::~Operations() {
   stop();
 }
 
+void Operations::open() {
+  auto store = std::make_unique<LocalStore>(impl_->config.control.state_dir);
+  const std::lock_guard guard(impl_->mutex);
+  impl_->store = std::move(store);
+}
+
 void Operations::start() {
   const std::filesystem::path state_dir = impl_->config.control.state_dir;
-  {
-    auto store = std::make_unique<LocalStore>(state_dir);
-    const std::lock_guard guard(impl_->mutex);
-    impl_->store = std::move(store);
-  }
   impl_->audit = std::make_unique<AuditLog>(state_dir);
   const Shared shared{impl_->proxy, *impl_->store, *impl_->audit, impl_->events, state_dir};
   for (std::size_t index = 0; index < impl_->config.deployments.size(); ++index) {
@@ -107,10 +109,14 @@ proxy::Identity Operations::identify(proxy::DeploymentIndex index, router::Side 
     if (impl_->store) bound = bound_identity(impl_->store->records(deployment.name), side);
   }
   const auto address = side == router::Side::blue ? deployment.blue : deployment.green.value_or(conf::Address{});
-  const auto database = deployment.databases.empty() ? "postgres" : deployment.databases.front();
-  PgTarget target{side, address, deployment.admin, deployment.server_tls, database, "turnout"};
-  target.numeric = {numeric};
-  return impl_->identities.check(deployment.name, target, bound, ms_max);
+  return impl_->identities.check(deployment.name, address, bound, [&](const std::string& known) {
+    if (deployment.protocol == conf::Protocol::mysql)
+      return mysql_witness({side, address, deployment.admin, deployment.server_tls, {numeric}}, known, ms_max);
+    const auto database = deployment.databases.empty() ? "postgres" : deployment.databases.front();
+    PgTarget target{side, address, deployment.admin, deployment.server_tls, database, "turnout"};
+    target.numeric = {numeric};
+    return postgres_witness(target, ms_max);
+  });
 }
 
 bool Operations::ready() const {

@@ -55,8 +55,11 @@ class Operations {
   Operations(const Operations&) = delete;
   Operations& operator=(const Operations&) = delete;
 
-  // Reads the decision store, finishes or undoes what it finds, publishes the first routing table of every deployment.
-  // While that cannot be decided the deployment holds and status says why. Throws when state_dir cannot be locked.
+  // The decision store, before the proxy asks for the servers behind names: it knows which ones they were. Throws when
+  // state_dir cannot be locked.
+  void open();
+  // Reads the store, finishes or undoes what it finds, publishes the first routing table of every deployment. While
+  // that cannot be decided the deployment holds and status says why.
   void start();
   void stop();
   // "", or what may not change while an attempt is under way, one a line.

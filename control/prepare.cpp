@@ -4,6 +4,7 @@
 
 #include "control/anchors.h"
 #include "control/fence.h"
+#include "control/identity.h"
 #include "control/proof.h"
 #include "control/sequences.h"
 #include "control/settle.h"
@@ -272,7 +273,7 @@ std::string remember_schema(StepContext& context, Attempt& attempt, const Topolo
   return context.store.append({context.deployment, attempt.epoch, RecordKind::facts, std::move(facts)});
 }
 
-std::string bind_identities(StepContext& context, const Topology& topology) {
+std::string bind_both(StepContext& context, const Topology& topology) {
   boost::json::object data;
   for (const auto side : {router::Side::blue, router::Side::green}) {
     auto loan = context.shelf.take(side, topology.streams.front().database, quiet_ms_max);
@@ -281,13 +282,7 @@ std::string bind_identities(StepContext& context, const Topology& topology) {
     if (!rows) return rows.error().message();
     data[router::name(side)] = rows->text(0, 0);
   }
-  const auto records = context.store.records(context.deployment);
-  const auto* bound = newest(records, RecordKind::binding);
-  if (bound != nullptr && text_of(bound->data, "blue") == text_of(data, "blue") &&
-      text_of(bound->data, "green") == text_of(data, "green")) {
-    return "";
-  }
-  return context.store.append({context.deployment, 0, RecordKind::binding, data});
+  return bind_identities(context.store, context.deployment, std::move(data));
 }
 
 }  // namespace
@@ -319,7 +314,7 @@ std::string prepare_pair(StepContext& context, Attempt& attempt, router::Side fr
   const auto facts_error =
       context.store.append({context.deployment, attempt.epoch, RecordKind::facts, to_json(*found)});
   if (!facts_error.empty()) return facts_error;
-  if (auto error = bind_identities(context, *found); !error.empty()) return error;
+  if (auto error = bind_both(context, *found); !error.empty()) return error;
   for (const auto& stream : found->streams) {
     if (auto error = StreamPreparation(context, attempt, *found, stream, done).run(); !error.empty()) return error;
   }

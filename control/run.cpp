@@ -21,6 +21,7 @@
 #include "control/http_server.h"
 #include "control/server_check.h"
 #include "control/version.h"
+#include "proxy/locked_memory.h"
 
 namespace turnout::control {
 namespace {
@@ -86,6 +87,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void start() {
+    operations_.open();
     proxy_.start();
     operations_.start();
     server_.start();
@@ -160,12 +162,14 @@ void stop_or_cut(Process& process, const sigset_t& signals, std::uint32_t grace_
 
 int run_proxy(const std::string& config_file, std::uint32_t grace_ms, std::ostream& err) {
   const sigset_t signals = take_signals();
+  static_cast<void>(proxy::lock_secrets());  // before there is any
   std::unique_ptr<Process> process;
   try {
     conf::Config config = conf::load(config_file);
     start_logging(config);
     if (const std::string mistakes = pools_too_large(config); !mistakes.empty()) throw std::runtime_error(mistakes);
     process = std::make_unique<Process>(std::move(config));
+    if (const std::string trouble = proxy::lock_secrets(); !trouble.empty()) spdlog::warn("{}", trouble);
   } catch (const std::exception& mistake) {
     err << mistake.what() << std::endl;
     return code(ExitCode::invalid_configuration);

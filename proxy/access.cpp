@@ -16,15 +16,17 @@ class Reading {
   Reading(const conf::Deployment& conf, Access& access) : conf_(conf), access_(access) {}
 
   void users() {
-    const auto text = content(conf_.users_file, "users", "name a file in PgBouncer's userlist format");
+    auto text = content(conf_.users_file, "users", "name a file in PgBouncer's userlist format");
     if (!text) return;
     if (conf_.protocol == conf::Protocol::mysql) {
       protocol::mysql::Users list = protocol::mysql::parse_users(*text);
       for (auto& entry : list.users) access_.mysql_users[entry.name] = std::move(entry.secret);
       note(conf_.users_file, list.mistakes);
+      protocol::wipe(*text);
       return;
     }
     pg::Userlist list = pg::parse_userlist(*text);
+    protocol::wipe(*text);
     for (pg::UserEntry& entry : list.users) access_.users[entry.name] = std::move(entry.secret);
     note(conf_.users_file, list.mistakes);
   }

@@ -54,6 +54,7 @@ class Pool {
   void adopt(std::unique_ptr<Connection> connection);  // from another worker, quota included
   void lend_to_peer(std::size_t worker);               // gives one idle connection to that worker, if there is one
   void open_one_if_allowed();                          // for somebody who waits for the welcome
+  [[nodiscard]] Connection* add_one_if_allowed();      // for somebody who has a login to go on with
   void give_way(Connection& connection);               // to another pool, within a limit that they share
   void farewell_over();                                // one of the removed is gone for good
 
@@ -105,6 +106,7 @@ class Pool {
   void give_unit();
   void ask_for_room();
   void start_one();
+  Connection& add_one();
   void open_for_waiters();
   void open_what_is_wanted();
   void sweep_waiters(std::uint64_t now_ms);

@@ -122,11 +122,19 @@ void Pool::open_what_is_wanted() {
 }
 
 void Pool::start_one() {
+  add_one().open();
+}
+
+Connection& Pool::add_one() {
   connections_.push_back(make_connection(*this));
   Connection& connection = *connections_.back();
   connection.opened_version = shard().table().version;
   publish_numbers();
-  connection.open();
+  return connection;
+}
+
+Connection* Pool::add_one_if_allowed() {
+  return is_allowed() && !is_backing_off() && take_unit(size_max()) ? &add_one() : nullptr;
 }
 
 void Pool::logged_in(Connection& connection) {

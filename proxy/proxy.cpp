@@ -15,6 +15,7 @@
 #include "proxy/deployment.h"
 #include "proxy/listener.h"
 #include "proxy/login_trial.h"
+#include "proxy/mysql/login_trial.h"
 #include "proxy/replication.h"
 #include "proxy/resolver.h"
 #include "proxy/session.h"
@@ -452,11 +453,13 @@ std::vector<Proxy::Account> Proxy::accounts(DeploymentIndex index) const {
 
 std::string Proxy::try_login(DeploymentIndex index, router::Side side, const Account& account) const {
   const Deployment& deployment = *impl_->deployments[index];
-  if (deployment.of_mysql) return "logins to MySQL cannot be tried yet";
   std::string trouble = std::string(router::name(side)) + " has no address";
   for (const conf::Address& address : *deployment.addresses(side)) {
-    trouble = login_trial(*deployment.settings(), side, address, account.database, account.user,
-                          deployment.server_secret(account.user));
+    const SettingsPtr settings = deployment.settings();
+    trouble = deployment.of_mysql
+                  ? mysql::login_trial(*deployment.of_mysql, *settings, side, address, account.database, account.user)
+                  : login_trial(*settings, side, address, account.database, account.user,
+                                deployment.server_secret(account.user));
     if (trouble.empty()) break;
   }
   return trouble;

@@ -45,6 +45,7 @@ struct Watched {
   bool is_open = false;
   bool was_published = false;
   std::future<Verdicts> identifying;
+  std::future<void> looking;  // the thread that does it; it outlives its verdicts by a moment
   std::uint64_t identify_at_ms = 0;
 };
 
@@ -77,7 +78,7 @@ struct Resolver::Impl {
     wake_up();
     if (thread.joinable()) thread.join();
     for (Watched& watched : places)
-      if (watched.identifying.valid()) watched.identifying.wait();
+      if (watched.looking.valid()) watched.looking.wait();
   }
 
   void wake_up() const {
@@ -162,7 +163,7 @@ void Resolver::Impl::take_orders() {
     }
   }
   for (Watched& dropped : places)
-    if (dropped.identifying.valid()) dropped.identifying.wait();
+    if (dropped.looking.valid()) dropped.looking.wait();
   places = std::move(kept);
   names = std::move(asked);
 }
@@ -215,12 +216,17 @@ void Resolver::Impl::identify(std::uint64_t now) {
       decide(watched, {}, now);
       continue;
     }
-    watched.identifying = std::async(std::launch::async, [this, place = watched.place, unknown] {
-      Verdicts verdicts;
-      for (const std::string& host : unknown) verdicts[host] = hooks.identify(place, {host, place.address.port, {}});
-      wake_up();
-      return verdicts;
-    });
+    // The verdicts are there before anybody is woken for them: who came too early would sleep until the next question.
+    std::promise<Verdicts> promise;
+    watched.identifying = promise.get_future();
+    watched.looking =
+        std::async(std::launch::async, [this, place = watched.place, unknown, promise = std::move(promise)]() mutable {
+          Verdicts verdicts;
+          for (const std::string& host : unknown)
+            verdicts[host] = hooks.identify(place, {host, place.address.port, {}});
+          promise.set_value(std::move(verdicts));
+          wake_up();
+        });
   }
 }
 

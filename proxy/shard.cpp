@@ -7,6 +7,7 @@
 #include "proxy/auth_query.h"
 #include "proxy/channel_hub.h"
 #include "proxy/greeting.h"
+#include "proxy/mysql/password_trials.h"
 #include "proxy/replication.h"
 #include "proxy/session.h"
 #include "proxy/shadow_runner.h"
@@ -313,6 +314,11 @@ void Shard::forget_question(const Greeting& greeting) {
   if (auth_query_) auth_query_->forget(greeting);
 }
 
+mysql::PasswordTrials& Shard::password_trials() {
+  if (!password_trials_) password_trials_ = std::make_unique<mysql::PasswordTrials>(*this);
+  return *password_trials_;
+}
+
 void Shard::add_greeting(std::unique_ptr<Arrival> greeting) {
   greetings_.push_back(std::move(greeting));
   greetings_.back()->begin();
@@ -396,6 +402,7 @@ std::uint32_t Shard::tick() {
   for (const auto& greeting : greetings_)
     if (now_ms - greeting->began_ms() > settings->conf.limits.login_ms_max) late.push_back(greeting.get());
   for (Arrival* greeting : late) greeting->time_out();
+  if (password_trials_) password_trials_->tick();  // their turns go to those who still wait
   if (now_ms - swept_ms_ >= 1000) {
     swept_ms_ = now_ms;
     const conf::Limits& limits = settings->conf.limits;

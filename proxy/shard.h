@@ -33,6 +33,9 @@ class Replication;
 class Session;
 class ShadowRunner;
 class Worker;
+namespace mysql {
+class PasswordTrials;
+}
 
 // One (database, user) on one worker: four pools, and the logins that wait to hear what a server says.
 class Account {
@@ -104,6 +107,7 @@ class Shard {
   // ---- logins and sessions
   [[nodiscard]] AuthQuery& auth_query();
   void forget_question(const Greeting& greeting);
+  [[nodiscard]] mysql::PasswordTrials& password_trials();
   void add_greeting(std::unique_ptr<Arrival> greeting);
   void remove_greeting(Arrival& greeting);            // buries it
   void add_session(std::unique_ptr<Client> session);  // it begins
@@ -150,8 +154,9 @@ class Shard {
   std::map<std::uint32_t, std::unique_ptr<Replication>> replications_;
   std::list<std::unique_ptr<Arrival>> greetings_;
   std::deque<Client*> held_;
-  std::set<std::uint32_t> lock_movers_;               // numbers of sessions
-  std::unique_ptr<AuthQuery> auth_query_;             // made for the first question
+  std::set<std::uint32_t> lock_movers_;    // numbers of sessions
+  std::unique_ptr<AuthQuery> auth_query_;  // made for the first question
+  std::unique_ptr<mysql::PasswordTrials> password_trials_;
   std::list<std::unique_ptr<Farewell>> farewells_;    // oldest first
   std::list<std::unique_ptr<Canceller>> cancellers_;  // oldest first
   std::uint64_t releasing_until_ms_ = 0;              // 0 = not

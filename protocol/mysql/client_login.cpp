@@ -11,6 +11,7 @@ constexpr std::string_view fast_is_right = "\3";
 constexpr std::string_view whole_is_wanted = "\4";
 constexpr std::string_view sha2_wants_key = "\2";
 constexpr std::string_view sha256_wants_key = "\1";
+constexpr std::size_t unproven_bytes_max = 1024;  // MySQL's own limit is 256
 
 // Both are used for an empty password.
 bool is_empty_response(std::string_view response) {
@@ -171,8 +172,10 @@ bool ClientLogin::can_do(std::string_view plugin) const {
     case Secret::Kind::sha2_once:
       return plugin == sha2_plugin || is_sha256;
     case Secret::Kind::crypt:
-    case Secret::Kind::unproven:
       return (plugin == sha2_plugin && can_take_whole()) || is_sha256;
+    case Secret::Kind::unproven:
+      return (plugin == sha2_plugin && can_take_whole()) || is_sha256 ||
+             (!secret_->text.empty() && (plugin == native_plugin || plugin == sha2_plugin));
     case Secret::Kind::empty:
     case Secret::Kind::plain:
       return plugin == native_plugin || plugin == sha2_plugin || is_sha256;
@@ -188,7 +191,8 @@ bool ClientLogin::keeps_old_nonce() const {
 }
 
 std::string_view ClientLogin::plugin_for_secret() const {
-  if (keeps_old_nonce() && can_do(sha2_plugin)) return sha2_plugin;
+  const bool may_need_whole = secret_ && secret_->kind == Secret::Kind::unproven;
+  if ((keeps_old_nonce() || may_need_whole) && can_do(sha2_plugin)) return sha2_plugin;
   if (can_do(input_.plugin)) return input_.plugin;
   return can_do(sha2_plugin) ? sha2_plugin : native_plugin;
 }
@@ -202,8 +206,23 @@ LoginStep ClientLogin::answer_for(std::optional<Secret> secret) {
   // method than the greeting may have said nothing yet: it waits to be asked.
   const bool awaits_switch = has_plugins && (is_change_ || (response_.auth.empty() && plugin_ != input_.plugin));
   if (can_do(plugin_) && !awaits_switch) return check(response_.auth);
+  if (secret_ && secret_->kind == Secret::Kind::unproven) return not_remembered();
   if (!has_plugins) return fail("the client knows one method only, and the secret of this user cannot do it");
   return switch_plugin();
+}
+
+// The whole password is needed, and this is the one change of plugin that clients understand in a login. Whether there
+// is something to remember of this user shall not be seen from outside.
+LoginStep ClientLogin::not_remembered() {
+  if ((agreed_ & capability::plugin_auth) == 0) {
+    LoginStep step = fail_with(1251, "08004",
+                               "Client does not support the authentication protocol that is asked for: "
+                               "caching_sha2_password, which sends the password inside TLS or encrypted");
+    step.detail = "the client knows mysql_native_password only, which shows no server who it is";
+    return step;
+  }
+  if (state_ == State::awaiting_user && (is_change_ || can_take_whole())) return switch_plugin();
+  return fail("no password that is remembered, and no way to take a whole one: TLS, or a key for RSA");
 }
 
 LoginStep ClientLogin::switch_plugin() {
@@ -223,6 +242,12 @@ LoginStep ClientLogin::check(std::string_view response) {
 }
 
 LoginStep ClientLogin::check_native(std::string_view response) {
+  if (secret_ && secret_->kind == Secret::Kind::unproven) {
+    const Sha1 twice = sha1(view_of(sha1(secret_->text)));
+    if (!recover_native(response, twice, nonce_)) return not_remembered();
+    learned_ = Secret{Secret::Kind::plain, secret_->text};
+    return succeed();
+  }
   if (response.empty()) {
     return secret_ && secret_->kind == Secret::Kind::empty ? succeed() : fail("no password given");
   }
@@ -241,7 +266,7 @@ LoginStep ClientLogin::check_native(std::string_view response) {
   const auto once = recover_native(response, twice, nonce_);
   if (!once) return fail("wrong password (mysql_native_password)");
   if (secret_->kind == Secret::Kind::native_hash) {
-    learned_ = Secret{Secret::Kind::native_once, std::string(view_of(*once))};
+    learned_ = Secret{Secret::Kind::native_once, view_of(*once)};
   }
   return succeed();
 }
@@ -251,11 +276,13 @@ LoginStep ClientLogin::check_sha2(std::string_view response) {
   if (is_empty_response(response)) {
     return secret_ && kind == Secret::Kind::empty ? succeed() : fail("no password given");
   }
-  const bool is_fast = kind == Secret::Kind::plain || kind == Secret::Kind::sha2_once;
+  const bool is_remembered = kind == Secret::Kind::unproven && !secret_->text.empty();
+  const bool is_fast = kind == Secret::Kind::plain || kind == Secret::Kind::sha2_once || is_remembered;
   if (is_fast && !(input_.learns_passwords && kind == Secret::Kind::sha2_once && can_take_whole())) {
     const std::string_view known = secret_ ? std::string_view(secret_->text) : std::string_view(nonce_);
-    const Sha256 twice = kind == Secret::Kind::plain ? sha256(view_of(sha256(known))) : sha256(known);
+    const Sha256 twice = kind == Secret::Kind::sha2_once ? sha256(known) : sha256(view_of(sha256(known)));
     if (recover_sha2(response, twice, nonce_) && secret_) {
+      if (is_remembered) learned_ = Secret{Secret::Kind::plain, secret_->text};
       std::string payload;
       put_auth_more(payload, fast_is_right);
       return succeed(say(payload).send);
@@ -311,6 +338,7 @@ LoginStep ClientLogin::take_whole(std::string_view bytes) {
 }
 
 LoginStep ClientLogin::check_whole(std::string password) {
+  wipe(response_.auth);
   response_.auth = "?";  // for the error: there was a password
   bool is_right = false;
   if (secret_) {
@@ -333,7 +361,8 @@ LoginStep ClientLogin::check_whole(std::string password) {
         break;
       }
       case Secret::Kind::unproven:
-        is_right = true;
+        // None is no proof: who may come without a password is known by its host, which would be ours.
+        is_right = !password.empty() && password.size() <= unproven_bytes_max;
         break;
     }
     if (is_right && secret_->kind != Secret::Kind::plain && secret_->kind != Secret::Kind::empty)

@@ -17,6 +17,7 @@
 
 #include "protocol/mysql/greeting.h"
 #include "protocol/mysql/password.h"
+#include "protocol/secret_bytes.h"
 
 namespace turnout::protocol::mysql {
 
@@ -39,10 +40,16 @@ struct Secret {
     native_once,  // text: 20 bytes, SHA1(password): learned; logs in with mysql_native_password
     sha2_once,    // text: 32 bytes, SHA256(password): learned; logs in where the server remembers the user
     crypt,        // text: "$A$005$…" or "$5$…": verifies a password that was sent whole
-    unproven,     // pass-through: any password, sent whole, is accepted and learned(); a server has to prove it then
+    // Pass-through: any password but an empty one, sent whole, is accepted and learned(); a server has to prove it
+    // then. text: the one that was proven last, "" = none; it is learned() without being sent whole, and its use ends
+    // nothing: whoever does not know it is asked for a whole one.
+    unproven,
   };
   Kind kind = Kind::empty;
-  std::string text;
+  SecretBytes text;
+
+  // Does it log in to a server that may ask for the password itself?
+  [[nodiscard]] bool is_whole() const { return kind == Kind::plain || kind == Kind::empty; }
 };
 
 // As in a users file or in mysql.user: "" is an empty password, "*" and 40 hex digits is a hash, "$A$…" and "$5$…" are
@@ -113,7 +120,8 @@ class ClientLogin {
   [[nodiscard]] const std::string& user() const { return response_.user; }
   [[nodiscard]] Capabilities agreed() const { return agreed_; }
   [[nodiscard]] std::uint8_t next_number() const { return number_; }
-  // After done: what logs in to a server as this user, if the conversation taught us more than we had.
+  // After done: what logs in to a server as this user, if the conversation taught us more than we had; of an unproven
+  // one always.
   [[nodiscard]] const std::optional<Secret>& learned() const { return learned_; }
 
  private:
@@ -142,6 +150,7 @@ class ClientLogin {
   LoginStep take_whole(std::string_view bytes);
   LoginStep send_key();
   LoginStep switch_plugin();
+  LoginStep not_remembered();
   LoginStep ask_whole();
   LoginStep on_whole(Bytes payload);
   LoginStep on_encrypted(std::string_view bytes);

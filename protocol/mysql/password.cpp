@@ -247,9 +247,4 @@ std::optional<std::string> RsaKey::decrypt(std::string_view bytes) const {
   return oaep(static_cast<EVP_PKEY*>(key_), &EVP_PKEY_decrypt_init, &EVP_PKEY_decrypt, bytes);
 }
 
-void wipe(std::string& secret) {
-  OPENSSL_cleanse(secret.data(), secret.size());
-  secret.clear();
-}
-
 }  // namespace turnout::protocol::mysql

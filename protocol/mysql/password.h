@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "protocol/bytes.h"
+#include "protocol/secret_bytes.h"
 
 namespace turnout::protocol::mysql {
 
@@ -80,7 +81,6 @@ class RsaKey {
   std::string public_pem_;
 };
 
-// Overwrites what was secret.
-void wipe(std::string& secret);
+using turnout::protocol::wipe;
 
 }  // namespace turnout::protocol::mysql

@@ -190,7 +190,7 @@ LoginStep ServerLogin::send_whole(std::uint8_t key_request) {
     return fail("server wants the password of user \"" + input_.user + "\" itself, and only a hash of it is known");
   }
   if (is_private()) {
-    std::string whole = input_.secret.text + '\0';
+    std::string whole = std::string(input_.secret.text.view()) + '\0';
     LoginStep step = say(whole, State::whole_sent);
     wipe(whole);
     return step;
@@ -204,7 +204,9 @@ LoginStep ServerLogin::send_whole(std::uint8_t key_request) {
 }
 
 LoginStep ServerLogin::on_key(std::string_view pem) {
-  std::string mixed = mixed_with_nonce(input_.secret.text + '\0', nonce_);
+  std::string whole = std::string(input_.secret.text.view()) + '\0';
+  std::string mixed = mixed_with_nonce(whole, nonce_);
+  wipe(whole);
   const auto encrypted = encrypt_for(pem, mixed);
   wipe(mixed);
   if (!encrypted) return fail("server's public key cannot encrypt the password");
@@ -217,7 +219,7 @@ LoginStep ServerLogin::on_ok(Bytes payload) {
   if (!parse_ok(payload, capabilities_)) return fail("server's OK is malformed");
   ok_payload_ = text(payload);
   state_ = State::done;
-  wipe(input_.secret.text);
+  input_.secret.text.wipe();
   LoginStep step;
   step.status = LoginStep::Status::done;
   return step;

@@ -28,21 +28,21 @@ std::optional<Secret> parse_secret(std::string_view text, std::string& mistake) 
   if (text.empty()) return Secret{};
   if (text[0] == '*' && text.size() == 41) {
     const auto hash = parse_native_hash(text);
-    if (hash) return Secret{Secret::Kind::native_hash, std::string(view_of(*hash))};
+    if (hash) return Secret{Secret::Kind::native_hash, view_of(*hash)};
     mistake = "secret begins like a hash of mysql_native_password but is not * and 40 hexadecimal digits";
     return std::nullopt;
   }
   const std::string hex = text.starts_with("0x2") ? from_hex(text).value_or(std::string{}) : std::string{};
   const std::string_view kept = hex.empty() ? text : std::string_view(hex);
   if (kept.starts_with("$A$") || kept.starts_with("$5$")) {
-    if (parse_sha256_crypt(kept)) return Secret{Secret::Kind::crypt, std::string(kept)};
+    if (parse_sha256_crypt(kept)) return Secret{Secret::Kind::crypt, kept};
     mistake =
         "secret begins like one that the server keeps for caching_sha2_password or sha256_password but has not its "
         "form; "
         "copy it again, as SELECT CONCAT('0x', HEX(authentication_string)) FROM mysql.user shows it";
     return std::nullopt;
   }
-  return Secret{Secret::Kind::plain, std::string(text)};
+  return Secret{Secret::Kind::plain, text};
 }
 
 Users parse_users(std::string_view text) {

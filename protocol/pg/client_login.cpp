@@ -17,7 +17,7 @@ std::optional<std::string> md5_secret_of(const std::string& user, const std::opt
     case Secret::Kind::plain:
       return md5_secret(user, secret->text);
     case Secret::Kind::md5:
-      return is_md5_secret(secret->text) ? std::optional{secret->text} : std::nullopt;
+      return is_md5_secret(secret->text) ? std::optional{std::string(secret->text.view())} : std::nullopt;
     case Secret::Kind::none:
     case Secret::Kind::scram_verifier:
     case Secret::Kind::scram_keys:
@@ -224,8 +224,8 @@ std::optional<Secret> ClientLogin::learned() const {
   if (state_ != State::done || input_.method != ClientMethod::scram_sha_256) return std::nullopt;
   Secret secret;
   secret.kind = Secret::Kind::scram_keys;
-  secret.client_key = client_key_;
-  secret.server_key = server_key_;
+  secret.client_key = text(client_key_);
+  secret.server_key = text(server_key_);
   return secret;
 }
 

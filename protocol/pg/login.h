@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "protocol/pg/wire.h"
+#include "protocol/secret_bytes.h"
 
 namespace turnout::protocol::pg {
 
@@ -22,10 +23,9 @@ namespace turnout::protocol::pg {
 struct Secret {
   enum class Kind { none, plain, md5, scram_verifier, scram_keys };
   Kind kind = Kind::none;
-  std::string text;  // plain: the password; md5: "md5" + 32 hex; scram_verifier: "SCRAM-SHA-256$i:salt$stored:server"
+  SecretBytes text;  // plain: the password; md5: "md5" + 32 hex; scram_verifier: "SCRAM-SHA-256$i:salt$stored:server"
   // scram_keys: what a client's own SCRAM login proved to us, enough to log in to a server with the same verifier.
-  std::array<std::uint8_t, 32> client_key{};
-  std::array<std::uint8_t, 32> server_key{};
+  SecretBytes client_key, server_key;  // of 32 bytes
 };
 
 // What a userlist, pg_authid or an auth query holds for a user. Nothing: empty, or a damaged SCRAM verifier.

@@ -31,6 +31,13 @@ bool is_sqlstate(std::string_view code) {
          std::all_of(code.begin(), code.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); });
 }
 
+// Of one that a login has taught us; zeros if that has not.
+ScramKey key_of(const SecretBytes& secret) {
+  ScramKey key{};
+  std::copy_n(secret.begin(), std::min(secret.size(), key.size()), key.begin());
+  return key;
+}
+
 std::string password_message(std::string_view password) {
   std::string out;
   Writer(out).begin('p').cstring(without_zeros(password)).end();
@@ -286,7 +293,7 @@ LoginStep ServerLogin::answer_challenge(std::string_view server_first) {
     return fail_protocol("SCRAM iteration count is not between 1 and " + std::to_string(input_.scram_iterations_max));
   }
 
-  ScramKeys keys{input_.secret.client_key, input_.secret.server_key};
+  ScramKeys keys{key_of(input_.secret.client_key), key_of(input_.secret.server_key)};
   if (input_.secret.kind == Secret::Kind::plain) {
     const auto derived = derive_keys(input_.secret.text, *salt, *iterations);
     if (!derived) return fail_secret(scram_name);

@@ -11,7 +11,7 @@ namespace {
 // More than a token service hands out.
 constexpr std::size_t secret_bytes_max = 4096;
 
-std::optional<Secret> secret_from(std::string text, std::string& mistake) {
+std::optional<Secret> secret_from(std::string_view text, std::string& mistake) {
   Secret secret;
   if (text.size() > secret_bytes_max) {
     mistake = "secret is longer than " + std::to_string(secret_bytes_max) + " bytes";
@@ -32,7 +32,7 @@ std::optional<Secret> secret_from(std::string text, std::string& mistake) {
   } else {
     secret.kind = Secret::Kind::plain;
   }
-  secret.text = std::move(text);
+  secret.text = text;
   return secret;
 }
 
@@ -40,14 +40,14 @@ std::optional<Secret> secret_from(std::string text, std::string& mistake) {
 
 std::optional<Secret> parse_secret(std::string_view text) {
   std::string mistake;
-  auto secret = secret_from(std::string(text), mistake);
+  auto secret = secret_from(text, mistake);
   return secret && secret->kind != Secret::Kind::none ? std::move(secret) : std::nullopt;
 }
 
 Userlist parse_userlist(std::string_view text) {
   UserLines lines = parse_user_lines(text, [](std::string_view secret) {
     std::string mistake;
-    static_cast<void>(secret_from(std::string(secret), mistake));
+    static_cast<void>(secret_from(secret, mistake));
     return mistake;
   });
   Userlist list;
@@ -55,8 +55,9 @@ Userlist parse_userlist(std::string_view text) {
   list.users.reserve(lines.users.size());
   std::string mistake;
   for (UserLine& line : lines.users) {
-    if (auto secret = secret_from(std::move(line.secret), mistake))
+    if (auto secret = secret_from(line.secret, mistake))
       list.users.push_back({std::move(line.name), std::move(*secret)});
+    wipe(line.secret);
   }
   return list;
 }

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "protocol/mysql/reply.h"
+#include "proxy/mysql/password_trials.h"
 #include "proxy/mysql/refusal.h"
 #include "proxy/mysql/session.h"
 #include "proxy/worker.h"
@@ -105,7 +106,7 @@ my::ClientLogin::Input Greeting::login_input(const Shared::Offer& offer) {
   input.collation = collation_ = offer.collation;
   is_mariadb_ = offer.is_mariadb;
   input.plugin = offer.is_mariadb ? my::native_plugin : my::sha2_plugin;
-  input.client_host = address_.substr(0, address_.rfind(':'));
+  input.client_host = client_host();
   input.nonce = random_nonce();
   input.switch_nonce = random_nonce();
   input.key = shard_.deployment.of_mysql->key();
@@ -147,17 +148,10 @@ void Greeting::welcome_known() {
 
 void Greeting::welcome_failed(const LoginFailure& failure) {
   shard_.numbers.login_failures.add();
-  // What the server has against the admin is not for strangers.
-  const bool is_their_own = state_ == State::awaiting_welcome;
-  std::string reply;
-  put_refusal(reply, next_number_, is_their_own ? failure.sqlstate : "08001",
-              is_their_own ? failure.message : "the database server cannot be asked what it is",
-              is_their_own ? failure.raw_error : std::string{});
-  send(reply);
-  if (is_their_own && !failure.raw_error.empty() && may_go_back())
-    go_back();
-  else
-    end(failure.message.c_str());
+  if (state_ == State::awaiting_welcome)
+    refuse(failure);
+  else  // what the server has against the admin is not for strangers
+    end(failure.message.c_str(), "08001", "the database server cannot be asked what it is");
 }
 
 // ---- the conversation ----------------------------------------------------------------------------------------------
@@ -192,8 +186,10 @@ void Greeting::on_readable() {
     }
     input_.append(my::text(buffer.first(got.bytes)));
     if (!my::read_header(my::bytes_of(input_), header) || input_.size() < header.total()) continue;
-    const std::string message = std::exchange(input_, {});
-    on_login_step(login_->on_message(header.number, my::bytes_of(message).subspan(my::header_bytes)));
+    std::string message = std::exchange(input_, {});
+    const my::LoginStep step = login_->on_message(header.number, my::bytes_of(message).subspan(my::header_bytes));
+    my::wipe(message);  // perhaps the password
+    on_login_step(step);
     if (state_ != State::conversing) return;
   } while (true);
 }
@@ -213,15 +209,11 @@ void Greeting::on_login_step(const my::LoginStep& step) {
         end("name too long", "28000", "user and database names are too long");
         return;
       }
-      const Users& users = shard_.settings->mysql_users;
-      const auto found = users.find(login_->user());
-      std::optional<my::Secret> secret;
-      if (found != users.end()) secret = found->second;
-      on_login_step(login_->answer_for(std::move(secret)));
+      on_login_step(login_->answer_for(known_secret()));
       return;
     }
     case Status::done:
-      authenticated();
+      is_passed_through_ ? ask_for_trial() : authenticated();
       return;
     case Status::failed:
       shard_.numbers.login_failures.add();
@@ -261,15 +253,60 @@ void Greeting::continue_handshake() {
   }
 }
 
+// ---- users: passthrough --------------------------------------------------------------------------------------------
+
+std::optional<my::Secret> Greeting::known_secret() {
+  is_passed_through_ = shard_.settings->conf.passes_passwords;
+  if (is_passed_through_)
+    return my::Secret{my::Secret::Kind::unproven, shard_.deployment.of_mysql->learned.proven(login_->user())};
+  const Users& users = shard_.settings->mysql_users;
+  const auto found = users.find(login_->user());
+  return found == users.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::uint64_t Greeting::dialect() const {
+  const std::uint8_t collation = login_->response().collation;
+  return dialect_of(login_->agreed(), collation != 0 ? collation : collation_);
+}
+
+void Greeting::ask_for_trial() {
+  state_ = State::awaiting_trial;
+  shard_.password_trials().ask(
+      *this, {login_->user(), login_->response().database, dialect(), login_->learned()->text, client_host()});
+}
+
+void Greeting::password_proven() {
+  if (state_ == State::awaiting_trial) authenticated();
+}
+
+void Greeting::password_refused(const LoginFailure& failure) {
+  if (state_ != State::awaiting_trial) return;
+  shard_.numbers.login_failures.add();
+  next_number_ = login_->next_number();
+  refuse(failure);
+}
+
+// In the server's own words: a change of user that it has refused may go back.
+void Greeting::refuse(const LoginFailure& failure) {
+  std::string reply;
+  const bool has_words = !failure.raw_error.empty();
+  put_refusal(reply, next_number_, failure.sqlstate, failure.message,
+              has_words && is_passed_through_ ? for_client(failure.raw_error, client_host()) : failure.raw_error);
+  send(reply);
+  if (has_words && may_go_back())
+    go_back();
+  else
+    end(failure.message.c_str());
+}
+
 // ---- the end of it -------------------------------------------------------------------------------------------------
 
 void Greeting::authenticated() {
-  if (const auto& learned = login_->learned()) shard_.deployment.of_mysql->learn(login_->user(), *learned);
+  if (const auto& learned = login_->learned(); learned && !is_passed_through_)
+    shard_.deployment.of_mysql->learned.learn(login_->user(), *learned);
   agreed_ = login_->agreed();
   next_number_ = login_->next_number();
-  const my::HandshakeResponse& response = login_->response();
-  const std::uint8_t collation = response.collation != 0 ? response.collation : collation_;
-  SharedAccount& shared = shard_.deployment.account(response.database, response.user, dialect_of(agreed_, collation));
+  SharedAccount& shared = shard_.deployment.account(login_->response().database, login_->user(), dialect());
   login_.reset();
   state_ = State::awaiting_welcome;
   if (await_welcome(shard_.account(shared))) welcome();
@@ -314,11 +351,21 @@ void Greeting::begin_session(std::uint16_t status) {
 }
 
 void Greeting::time_out() {
+  if (state_ == State::awaiting_trial) {
+    const LoginFailure reason = shard_.password_trials().reason(*this);
+    shard_.password_trials().forget(*this);
+    shard_.numbers.login_failures.add();
+    next_number_ = login_->next_number();
+    login_.reset();
+    refuse(reason);
+    return;
+  }
   end("login took too long", "08P01", "login not complete within limits.login_timeout");
 }
 
 void Greeting::end(const char* reason, std::string_view sqlstate, std::string_view message) {
   if (state_ == State::ended) return;
+  if (state_ == State::awaiting_trial) shard_.password_trials().forget(*this);
   state_ = State::ended;
   if (!sqlstate.empty()) {
     std::string fatal;

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "protocol/mysql/login.h"
@@ -47,15 +48,25 @@ class Greeting final : public Arrival {
   void welcome_failed(const LoginFailure& failure) override;
   void end(const char* reason, std::string_view sqlstate = {}, std::string_view message = {}) override;
 
+  // ---- from the trial of its password
+  void password_proven();
+  void password_refused(const LoginFailure& failure);
+
  private:
   enum class State {
     awaiting_face,  // no server has been seen yet
     conversing,
     handshaking,
+    awaiting_trial,    // of its password: `users: passthrough`
     awaiting_welcome,  // it is who it says; nobody has logged in to the servers as this user yet
     ended,
   };
 
+  [[nodiscard]] std::optional<protocol::mysql::Secret> known_secret();
+  [[nodiscard]] std::string client_host() const { return address_.substr(0, address_.rfind(':')); }
+  [[nodiscard]] std::uint64_t dialect() const;
+  void ask_for_trial();
+  void refuse(const LoginFailure& failure);
   [[nodiscard]] bool may_go_back() const { return change_ && is_mariadb_; }
   [[nodiscard]] bool greet();  // false: it is not known yet what to offer
   void begin_change();
@@ -75,6 +86,7 @@ class Greeting final : public Arrival {
   std::unique_ptr<protocol::mysql::ClientLogin> login_;
   protocol::mysql::Capabilities agreed_ = 0;
   std::uint8_t next_number_ = 0;
+  bool is_passed_through_ = false;        // its password is for a server to prove
   bool is_mariadb_ = false;               // what it was offered as
   std::uint8_t collation_ = 0;            // of the greeting: that of clients that name none
   std::string nonce_;                     // of the greeting, when the client has to use it again

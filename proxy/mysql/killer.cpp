@@ -83,7 +83,9 @@ void Killer::on_readable() {
 
 void Killer::on_packet(std::uint8_t number, my::Bytes payload) {
   if (state_ == State::logging_in) {
-    on_login_step(login_->on_message(number, payload));
+    my::LoginStep step = login_->on_message(number, payload);
+    on_login_step(step);
+    my::wipe(step.send);  // perhaps the password
     return;
   }
   if (state_ != State::killing) return;

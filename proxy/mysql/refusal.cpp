@@ -47,4 +47,24 @@ std::uint8_t put_refusal(std::string& out, std::uint8_t number, std::string_view
   return my::put_message(out, number, payload);
 }
 
+std::string for_client(std::string_view raw_error, std::string_view client_host) {
+  constexpr std::uint16_t host_is_blocked = 1129, host_not_privileged = 1130;
+  constexpr std::uint16_t database_denied = 1044;  // names the account's host pattern, not where somebody came from
+  const my::Error error = my::parse_error(my::bytes_of(raw_error));
+  const bool is_of_host = error.number == host_is_blocked || error.number == host_not_privileged;
+  // Whatever the language: 'host', or 'user'@'host'.
+  const std::string_view opening = is_of_host ? "'" : "'@'";
+  const std::size_t found = is_of_host ? error.message.find(opening) : error.message.rfind(opening);
+  if (found == std::string_view::npos || error.number == database_denied) return std::string(raw_error);
+  const std::size_t begin = found + opening.size();
+  const std::size_t end = error.message.find('\'', begin);
+  if (end == std::string_view::npos) return std::string(raw_error);
+  std::string message(error.message.substr(0, begin));
+  message += is_of_host ? "Turnout" : client_host;
+  message += error.message.substr(end);
+  std::string payload;
+  my::put_error(payload, {error.number, error.sqlstate, message});
+  return payload;
+}
+
 }  // namespace turnout::proxy::mysql

@@ -19,4 +19,8 @@ struct Refusal {
 std::uint8_t put_refusal(std::string& out, std::uint8_t number, std::string_view postgres_sqlstate,
                          std::string_view message, std::string_view raw_error = {});
 
+// An error of a server about a login of ours, as the client would have heard it there: its own host in place of ours.
+// Where the server will not hear of our host at all it says "Turnout", which is whom to let in.
+[[nodiscard]] std::string for_client(std::string_view raw_error, std::string_view client_host);
+
 }  // namespace turnout::proxy::mysql

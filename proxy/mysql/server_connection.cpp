@@ -56,22 +56,43 @@ ServerConnection::ServerConnection(Pool& pool, std::uint64_t id, LineKeeper* kee
 
 ServerConnection::~ServerConnection() = default;
 
-my::ServerLogin::Input login_input(const Pool& pool, const conf::Address& address) {
-  const Shard& shard = pool.shard();
-  const SharedAccount& shared = pool.account().shared;
-  const Settings& settings = *shard.settings;
+my::ServerLogin::Input login_input(const std::string& user, const std::string& database, std::uint64_t dialect) {
   my::ServerLogin::Input input;
-  input.user = shared.user;
-  input.database = shared.database;
-  input.secret = shard.deployment.of_mysql->server_secret(shared.user, settings.mysql_users, settings.conf.admin);
-  input.dialect = capabilities_of(shared.dialect);
-  if (const std::uint8_t collation = collation_of(shared.dialect); collation != 0) input.collation = collation;
+  input.user = user;
+  input.database = database;
+  input.dialect = capabilities_of(dialect);
+  if (const std::uint8_t collation = collation_of(dialect); collation != 0) input.collation = collation;
   input.attributes = {{"program_name", "turnout"}};
+  return input;
+}
+
+void set_way(my::ServerLogin::Input& input, const Settings& settings, const conf::Address& address) {
   input.is_local = address.is_unix();
   input.tls = tls_of(settings, input.is_local);
   // Who turns TLS off trusts the network: caching_sha2_password could not be used there otherwise.
   input.may_fetch_key = settings.conf.server_tls.mode == conf::TlsMode::disable;
+}
+
+my::ServerLogin::Input login_input(const Pool& pool, const conf::Address& address) {
+  const Shard& shard = pool.shard();
+  const SharedAccount& shared = pool.account().shared;
+  const Settings& settings = *shard.settings;
+  my::ServerLogin::Input input = login_input(shared.user, shared.database, shared.dialect);
+  input.secret = shard.deployment.of_mysql->server_secret(shared.user, settings.mysql_users, settings.conf.admin);
+  set_way(input, settings, address);
   return input;
+}
+
+LoginFailure login_failure(const my::LoginStep& step, my::Bytes payload) {
+  LoginFailure failure;
+  failure.sqlstate = step.sqlstate;
+  failure.message = step.message;
+  if (!payload.empty() && payload[0] == my::error_byte) {
+    // Before the login the server leaves the SQLSTATE out; our clients expect one behind theirs.
+    my::put_error(failure.raw_error, {step.error_number, step.sqlstate, step.message});
+  }
+  failure.is_soon_over = is_soon_over(step.error_number);
+  return failure;
 }
 
 // ---- opening -------------------------------------------------------------------------------------------------------
@@ -82,6 +103,19 @@ void ServerConnection::begin() {
   listen_to(EPOLLIN);  // the server speaks first
 }
 
+void ServerConnection::go_on(FinishedLogin login) {
+  opened_ms_ = worker().loop.now_ms();
+  to_try_ = pool_->shard().addresses[router::index(pool_->side())];
+  tried_ = to_try_->size();  // this address is the one
+  address_ = std::move(login.address);
+  transport_ = std::move(login.transport);
+  login_ = std::move(login.login);
+  state_ = State::logging_in;
+  events_ = EPOLLIN;
+  worker().loop.add(transport_.fd(), events_, *this);
+  logged_in();
+}
+
 void ServerConnection::tls_is_up() {
   state_ = State::logging_in;
   listen_to(EPOLLIN);
@@ -89,19 +123,15 @@ void ServerConnection::tls_is_up() {
 }
 
 void ServerConnection::on_login_packet(std::uint8_t number, my::Bytes payload) {
-  const my::LoginStep step = login_->on_message(number, payload);
+  my::LoginStep step = login_->on_message(number, payload);
   if (step.status != my::LoginStep::Status::failed) {
     on_login_step(step);
+    my::wipe(step.send);  // perhaps the password
     return;
   }
-  LoginFailure failure;
-  failure.sqlstate = step.sqlstate;
-  failure.message = step.message;
-  if (!payload.empty() && payload[0] == my::error_byte) {
-    // Before the login the server leaves the SQLSTATE out; our clients expect one behind theirs.
-    my::put_error(failure.raw_error, {step.error_number, step.sqlstate, step.message});
-  }
-  failure.is_soon_over = is_soon_over(step.error_number);
+  const LoginFailure failure = login_failure(step, payload);
+  if (is_writers())
+    pool_->shard().deployment.of_mysql->learned.refused(pool_->account().shared.user, failure, opened_ms_);
   failed(failure);
 }
 
@@ -125,6 +155,11 @@ void ServerConnection::on_login_step(const my::LoginStep& step) {
   }
 }
 
+// What it says of a password counts: whoever follows may not have heard of a change yet.
+bool ServerConnection::is_writers() const {
+  return pool_->side() == pool_->shard().table().writer;
+}
+
 // Not idle yet: it has to tell of its session first.
 void ServerConnection::logged_in() {
   const auto ok = my::parse_ok(my::bytes_of(login_->ok_payload()), login_->capabilities());
@@ -140,6 +175,7 @@ void ServerConnection::logged_in() {
   if (ok) reported_.emplace_back("changes", ok->changes);
   pool_->shard().deployment.of_mysql->saw(pool_->side(), {login_->server_version(), login_->server_capabilities(),
                                                           login_->is_mariadb(), login_->collation()});
+  if (is_writers()) pool_->shard().deployment.of_mysql->learned.accepted(pool_->account().shared.user, opened_ms_);
   login_.reset();
   std::string message;
   if (pool_->access() == router::Access::read) put_own(message, my::Command::query, read_only_sql);

@@ -36,6 +36,13 @@ class Session;
   return static_cast<std::uint8_t>(dialect >> 56U);
 }
 
+// A login that was brought to its end elsewhere (server_dial.h).
+struct FinishedLogin {
+  Transport transport;
+  conf::Address address;
+  std::unique_ptr<protocol::mysql::ServerLogin> login;
+};
+
 // Who keeps a connection that no pool lends.
 class LineKeeper {
  public:
@@ -56,6 +63,7 @@ class ServerConnection final : public Connection {
   ~ServerConnection() override;
 
   void on_events(std::uint32_t events) override;
+  void go_on(FinishedLogin login);  // in place of open()
 
   void prove() override;  // SELECT @@global.read_only
   void clean() override;  // COM_RESET_CONNECTION
@@ -116,6 +124,7 @@ class ServerConnection final : public Connection {
   void go_on_alone(protocol::mysql::Bytes rest);
   void on_login_packet(std::uint8_t number, protocol::mysql::Bytes payload);
   void on_login_step(const protocol::mysql::LoginStep& step);
+  [[nodiscard]] bool is_writers() const;
   void logged_in();
   void on_own_packet(const protocol::mysql::Header& header, protocol::mysql::Bytes payload);
   void take_row(protocol::mysql::Bytes payload);
@@ -131,6 +140,14 @@ class ServerConnection final : public Connection {
   Statements statements_;
   std::uint64_t statement_clock_ = 0;
 };
+
+// What a session of that user, database and dialect is opened with; the secret is missing.
+[[nodiscard]] protocol::mysql::ServerLogin::Input login_input(const std::string& user, const std::string& database,
+                                                              std::uint64_t dialect);
+// Which ways a password may go to that address.
+void set_way(protocol::mysql::ServerLogin::Input& input, const Settings& settings, const conf::Address& address);
+// Why a login failed; `payload`: the packet that did it.
+[[nodiscard]] LoginFailure login_failure(const protocol::mysql::LoginStep& step, protocol::mysql::Bytes payload);
 
 // How that pool logs in to its side at this address.
 [[nodiscard]] protocol::mysql::ServerLogin::Input login_input(const Pool& pool, const conf::Address& address);

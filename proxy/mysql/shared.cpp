@@ -14,11 +14,6 @@ constexpr my::Capabilities plainest = my::always | my::capability::found_rows | 
                                       my::capability::connect_attributes | my::capability::expired_passwords |
                                       my::capability::session_track | my::capability::deprecate_eof;
 
-// Does it log in to a server where the password itself may be asked for?
-bool is_whole(const my::Secret& secret) {
-  return secret.kind == my::Secret::Kind::plain || secret.kind == my::Secret::Kind::empty;
-}
-
 }  // namespace
 
 Shared::Shared() : key_(my::RsaKey::make()) {}
@@ -54,19 +49,10 @@ bool Shared::is_mariadb() const {
   return seen && seen->is_mariadb;
 }
 
-void Shared::learn(const std::string& user, my::Secret secret) {
-  const std::lock_guard lock(mutex_);
-  auto& known = learned_[user];
-  if (known.kind == my::Secret::Kind::plain && !is_whole(secret)) return;  // the password is good for more
-  my::wipe(known.text);
-  known = std::move(secret);
-}
-
 my::Secret Shared::server_secret(const std::string& user, const Users& users, const conf::Login& admin) const {
   const auto listed = users.find(user);
-  if (listed != users.end() && is_whole(listed->second)) return listed->second;
-  const std::lock_guard lock(mutex_);
-  if (const auto known = learned_.find(user); known != learned_.end()) return known->second;
+  if (listed != users.end() && listed->second.is_whole()) return listed->second;
+  if (auto known = learned.find(user)) return std::move(*known);
   if (listed != users.end()) return listed->second;
   if (user == admin.user && !admin.password.empty()) return {my::Secret::Kind::plain, admin.password};
   return {};

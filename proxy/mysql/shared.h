@@ -16,6 +16,8 @@
 
 #include "conf/config.h"
 #include "protocol/mysql/login.h"
+#include "proxy/mysql/learned_secrets.h"
+#include "proxy/mysql/login_turns.h"
 #include "router/routing_table.h"
 
 namespace turnout::proxy::mysql {
@@ -59,7 +61,9 @@ class Shared {
   // Shown to clients without TLS that have to send a whole password.
   [[nodiscard]] const std::shared_ptr<const protocol::mysql::RsaKey>& key() const { return key_; }
 
-  void learn(const std::string& user, protocol::mysql::Secret secret);
+  LearnedSecrets learned;
+  LoginTurns turns;  // of passwords that a server has to prove
+
   // What logs in to a server as this user: what the users file has, or more than that if a client's login taught it.
   [[nodiscard]] protocol::mysql::Secret server_secret(const std::string& user, const Users& users,
                                                       const conf::Login& admin) const;
@@ -69,7 +73,6 @@ class Shared {
   mutable std::mutex mutex_;
   std::array<std::optional<Face>, 2> faces_;
   std::optional<std::array<Face, 2>> offered_;  // what the offer was made of, once it was
-  std::map<std::string, protocol::mysql::Secret> learned_;
 };
 
 }  // namespace turnout::proxy::mysql

@@ -150,6 +150,16 @@ TEST_F(Load, PassthroughAsksAsTheAdmin) {
   EXPECT_EQ(config.deployments.at(0).users_file, "");
 }
 
+TEST_F(Load, PassthroughOfMysqlAsksNobodyButTheClient) {
+  const auto config = parse(
+      "deployments:\n  app:\n    protocol: mysql\n    listen: [\"127.0.0.1:6432\"]\n    blue: \"127.0.0.1:5431\"\n"
+      "    admin: { user: turnout, password_file: files/admin.pass }\n    users: passthrough\n",
+      "x.yaml");
+  EXPECT_TRUE(config.deployments.at(0).passes_passwords);
+  EXPECT_FALSE(config.deployments.at(0).auth_query.is_set());
+  EXPECT_EQ(config.deployments.at(0).users_file, "");
+}
+
 TEST_F(Load, EveryNumberArrivesInItsField) {
   const auto config = load("good/full.yaml");
   const auto& d = config.deployments.at(0);
@@ -172,6 +182,7 @@ TEST_F(Load, EveryNumberArrivesInItsField) {
   EXPECT_EQ(d.limits.cancels_max, 106U);
   EXPECT_EQ(d.limits.cancels_per_second_max, 107U);
   EXPECT_EQ(d.limits.login_ms_max, 2'000U);
+  EXPECT_EQ(d.limits.unproven_logins_max, 108U);
   EXPECT_EQ(d.limits.idle_in_transaction_ms_max, 180'000U);
   EXPECT_EQ(d.limits.client_idle_ms_max, 14'400'000U);
   EXPECT_EQ(d.limits.message_bytes_max, 33'554'432U);
@@ -326,7 +337,8 @@ TEST_F(Load, TheDefaultsOfTheReadmeAreThoseOfTheHeader) {
                 a.limits.server_connections_per_user_max == b.limits.server_connections_per_user_max &&
                 a.limits.server_connections_per_database_max == b.limits.server_connections_per_database_max &&
                 a.limits.cancels_max == b.limits.cancels_max &&
-                a.limits.cancels_per_second_max == b.limits.cancels_per_second_max)
+                a.limits.cancels_per_second_max == b.limits.cancels_per_second_max &&
+                a.limits.unproven_logins_max == b.limits.unproven_logins_max)
         << row.key;
     const AuthQuery query;
     EXPECT_TRUE(a.auth_query.database == query.database && a.auth_query.cache_ms == query.cache_ms &&

@@ -38,5 +38,26 @@ TEST(IdentityTest, TheLatestBindingCountsUntilItsStoryIsOver) {
   EXPECT_EQ(bound_identity({pair, binding({{"writer", "blue"}})}, router::Side::blue), "");
 }
 
+TEST(IdentityTest, TheFirstOneSeenIsWhoItHasToBe) {
+  const conf::Address named{"blue.example", 3306, ""};
+  Identities identities;
+  std::string asked_for;
+  const auto check = [&](const std::string& bound, Witness witness) {
+    return identities.check("app", named, bound, [&](const std::string& known) {
+      asked_for = known;
+      return witness;
+    });
+  };
+  EXPECT_EQ(check("", {false, "", false}), Identity::unknown);
+  EXPECT_EQ(check("", {true, "1", false}), Identity::same);
+  EXPECT_EQ(asked_for, "");
+  EXPECT_EQ(check("", {true, "2", false}), Identity::different);
+  EXPECT_EQ(asked_for, "1");
+  EXPECT_EQ(check("2", {true, "2", false}), Identity::same) << "the store knows better";
+  EXPECT_EQ(check("", {true, "1 elsewhere", true}), Identity::same) << "it has said how it is the same";
+  EXPECT_EQ(check("", {true, "1 elsewhere", false}), Identity::same);
+  EXPECT_EQ(asked_for, "1 elsewhere");
+}
+
 }  // namespace
 }  // namespace turnout::control

@@ -29,11 +29,11 @@ TEST(MysqlDialect, statements_of_each) {
 }
 
 TEST(MysqlDialect, a_position_is_not_the_other_products) {
-  EXPECT_TRUE(is_position(mariadb, "0-7-10"));
-  EXPECT_FALSE(is_position(mysql, "0-7-10"));
-  EXPECT_TRUE(is_position(mysql, "e275f630-e6df-11f1-93c0-02fc00000001:1-11"));
-  EXPECT_FALSE(is_position(mariadb, "e275f630-e6df-11f1-93c0-02fc00000001:1-11"));
-  EXPECT_FALSE(is_position(mysql, "")) << "nothing is no proof";
+  EXPECT_TRUE(is_position(mariadb, PositionKind::gtid, "0-7-10"));
+  EXPECT_FALSE(is_position(mysql, PositionKind::gtid, "0-7-10"));
+  EXPECT_TRUE(is_position(mysql, PositionKind::gtid, "e275f630-e6df-11f1-93c0-02fc00000001:1-11"));
+  EXPECT_FALSE(is_position(mariadb, PositionKind::gtid, "e275f630-e6df-11f1-93c0-02fc00000001:1-11"));
+  EXPECT_FALSE(is_position(mysql, PositionKind::gtid, "")) << "nothing is no proof";
 }
 
 TEST(MysqlDialect, what_is_written_on_the_follower_alone) {

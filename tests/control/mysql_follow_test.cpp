@@ -23,7 +23,7 @@ TEST(MysqlFollow, a_position_is_covered_in_every_domain) {
 }
 
 TEST(MysqlFollow, a_sample_is_proven_when_its_position_is_applied) {
-  GtidPositions positions;
+  LogPositions positions;
   positions.add(1, of("0-1-10"), 1000);
   positions.add(2, of("0-1-20,5-1-1"), 1010);
   EXPECT_EQ(positions.proven(of("0-1-9")), 0U);
@@ -49,7 +49,7 @@ TEST(MysqlFollow, of_mysql_a_position_has_what_is_owned_and_what_is_executed) {
   EXPECT_FALSE(covers(applied(a + ":1-10"), seen(a + ":11#33", a + ":1-10"))) << "seen, and not executed yet";
   EXPECT_FALSE(covers(applied(a + ":1-5:7-10"), seen("", a + ":1-10"))) << "appliers beside each other leave gaps";
   EXPECT_TRUE(covers(applied(""), seen("", "")));
-  GtidPositions positions;
+  LogPositions positions;
   positions.add(1, seen("", a + ":1-10"), 1000);
   positions.add(2, seen(a + ":12#8:11#33" + b + ":4#5", a + ":1-10,\n" + b + ":1-3"), 1010);
   EXPECT_EQ(positions.proven(applied(a + ":1-10")), 1U);
@@ -70,15 +70,6 @@ TEST(MysqlFollow, what_is_owned_has_no_comma_between_two_servers) {
   EXPECT_EQ(texts(a + ":5#33" + b + ":7#4"), (Texts{b + ":7", a + ":5"}));
   EXPECT_EQ(texts(a + ":5#33," + b + ":7#4"), (Texts{b + ":7", a + ":5"}));
   EXPECT_EQ(texts(a + ":tag:5#33" + a + ":7#4"), (Texts{a + ":7", a + ":tag:5"}));
-}
-
-TEST(MysqlFollow, bytes_behind_go_over_the_logs_that_follow) {
-  const auto row = [](const char* file, const char* size) { return MysqlRows::Row{file, size}; };
-  const MysqlRows logs({"Log_name", "File_size"}, {row("b.1", "500"), row("b.2", "700"), row("b.3", "90")});
-  EXPECT_EQ(log_bytes_behind(logs, "b.3", 90), 0U);
-  EXPECT_EQ(log_bytes_behind(logs, "b.3", 20), 70U);
-  EXPECT_EQ(log_bytes_behind(logs, "b.1", 400), 890U);
-  EXPECT_FALSE(log_bytes_behind(logs, "b.0", 4)) << "purged before it was executed";
 }
 
 TEST(MysqlCatalog, a_view_is_what_it_runs) {

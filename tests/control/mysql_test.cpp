@@ -40,7 +40,7 @@ MysqlServer server(const std::string& id) {
 }
 
 MysqlPair healthy() {
-  MysqlPair pair{router::Side::blue, server("7"), server("8")};
+  MysqlPair pair{router::Side::blue, server("7"), server("8"), ""};
   pair.there.variables["read_only"] = "ON";
   pair.there.links = {link_to(7)};
   return pair;
@@ -63,6 +63,7 @@ Verdict verdict_of(const MysqlPair& pair, const std::string& name) {
   CheckList list;
   judge_servers(pair, list);
   judge_replication(pair, list);
+  judge_own_writes(pair, list);
   const auto found = std::find_if(list.checks.begin(), list.checks.end(), [&](auto& one) { return one.name == name; });
   EXPECT_NE(found, list.checks.end()) << name;
   return found == list.checks.end() ? Verdict::fail : found->verdict;
@@ -110,12 +111,22 @@ TEST(MysqlTopology, read_only_in_every_spelling) {
 }
 
 TEST(MysqlTopology, survives_the_store) {
-  const MysqlTopology topology{router::Side::green, 8, 7, "up"};
+  const MysqlTopology topology{router::Side::green, 8, 7, "up", {true, false, {{"SSL_CA", "/ca"}}}};
   const auto back = mysql_topology_of(to_json(topology));
   EXPECT_EQ(back.from, router::Side::green);
   EXPECT_EQ(back.from_id, 8U);
   EXPECT_EQ(back.to_id, 7U);
   EXPECT_EQ(back.connection, "up");
+  EXPECT_EQ(back.tls, topology.tls);
+  EXPECT_EQ(back.kind, PositionKind::gtid);
+  EXPECT_FALSE(back.reverse_made);
+  const MysqlTopology by_file{router::Side::blue, 7, 8, "", {}, PositionKind::file, true};
+  EXPECT_EQ(mysql_topology_of(to_json(by_file)).kind, PositionKind::file);
+  EXPECT_TRUE(mysql_topology_of(to_json(by_file)).reverse_made);
+  auto of_an_older_turnout = to_json(topology);
+  of_an_older_turnout.erase("positions");
+  of_an_older_turnout.erase("reverse_made");
+  EXPECT_EQ(mysql_topology_of(of_an_older_turnout).kind, PositionKind::gtid);
 }
 
 TEST(MysqlPreflight, a_healthy_pair_passes) {
@@ -123,9 +134,80 @@ TEST(MysqlPreflight, a_healthy_pair_passes) {
     CheckList list;
     judge_servers(pair, list);
     judge_replication(pair, list);
+    judge_own_writes(pair, list);
     for (const auto& check : list.checks)
       EXPECT_EQ(check.verdict, Verdict::pass) << check.name << ": " << check.measured;
   }
+}
+
+// Without GTIDs, as MySQL comes; with what makes positions in files outlive a crash.
+MysqlPair healthy_by_file() {
+  auto pair = healthy_mysql();
+  for (auto* one : {&pair.here, &pair.there}) {
+    one->variables["gtid_mode"] = "OFF";
+    one->variables["gtid_executed"] = "";
+    one->variables["relay_log_recovery"] = "ON";
+  }
+  pair.there.links[0].by_gtid = false;
+  return pair;
+}
+
+TEST(MysqlPreflight, the_kind_of_position_is_the_pairs) {
+  EXPECT_EQ(healthy().kind(), PositionKind::gtid);
+  EXPECT_EQ(healthy_mysql().kind(), PositionKind::gtid);
+  EXPECT_EQ(healthy_by_file().kind(), PositionKind::file);
+  auto pair = healthy_mysql();
+  pair.there.links[0].by_gtid = false;
+  EXPECT_EQ(pair.kind(), PositionKind::file) << "it has them, and does not go by them";
+  pair = healthy_mysql();
+  pair.there.variables["gtid_mode"] = "ON_PERMISSIVE";
+  EXPECT_EQ(pair.kind(), PositionKind::file);
+  pair = healthy_by_file();
+  pair.there.links.clear();
+  EXPECT_EQ(pair.kind(), PositionKind::file) << "an empty set would be covered by anything";
+  pair = healthy();
+  pair.there.links[0].by_gtid = false;
+  EXPECT_EQ(pair.kind(), PositionKind::gtid) << "MariaDB has them always: it is told to use them";
+}
+
+TEST(MysqlPreflight, by_file_and_position) {
+  struct Row {
+    const char* check;
+    Verdict verdict;
+    void (*spoil)(MysqlPair&);
+  };
+  const Row rows[] = {
+      {"binlog", Verdict::pass, [](MysqlPair&) {}},
+      {"replication.active", Verdict::pass, [](MysqlPair&) {}},
+      {"replication.gtid", Verdict::warn, [](MysqlPair&) {}},
+      {"replication.gtid", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["relay_log_recovery"] = "OFF"; }},
+      {"replication.gtid", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["relay_log_recovery"] = "OFF"; }},
+      {"replication.gtid", Verdict::fail,
+       [](MysqlPair& pair) {
+         pair.here.links = {link_to(8)};
+         pair.here.links[0].reads = pair.here.links[0].applies = false;
+       }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["gtid_mode"] = "OFF_PERMISSIVE"; }},
+      {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["log_replica_updates"] = "OFF"; }},
+  };
+  for (const auto& row : rows) {
+    auto pair = healthy_by_file();
+    row.spoil(pair);
+    EXPECT_EQ(verdict_of(pair, row.check), row.verdict) << row.check << ", row " << &row - rows;
+  }
+}
+
+TEST(MysqlPreflight, what_a_followers_log_proves) {
+  const auto verdict = [](OwnWrites found) {
+    CheckList list;
+    judge_own_writes(found, list);
+    return list.checks.front().verdict;
+  };
+  EXPECT_EQ(verdict({"b.1:4", true, true, {}, {}}), Verdict::pass);
+  EXPECT_EQ(verdict({"b.1:4", false, true, {}, {}}), Verdict::warn) << "older ones are not known";
+  EXPECT_EQ(verdict({"", false, false, {}, {}}), Verdict::warn);
+  EXPECT_EQ(verdict({"b.1:4", true, true, {}, {"b.1:200"}}), Verdict::warn) << "the copy may be made of it";
+  EXPECT_EQ(verdict({"b.1:4", true, true, {"b.1:900"}, {}}), Verdict::fail);
 }
 
 TEST(MysqlPreflight, each_fault_of_a_mysql_pair_has_its_check) {
@@ -140,6 +222,7 @@ TEST(MysqlPreflight, each_fault_of_a_mysql_pair_has_its_check) {
       {"version", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["version"] = "11.4.1-MariaDB"; }},
       {"identity", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["version"] = "11.4.1-MariaDB"; }},
       {"identity", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["server_uuid"] = "of 7"; }},
+      {"identity", Verdict::fail, [](MysqlPair& pair) { pair.replaced = "green is 3, but was 2"; }},
       {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["gtid_mode"] = "ON_PERMISSIVE"; }},
       {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.there.variables["log_replica_updates"] = "OFF"; }},
       {"binlog", Verdict::fail, [](MysqlPair& pair) { pair.here.variables["gtid_executed"] = ""; }},
@@ -211,6 +294,35 @@ TEST(MysqlSessions, the_end_of_a_connection) {
   EXPECT_EQ(end_of_host("db:"), (std::pair<std::string, int>{"db:", -1}));
 }
 
+TEST(MysqlSessions, who_else_reads_the_log) {
+  const auto reader = [](std::uint64_t number, const char* user, const char* host) {
+    return MysqlSession{number, user, host, "Binlog Dump GTID", ""};
+  };
+  const auto numbers = [](const std::vector<MysqlSession>& readers) {
+    std::vector<std::uint64_t> out;
+    for (const auto& one : readers) out.push_back(one.number);
+    return out;
+  };
+  const std::vector<MysqlSession> readers = {reader(1, "repl", "10.0.0.9:40000"), reader(2, "repl", "10.0.0.2:40001"),
+                                             reader(3, "cdc", "10.0.0.2:40002")};
+  using Numbers = std::vector<std::uint64_t>;
+  EXPECT_EQ(numbers(other_log_readers(readers, "repl", "10.0.0.2")), (Numbers{1, 3}));
+  EXPECT_EQ(numbers(other_log_readers(readers, "repl", "green.example")), (Numbers{2, 3})) << "one of them it is";
+  EXPECT_EQ(numbers(other_log_readers(readers, "nobody", "10.0.0.2")), (Numbers{1, 2, 3}));
+  EXPECT_TRUE(other_log_readers({}, "repl", "10.0.0.2").empty());
+}
+
+TEST(MysqlSessions, what_changes_the_schema) {
+  for (const char* sql :
+       {"ALTER TABLE t ADD c INT", "/* tool */ create index i ON t (c)", "CREATE OR REPLACE TABLE t (a INT)",
+        "-- x\nDROP TABLE t", "truncate t", "RENAME TABLE a TO b", "OPTIMIZE TABLE t"})
+    EXPECT_TRUE(changes_schema(sql)) << sql;
+  for (const char* sql :
+       {"", "SELECT 'ALTER TABLE t'", "CREATE TEMPORARY TABLE t (a INT)", "INSERT INTO t VALUES (1)",
+        "CREATE OR REPLACE TEMPORARY TABLE t (a INT)", "DROP TEMPORARY TABLE t", "SHOW CREATE TABLE t"})
+    EXPECT_FALSE(changes_schema(sql)) << sql;
+}
+
 TEST(MysqlFence, former_settings_are_the_first_ones_that_were_not_put_back) {
   const auto record = [](RecordKind kind, const MysqlSettings& settings) {
     return Record{"app", 1, kind, to_json(settings)};
@@ -228,35 +340,45 @@ TEST(MysqlSettle, the_old_writer_begins_where_its_log_ends) {
   conf::Deployment config;
   config.green = conf::Address{"10.0.0.2", 3307, ""};
   config.admin = {"turnout", "it's", ""};
-  EXPECT_EQ(follow_side_sql(dialect_of(MysqlProduct::mariadb), config, router::Side::green, "up"),
+  EXPECT_EQ(follow_side_sql(dialect_of(MysqlProduct::mariadb), config, router::Side::green, "up", {}),
             "CHANGE MASTER 'up' TO MASTER_HOST = '10.0.0.2', MASTER_PORT = 3307, MASTER_USER = 'turnout', "
             "MASTER_PASSWORD = 'it''s', MASTER_CONNECT_RETRY = 1, MASTER_SSL = 0, MASTER_SSL_VERIFY_SERVER_CERT = 0, "
             "MASTER_USE_GTID = slave_pos, MASTER_DEMOTE_TO_SLAVE = 1");
   config.replication.login = {"repl", "x", ""};
-  config.replication.tls = conf::TlsMode::verify_ca;
-  const auto sql = follow_side_sql(dialect_of(MysqlProduct::mariadb), config, router::Side::green, "");
-  EXPECT_EQ(follow_side_sql(dialect_of(MysqlProduct::mysql), config, router::Side::green, "up"),
+  const LinkTls tls{true, true, {{"SSL_CA", "/it's/ca"}}};
+  const auto sql = follow_side_sql(dialect_of(MysqlProduct::mariadb), config, router::Side::green, "", tls);
+  EXPECT_EQ(follow_side_sql(dialect_of(MysqlProduct::mysql), config, router::Side::green, "up", tls),
             "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '10.0.0.2', SOURCE_PORT = 3307, SOURCE_USER = 'repl', "
             "SOURCE_PASSWORD = 'x', SOURCE_CONNECT_RETRY = 1, SOURCE_SSL = 1, SOURCE_SSL_VERIFY_SERVER_CERT = 1, "
-            "SOURCE_RETRY_COUNT = 86400, SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL 'up'");
+            "SOURCE_SSL_CA = '/it''s/ca', SOURCE_SSL_CAPATH = '', SOURCE_SSL_CERT = '', SOURCE_SSL_KEY = '', "
+            "SOURCE_SSL_CRL = '', SOURCE_SSL_CRLPATH = '', SOURCE_SSL_CIPHER = '', SOURCE_RETRY_COUNT = 86400, "
+            "SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY "
+            "= 1 FOR CHANNEL 'up'");
   EXPECT_NE(sql.find("MASTER_USER = 'repl'"), std::string::npos);
-  EXPECT_NE(sql.find("MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1"), std::string::npos);
+  EXPECT_NE(sql.find("MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1, MASTER_SSL_CA = '/it''s/ca'"),
+            std::string::npos);
 }
 
-TEST(MysqlSettle, a_server_encrypts_or_it_does_not) {
+TEST(MysqlSettle, by_file_it_begins_where_the_new_writers_log_ended) {
   conf::Deployment config;
-  config.server_tls.ca_file = "/ca";
-  using enum conf::TlsMode;
-  for (const auto& [said, done] : {std::pair{disable, disable},
-                                   {allow, disable},
-                                   {prefer, disable},
-                                   {require, require},
-                                   {verify_ca, verify_ca},
-                                   {verify_full, verify_full}}) {
-    config.replication.tls = said;
-    EXPECT_EQ(replication_tls(config).mode, done) << static_cast<int>(said);
-  }
-  EXPECT_EQ(replication_tls(config).ca_file, "/ca");
+  config.green = conf::Address{"10.0.0.2", 3307, ""};
+  config.admin = {"turnout", "x", ""};
+  EXPECT_EQ(follow_side_sql(dialect_of(MysqlProduct::mysql), config, router::Side::green, "up", {},
+                            LogPosition{"binlog.000012", 345}),
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '10.0.0.2', SOURCE_PORT = 3307, SOURCE_USER = 'turnout', "
+            "SOURCE_PASSWORD = 'x', SOURCE_CONNECT_RETRY = 1, SOURCE_SSL = 0, SOURCE_SSL_VERIFY_SERVER_CERT = 0, "
+            "SOURCE_RETRY_COUNT = 86400, SOURCE_AUTO_POSITION = 0, SOURCE_LOG_FILE = 'binlog.000012', SOURCE_LOG_POS = "
+            "345, GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL 'up'");
+}
+
+TEST(MysqlSettle, a_place_in_a_log_is_set_once) {
+  EXPECT_EQ(reverse_deed({}, 8, false), ReverseDeed::make);
+  EXPECT_EQ(reverse_deed({}, 8, true), ReverseDeed::refuse) << "somebody has taken it away";
+  EXPECT_EQ(reverse_deed(link_to(0), 8, false), ReverseDeed::start) << "it has never been connected";
+  EXPECT_EQ(reverse_deed(link_to(8), 8, false), ReverseDeed::start)
+      << "made, not recorded, and begun when the server was restarted";
+  EXPECT_EQ(reverse_deed(link_to(8), 8, true), ReverseDeed::start);
+  EXPECT_EQ(reverse_deed(link_to(3), 8, true), ReverseDeed::refuse) << "it leads elsewhere";
 }
 
 TEST(MysqlNumbers, of_every_type) {

@@ -103,7 +103,7 @@ def is_skipped(item: Any) -> bool:
 
 def matrix_sample(cells: list[Any], chance: random.Random) -> list[Any]:
     """Of those whose tools are on this machine: one driver under moves, and as many other cells as the time allows."""
-    cells = [cell for cell in cells if not cell.get_closest_marker("soak") and not any(mark.args[0] for mark in cell.iter_markers("skipif"))]
+    cells = [cell for cell in cells if not cell.get_closest_marker("soak") and not is_skipped(cell)]
     able = [cell for cell in cells if not matrix.DRIVERS[cell.callspec.params["name"]].missing()]
     _missing.update(cell.callspec.params["name"] for cell in cells if cell not in able)
     chance.shuffle(able)

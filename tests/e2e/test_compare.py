@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any, Iterator
 
 import pytest
 
-from harness.compared import compare, report, rows_of, stage_of, stop, wait_for
+from harness.compared import assert_goes_on_after_a_kill, compare, report, rows_of, stage_of, stop, wait_for
 from harness.load import Pgbench
 from harness.pair import Pair
 from harness.turnout import ABORTED, CONFLICT, DONE, REFUSED, Turnout, UNKNOWN
@@ -234,23 +233,8 @@ def test_lag_is_waited_for_and_a_lock_is_no_difference(turnout: Turnout, pair: P
 
 
 def test_goes_on_after_a_kill(turnout: Turnout, pair: Pair) -> None:
-    on_green(pair, "DELETE FROM cmp_wide WHERE id IN (300, 59000)")  # one on either side of the kill
-    words = ("--table", "public.cmp_wide", "--rows-per-second", "12000")
-    assert turnout.cli("compare", "app", "--anew", "--detach", *words).code == DONE
-    assert turnout.cli("compare", "app", "--detach").code == CONFLICT, "one at a time"
-    wait_for(turnout, lambda r: r["rows"] >= 20000)
-    time.sleep(1.1)  # what it knows is on disk at least every second
-    turnout.kill9()
-    turnout.start()
-    broken = report(turnout)
-    assert broken["phase"] == "interrupted" and broken["rows"] >= 15000, broken
-    started = turnout.rest("/v1/deployments/app/compare", {"rows_per_second": 1_000_000})
-    assert started[0] == 202 and started[1]["goes_on"], started
-    done = wait_for(turnout, lambda r: r["phase"] == "finished")
-    wide = stage_of(done, "public.cmp_wide")
-    assert 60000 <= wide["rows"] <= 60001 and wide["pieces"] <= 14, "it did not begin anew"
-    assert rows_of(done, "public.cmp_wide")["only_on_blue"] >= {("300",), ("59000",)}
-    assert len([row for row in done["differing"] if row["key"] == {"id": "300"}]) == 1
+    on_green(pair, "DELETE FROM cmp_wide WHERE id IN (300, 59000)")
+    assert_goes_on_after_a_kill(turnout, "public.cmp_wide", pieces_max=14)
 
     turnout.kill9()
     file = turnout.state_dir / "compare-app.json"

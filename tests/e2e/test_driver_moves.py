@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from conftest import Fresh
-from drivers.registry import DRIVERS, KNOWN_DIFFERENT
-from harness.checks import assert_report, assert_writer
-from harness.matrix import Direct, Loop, differences, with_schema
+from drivers.registry import DRIVERS
+from harness.checks import assert_writer
+from harness.matrix import Direct, Loop, assert_rounds, loops_under_moves, with_schema
 
 # Fewer server connections than the parallel sessions, so that they have to share.
 CHANGES: dict[str, Any] = {"pool": {"mode": "transaction", "size": 8}}
@@ -22,29 +22,7 @@ def moving(names: list[str], fresh: Fresh, home: Path, moves: int) -> None:
     direct = Direct(with_schema(fresh.pair).blue.port)
     expected = {name: direct.of(DRIVERS[name]) for name in names}
     loops = {name: Loop(DRIVERS[name], turnout.port, home) for name in names}
-    try:
-        for loop in loops.values():
-            loop.wait_lines(12)  # warm: statements prepared, types looked up
-        for number in range(moves):
-            verb, to = (("cutover", "green"), ("rollback", "blue"))[number % 2]
-            report = turnout.ask(verb, "app")
-            assert_report(report, verb)
-            assert report["writer"] == to
-            for loop in loops.values():
-                loop.wait_lines(12)
-        results = {name: loop.stop() for name, loop in loops.items()}
-    finally:
-        for loop in loops.values():
-            loop.kill()
-    complaints = []
-    for name, result in results.items():
-        assert result.code == 0, result.errors[-2000:]
-        for scenario, rounds in result.rounds.items():
-            if (name, scenario, "transaction") in KNOWN_DIFFERENT:  # without a move, too: the matrix watches over that
-                continue
-            for number, line in enumerate(rounds):
-                complaints += [f"{name} {scenario} round {number}: {found}" for found in differences(expected[name].only(scenario), line)]
-    assert not complaints, f"{len(complaints)} differences, the first ones:\n" + "\n".join(complaints[:10])
+    assert_rounds(loops_under_moves(loops, turnout, moves, lines=12), lambda name, _: expected[name])
     assert_writer(fresh.pair, turnout, "blue" if moves % 2 == 0 else "green")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Iterator
 import pymysql
 import pytest
 
-from harness.compared import compare, report, rows_of, stage_of, stop, wait_for
+from harness.compared import assert_goes_on_after_a_kill, compare, rows_of, stage_of, stop, wait_for
 from harness.mariadb_pair import MariaPair, make_pair_turnout
 from harness.mysql_ledger import MysqlLedger
 from harness.mysql_products import PAIRS, PRODUCTS
@@ -282,23 +282,8 @@ def test_lag_is_no_difference(compared: Compared) -> None:
 
 def test_goes_on_after_a_kill(compared: Compared) -> None:
     turnout = compared.turnout
-    compared.by_hand("DELETE FROM wide WHERE id IN (300, 59000)")  # one on either side of the kill
-    words = ("--table", "shop.wide", "--rows-per-second", "12000")
-    assert turnout.cli("compare", "app", "--anew", "--detach", *words).code == DONE
-    assert turnout.cli("compare", "app", "--detach").code == CONFLICT, "one at a time"
-    wait_for(turnout, lambda r: r["rows"] >= 20000)
-    time.sleep(1.1)  # what it knows is on disk at least every second
-    turnout.kill9()
-    turnout.start()
-    broken = report(turnout)
-    assert broken["phase"] == "interrupted" and broken["rows"] >= 15000, broken
-    started = turnout.rest("/v1/deployments/app/compare", {"rows_per_second": 1_000_000})
-    assert started[0] == 202 and started[1]["goes_on"], started
-    done = wait_for(turnout, lambda r: r["phase"] == "finished")
-    wide = stage_of(done, "shop.wide")
-    assert 60000 <= wide["rows"] <= 60001 and wide["pieces"] <= 64, "it did not begin anew"
-    assert rows_of(done, "shop.wide")["only_on_blue"] >= {("300",), ("59000",)}
-    assert len([row for row in done["differing"] if row["key"] == {"id": "300"}]) == 1
+    compared.by_hand("DELETE FROM wide WHERE id IN (300, 59000)")
+    assert_goes_on_after_a_kill(turnout, "shop.wide", pieces_max=64)
 
 
 def test_stops_when_told_and_gives_way_to_a_cutover(compared: Compared) -> None:

@@ -7,10 +7,9 @@ from typing import Iterator
 import pytest
 
 from drivers_mysql import dialect
-from drivers_mysql.registry import DRIVERS, KNOWN_DIFFERENT
-from harness.checks import assert_report
+from drivers_mysql.registry import DRIVERS
 from harness.mariadb_pair import MariaPair, make_pair_turnout
-from harness.matrix import Loop, differences, run
+from harness.matrix import Loop, assert_rounds, loops_under_moves, run
 from harness.mysql_products import PAIRS, PRODUCTS
 from harness.workspace import Workspace
 from test_mysql_drivers import load_schema
@@ -41,31 +40,9 @@ def moving(names: list[str], pair: MariaPair, product: str, home: Path, moves: i
     turnout = make_pair_turnout(pair, changes={"pool": {"mode": "transaction", "size": 8}})
     turnout.ask("prepare", "app")
     loops = {name: Loop(DRIVERS[name], turnout.port, home, words) for name in names}
-    try:
-        for loop in loops.values():
-            loop.wait_lines(8)  # warm: statements prepared
-        for number in range(moves):
-            verb, to = (("cutover", "green"), ("rollback", "blue"))[number % 2]
-            report = turnout.ask(verb, "app")
-            assert_report(report, verb)
-            assert report["writer"] == to
-            for loop in loops.values():
-                loop.wait_lines(8)
-        results = {name: loop.stop() for name, loop in loops.items()}
-        pair.assert_writer("blue")  # and takes what the programs do there directly
-    finally:
-        for loop in loops.values():
-            loop.kill()
-    complaints = []
-    for name, result in results.items():
-        assert result.code == 0, result.errors[-2000:]
-        expected = run(DRIVERS[name], pair.blue.port, *result.rounds, more=words)
-        for scenario, rounds in result.rounds.items():
-            if (name, scenario, "transaction") in KNOWN_DIFFERENT:  # without a move, too: the matrix watches over that
-                continue
-            for number, line in enumerate(rounds):
-                complaints += [f"{name} {scenario} round {number}: {found}" for found in differences(expected.only(scenario), line)]
-    assert not complaints, f"{len(complaints)} differences, the first ones:\n" + "\n".join(complaints[:10])
+    results = loops_under_moves(loops, turnout, moves, lines=8)
+    pair.assert_writer("blue")  # and takes what the programs do there directly
+    assert_rounds(results, lambda name, result: run(DRIVERS[name], pair.blue.port, *result.rounds, more=words))
 
 
 @pytest.mark.matrix

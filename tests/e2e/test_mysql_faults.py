@@ -7,7 +7,7 @@ from typing import Any, Iterator
 import pymysql
 import pytest
 
-from harness import faults
+from harness import faults, mysql97
 from harness.fault_world import FaultWorld, FaultWorlds, judged
 from harness.load import Hammer
 from harness.mariadb import DATABASE
@@ -89,6 +89,36 @@ def worlds(request: pytest.FixtureRequest) -> Iterator[FaultWorlds]:
 @pytest.mark.parametrize(("road", "fault", "when", "step", "verb"), faults.walk(faults.ALL_FAULTS, faults.NOTHING_IN_MYSQL))
 def test_mysql_fault(worlds: FaultWorlds, road: str, fault: str, when: str, step: str, verb: str) -> None:
     judged(worlds, verb, road, fault, when, step)
+
+
+# Without GTIDs: where the position is taken, decided upon and used.
+BY_FILE = ("write_marker", "await_marker", "decide_commit", "open_to", "disable_forward", "await_forward_gone", "start_reverse", "drop_forward")
+NOT_BY_FILE = tuple(step for walked in faults.ROADS.values() for step in walked if step not in BY_FILE)
+
+
+@pytest.fixture(scope="module")
+def worlds_by_file() -> Iterator[FaultWorlds]:
+    made = FaultWorlds(lambda: World("mysql97_file"))
+    yield made
+    made.close()
+
+
+@pytest.mark.soak
+@pytest.mark.faults
+@pytest.mark.skipif(not mysql97.is_there(), reason=mysql97.MISSING)
+@pytest.mark.parametrize(("road", "fault", "when", "step", "verb"),
+                         faults.walk(("turnout_killed", "old_dies", "new_dies", "connections_cut"), NOT_BY_FILE))
+def test_fault_by_file(worlds_by_file: FaultWorlds, road: str, fault: str, when: str, step: str, verb: str) -> None:
+    judged(worlds_by_file, verb, road, fault, when, step)
+
+
+@pytest.mark.soak
+@pytest.mark.faults
+@pytest.mark.skipif(not mysql97.is_there(), reason=mysql97.MISSING)
+@pytest.mark.parametrize(("when", "step", "verb"), [
+    (when, step, verb) for verb, step in zip(itertools.cycle(faults.WRITER_OF), BY_FILE[3:]) for when in ("before", "after")])
+def test_both_servers_die_by_file(worlds_by_file: FaultWorlds, when: str, step: str, verb: str) -> None:
+    judged(worlds_by_file, verb, "onward", "both_die", when, step)
 
 
 SETTLES = [(when, step) for step in faults.AFTER_THE_DECISION if step not in faults.NOTHING_IN_MYSQL for when in ("before", "after")]

@@ -1,4 +1,4 @@
-"""Servers of a MariaDB pair are restarted before, between and after moves: read_only does not outlive that, the promise does."""
+"""Servers of a pair, of MariaDB and of MySQL, are restarted before, between and after moves: read_only does not outlive that, the promise does."""
 from __future__ import annotations
 
 import time
@@ -10,8 +10,9 @@ import pytest
 
 from harness import faults
 from harness.mariadb import DATABASE
-from harness.mariadb_pair import LASTING, MariaPair, make_pair_turnout, other
+from harness.mariadb_pair import MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlHammer, MysqlLedger
+from harness.mysql_products import PAIRS, PRODUCTS
 from harness.mysql_turnout import connect, one
 from harness.turnout import REVERTED, Turnout
 from harness.waiting import eventually
@@ -42,10 +43,12 @@ class Restarted:
         return [(line["verb"], line["side"]) for line in lines]
 
 
-def restarted(options: list[str] | None, changes: dict[str, Any] | None = None) -> Iterator[Restarted]:
+def restarted(product: str, lasts: bool, changes: dict[str, Any] | None = None) -> Iterator[Restarted]:
     space = Workspace()
-    pair = MariaPair(space, options)
+    pair = PAIRS[product](space, ["--innodb-flush-log-at-trx-commit=2"])
     pair.start()
+    for server in pair.sides.values():
+        server.options += [f"--{pair.FENCE}=1"] if lasts else []  # from the next start on
     turnout = make_pair_turnout(pair, changes=changes, start=False)
     stops = faults.StopPoints(space.directory("stops"))
     turnout.environment = stops.environment
@@ -54,16 +57,16 @@ def restarted(options: list[str] | None, changes: dict[str, Any] | None = None) 
     space.close()
 
 
-@pytest.fixture(scope="module")
-def plain() -> Iterator[Restarted]:
+@pytest.fixture(scope="module", params=PRODUCTS)
+def plain(request: pytest.FixtureRequest) -> Iterator[Restarted]:
     """Nothing of read_only in the servers' options."""
-    yield from restarted(None, {"cutover": {"proof": "15s", "window": "20s", "lag_time": "1s"}})
+    yield from restarted(request.param, False, {"cutover": {"proof": "15s", "window": "20s", "lag_time": "1s"}})
 
 
-@pytest.fixture(scope="module")
-def lasting() -> Iterator[Restarted]:
-    """As the README says: read_only=1 in the options of both."""
-    yield from restarted(LASTING, {"waive": ["bypassing_clients"]})
+@pytest.fixture(scope="module", params=PRODUCTS)
+def lasting(request: pytest.FixtureRequest) -> Iterator[Restarted]:
+    """As the README says: read_only=1, of MySQL super_read_only=1, in the options of both."""
+    yield from restarted(request.param, True, {"waive": ["bypassing_clients"]})
 
 
 def test_a_follower_that_nobody_has_closed_is_left_alone(plain: Restarted) -> None:

@@ -15,6 +15,7 @@ from harness.mysql_ledger import MysqlLedger
 from harness.mysql_prepared import Prepared
 from harness.mysql_products import PAIRS, PRODUCTS, as_root
 from harness.mysql_turnout import connect, one
+from harness.shadowed import differing, off, on, report, shape_of, wait_for, wait_for_reads
 from harness.turnout import DONE, REFUSED, Turnout
 from harness.waiting import eventually
 from harness.workspace import Workspace
@@ -61,37 +62,7 @@ def turnout(pair: MariaPair) -> Turnout:
 def off_again(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "turnout" in request.fixturenames:
-        request.getfixturevalue("turnout").ask("shadow", "app", "off")
-
-
-def report(turnout: Turnout) -> dict[str, Any]:
-    return dict(turnout.rest("/v1/deployments/app/shadow")[1])
-
-
-def shape_of(found: dict[str, Any], text: str) -> dict[str, Any]:
-    return next((dict(one) for one in found["shapes"] if text in one["shape"]), {})
-
-
-def differing(found: dict[str, Any]) -> list[Any]:
-    return [shape for shape in found["shapes"] if shape["different"] or shape["failed"]]
-
-
-def wait_for(turnout: Turnout, is_so: Callable[[dict[str, Any]], bool], again: Callable[[], Any] = lambda: None,
-             timeout_s: float = 60) -> dict[str, Any]:
-    """Runs `again` until the report is so."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        again()
-        found = report(turnout)
-        if is_so(found):
-            return found
-        assert time.monotonic() < deadline, f"{json.dumps(found)[:4000]}\n{turnout.log_tail()}"
-        time.sleep(0.02)
-
-
-def on(turnout: Turnout, percent: int = 100) -> None:
-    turnout.ask("shadow", "app", "on", str(percent))
-    assert turnout.status()["shadow_percent"] == percent
+        off(request.getfixturevalue("turnout"))
 
 
 def run_unread(client: Any, prepared: Prepared, row: int) -> None:
@@ -422,12 +393,6 @@ def test_takes_long_there_is_no_difference(pair: MariaPair) -> None:
     ended_by = "H3024" if pair.green.PRODUCT == "MySQL" else "70100"
     assert f"an error of the moment: {ended_by}" in shape_of(found, "sh_wide WHERE id")["why_not_compared"], found
     turnout.stop()
-
-
-def wait_for_reads(turnout: Turnout, side: str, more: int) -> dict[str, Any]:
-    now = report(turnout)
-    before = now["same"] if now["side"] == side else 0  # numbers of the other side: they begin anew
-    return wait_for(turnout, lambda r: r["side"] == side and r["same"] >= before + more)
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

@@ -1,7 +1,6 @@
 """Databases behind host names: several addresses, a change under load, name servers that die, a name that goes astray."""
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import pytest
 
 from conftest import Fresh
 from harness.checks import assert_books, assert_no_errors, assert_report, assert_writer
-from harness.dns import Forwarder, NameServer
+from harness.dns import Forwarder, NameServer, hosts_of
 from harness.ledger import Ledger
 from harness.waiting import eventually
 
@@ -46,16 +45,8 @@ def server_address(fresh: Fresh) -> str:
 
 def addresses_in_use(fresh: Fresh) -> set[str]:
     """Of the server connections of our pools to blue, seen from this machine."""
-    port = f"{fresh.pair.blue.port:04X}"
-    pids = {row[0] for row in fresh.pair.blue.sql("SELECT client_port FROM pg_stat_activity WHERE usename = 'app'")}
-    found = set()
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        for line in table.readlines()[1:]:
-            local, remote, state = line.split()[1:4]
-            host, remote_port = remote.split(":")
-            if state == "01" and remote_port == port and int(local.split(":")[1], 16) in pids:
-                found.add(socket.inet_ntoa(bytes.fromhex(host)[::-1]))
-    return found
+    rows = fresh.pair.blue.sql("SELECT client_port FROM pg_stat_activity WHERE usename = 'app'")
+    return hosts_of({row[0] for row in rows}, fresh.pair.blue.port)
 
 
 @pytest.mark.smoke

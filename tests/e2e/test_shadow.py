@@ -11,6 +11,7 @@ import pytest
 
 from harness.load import Pgbench
 from harness.pair import Pair
+from harness.shadowed import off, on, report, shape_of, wait_for
 from harness.turnout import DONE, REFUSED, Turnout, USAGE
 
 CHANGES: dict[str, Any] = {"shadow": {"lag_time": "2s", "brackets": 2}}
@@ -44,35 +45,7 @@ def tables(pair: Pair, turnout: Turnout) -> None:
 @pytest.fixture(autouse=True)
 def off_again(turnout: Turnout) -> Iterator[None]:
     yield
-    if not turnout.alive():
-        turnout.start()
-    turnout.ask("shadow", "app", "off")
-
-
-def report(turnout: Turnout) -> dict[str, Any]:
-    return dict(turnout.rest("/v1/deployments/app/shadow")[1])
-
-
-def shape_of(found: dict[str, Any], text: str) -> dict[str, Any]:
-    return next((dict(one) for one in found["shapes"] if text in one["shape"]), {})
-
-
-def wait_for(turnout: Turnout, is_so: Callable[[dict[str, Any]], bool], again: Callable[[], Any] = lambda: None,
-             timeout_s: float = 60) -> dict[str, Any]:
-    """Runs `again` until the report is so."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        again()
-        found = report(turnout)
-        if is_so(found):
-            return found
-        assert time.monotonic() < deadline, f"{json.dumps(found)[:4000]}\n{turnout.log_tail()}"
-        time.sleep(0.02)
-
-
-def on(turnout: Turnout, percent: int = 100) -> None:
-    turnout.ask("shadow", "app", "on", str(percent))
-    assert turnout.status()["shadow_percent"] == percent
+    off(turnout)
 
 
 @pytest.mark.smoke

@@ -8,24 +8,9 @@ from conftest import Fresh
 from harness.checks import assert_no_errors, assert_report, assert_writer
 from harness.ledger import Ledger
 from harness.load import Pgbench
+from harness.shadowed import report, wait_for_reads
 
 CHANGES: dict[str, Any] = {"shadow": {"brackets": 2}}
-
-
-def reads_of_shadow(fresh: Fresh) -> dict[str, Any]:
-    return dict(fresh.turnout.rest("/v1/deployments/app/shadow")[1])
-
-
-def wait_for_reads(fresh: Fresh, side: str, more: int) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
-    now = reads_of_shadow(fresh)
-    before = now["same"] if now["side"] == side else 0  # numbers of the other side: they begin anew
-    while True:
-        found = reads_of_shadow(fresh)
-        if found["side"] == side and found["same"] >= before + more:
-            return found
-        assert time.monotonic() < deadline, f"{found}\n{fresh.turnout.log_tail()}"
-        time.sleep(0.1)
 
 
 def test_cutover_and_rollback_in_the_midst_of_shadow_reads(fresh: Fresh) -> None:
@@ -41,17 +26,17 @@ def test_cutover_and_rollback_in_the_midst_of_shadow_reads(fresh: Fresh) -> None
             for mode, name, rate in (("prepared", "tpcb-like", 100), ("prepared", "select-only", 300), ("simple", "select-only", 100),
                                      ("extended", str(script), 5))]
     with Ledger(turnout.conninfo()) as ledger:
-        found = wait_for_reads(fresh, "green", 500)
+        found = wait_for_reads(turnout, "green", 500)
         assert found["different"] == 0 and found["failed"] == 0, [one for one in found["shapes"] if one["difference"]]
         for verb, former in (("cutover", "blue"), ("rollback", "green")):
             assert_report(turnout.ask(verb, "app"), verb)
-            assert reads_of_shadow(fresh)["standing_still"], "a former writer takes no reads before somebody asks for it"
+            assert report(turnout)["standing_still"], "a former writer takes no reads before somebody asks for it"
             ledger.wait_commits(20)
             turnout.ask("shadow", "app", "on", "100")
-            assert not reads_of_shadow(fresh)["standing_still"]
+            assert not report(turnout)["standing_still"]
             if former == "blue":  # the new writer's types have other numbers than clients know: nothing it answers is compared
                 continue
-            found = wait_for_reads(fresh, former, 200)
+            found = wait_for_reads(turnout, former, 200)
             assert found["different"] == 0 and found["failed"] == 0, [one for one in found["shapes"] if one["difference"]]
         with ledger.resting():
             assert_no_errors(ledger)
@@ -69,7 +54,7 @@ def test_what_cannot_be_compared_behind_a_move_is_counted(fresh: Fresh) -> None:
     turnout.ask("shadow", "app", "on", "100")
     deadline = time.monotonic() + 30
     with turnout.connect() as connection:
-        while (found := reads_of_shadow(fresh))["side"] != "blue" or found["dropped"]["not_whole"] < 20:
+        while (found := report(turnout))["side"] != "blue" or found["dropped"]["not_whole"] < 20:
             assert time.monotonic() < deadline, found
             connection.execute("SELECT abalance FROM pgbench_accounts WHERE aid = 7")
     assert found["runs"] == 0, found

@@ -29,8 +29,10 @@ void run_client(unsigned flags, Bytes input) {
     const bool was_failed = step.status == Status::failed;
     step = login.on_message(login.next_number(), take_payload(input));
     if (step.status == Status::user) {
-      const Secret plain{Secret::Kind::plain, std::string(password)};
-      step = login.answer_for((flags & 16U) != 0 ? std::optional(plain) : std::nullopt);
+      // One that is remembered is shown as a known one is, where there is no way for a whole password.
+      const bool has_no_way = (flags & 6U) == 0;
+      const auto kind = has_no_way && (flags & 32U) != 0 ? Secret::Kind::unproven : Secret::Kind::plain;
+      step = login.answer_for((flags & 16U) != 0 ? std::optional(Secret{kind, password}) : std::nullopt);
     }
     must(step.status != Status::done, "nobody gets in without the secret");
     must(!was_failed || step.status == Status::failed, "a failed login stays failed");

@@ -346,7 +346,7 @@ MUTANTS = [
            f"{RESTART}::test_a_proof_does_not_believe_a_follower_that_takes_writes"),
     Mutant("the_way_back_is_tried_in_another_way", 0, "the login of the way back is tried with TLS that it will not have",
            (Edit("control/mysql_preflight_data.cpp",
-                 "  const auto tls = replication_tls(look.config);\n",
-                 "  const auto tls = look.config.server_tls;\n"),),
+                 "                     trial_tls(look.config, link)};\n",
+                 "                     look.config.server_tls};\n"),),
            "tests/e2e/test_mysql_preflight.py::test_the_login_of_the_way_back"),
 ]

@@ -34,8 +34,8 @@ Secret keys_of(std::string_view of) {
   const ScramKeys keys = derive_keys(of, mock_verifier("ann", "some server").salt, 4096).value();
   Secret secret;
   secret.kind = Secret::Kind::scram_keys;
-  secret.client_key = keys.client_key;
-  secret.server_key = keys.server_key;
+  secret.client_key = text(keys.client_key);
+  secret.server_key = text(keys.server_key);
   return secret;
 }
 

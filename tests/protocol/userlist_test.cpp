@@ -42,7 +42,7 @@ TEST(Userlist, good_lines) {
     ASSERT_EQ(list.users.size(), 1U) << row.text;
     EXPECT_EQ(list.users[0].name, row.name);
     EXPECT_EQ(list.users[0].secret.kind, row.kind) << row.text;
-    EXPECT_EQ(list.users[0].secret.text, row.secret);
+    EXPECT_EQ(list.users[0].secret.text.view(), row.secret);
   }
 }
 

@@ -412,6 +412,93 @@ TEST(Login, AHostileServerGetsNoPasswordInClear) {
   }
 }
 
+// ---- pass-through --------------------------------------------------------------------------------------------------
+
+struct PassedThrough {
+  Outcome outcome;
+  std::optional<Secret> learned;
+};
+
+PassedThrough pass_through(std::string_view remembered, std::string_view theirs_is, Way way, std::string_view plugin) {
+  ClientLogin::Input input = ours();
+  input.plugin = plugin;
+  if (way == Way::tls) input.offered |= capability::tls;
+  if (way == Way::rsa) input.key = our_key();
+  ClientLogin client(input);
+  ServerLogin::Input asking = theirs({theirs_is.empty() ? Kind::empty : Kind::plain, std::string(theirs_is)});
+  asking.may_fetch_key = true;
+  ServerLogin server(asking);
+  PassedThrough passed{run(client, server, Secret{Kind::unproven, std::string(remembered)}), {}};
+  if (passed.outcome.client.status == Status::done) passed.learned = client.learned();
+  return passed;
+}
+
+// What a server has accepted lately needs no way for a whole password; whatever else is said is taken whole, or not.
+TEST(PassThrough, WhatIsRememberedIsShownByAScramble) {
+  for (const std::string_view plugin : {sha2_plugin, native_plugin}) {
+    for (const Way way : {Way::clear, Way::tls, Way::rsa}) {
+      const PassedThrough right = pass_through(password, password, way, plugin);
+      ASSERT_TRUE(right.learned) << plugin << right.outcome.client.detail;
+      EXPECT_EQ(right.learned->text, password);
+      EXPECT_EQ(right.outcome.to_server, way == Way::tls ? 2U : 1U) << "one answer, and no question behind it";
+      EXPECT_FALSE(right.outcome.was_clear);
+
+      const PassedThrough other = pass_through("of yesterday", password, way, plugin);
+      EXPECT_EQ(other.learned.has_value(), way != Way::clear) << plugin;
+      EXPECT_FALSE(other.outcome.was_clear);
+      if (other.learned) {
+        EXPECT_EQ(other.learned->text, password) << "the client's, for a server to prove";
+        EXPECT_EQ(other.learned->kind, Kind::plain);
+      } else {
+        EXPECT_EQ(other.outcome.client.error_number, 1045);
+      }
+    }
+  }
+}
+
+// Where no password is asked for, somebody is known by the host that he comes from: that would be ours.
+TEST(PassThrough, NoPasswordIsNoProof) {
+  for (const std::string_view remembered : {std::string_view(), password})
+    for (const std::string_view plugin : {sha2_plugin, native_plugin})
+      for (const Way way : {Way::clear, Way::tls, Way::rsa})
+        EXPECT_EQ(pass_through(remembered, "", way, plugin).outcome.client.error_number, 1045);
+}
+
+// Who has logged in lately cannot be found out by asking.
+TEST(PassThrough, TheRememberedLookLikeTheUnknown) {
+  for (const std::string_view plugin : {sha2_plugin, native_plugin}) {
+    for (const Way way : {Way::clear, Way::tls, Way::rsa}) {
+      for (const std::string_view guess : {"wrong", ""}) {
+        const Outcome known = pass_through(password, guess, way, plugin).outcome;
+        const Outcome unknown = pass_through("", guess, way, plugin).outcome;
+        EXPECT_EQ(known.to_client, unknown.to_client) << plugin << static_cast<int>(way) << guess;
+        EXPECT_EQ(known.to_server, unknown.to_server);
+        EXPECT_EQ(known.client.status, unknown.client.status);
+        EXPECT_EQ(known.client.message, unknown.client.message);
+      }
+    }
+  }
+}
+
+TEST(PassThrough, AClientOfOneMethodHearsThatItNeedsAnother) {
+  for (const std::string_view remembered : {std::string_view("of yesterday"), std::string_view(), password}) {
+    ClientLogin::Input input = ours();
+    input.key = our_key();
+    ClientLogin client(input);
+    static_cast<void>(client.start());
+    HandshakeResponse response;
+    response.capabilities = always & ~capability::plugin_auth;
+    response.user = "ann";
+    response.auth = view_of(native_scramble(sha1(password), view_of(nonce_of(1))));
+    std::string payload;
+    put_handshake_response(payload, response);
+    ASSERT_EQ(client.on_message(1, bytes_of(payload)).status, Status::user);
+    const LoginStep step = client.answer_for(Secret{Kind::unproven, std::string(remembered)});
+    EXPECT_EQ(step.status, remembered == password ? Status::done : Status::failed);
+    EXPECT_EQ(step.error_number, remembered == password ? 0 : 1251);
+  }
+}
+
 // ---- against recordings --------------------------------------------------------------------------------------------
 
 // Our client role says byte for byte what the recorded one said, where nothing is random.

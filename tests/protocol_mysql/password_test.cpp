@@ -105,10 +105,10 @@ TEST(Users, SecretsOfEveryKind) {
   ASSERT_EQ(list.mistakes, std::vector<std::string>{});
   ASSERT_EQ(list.users.size(), 5U);
   EXPECT_EQ(list.users[0].secret.kind, Secret::Kind::plain);
-  EXPECT_EQ(list.users[0].secret.text, "pass\"word");
+  EXPECT_EQ(list.users[0].secret.text.view(), "pass\"word");
   EXPECT_EQ(list.users[1].secret.kind, Secret::Kind::empty);
   EXPECT_EQ(list.users[2].secret.kind, Secret::Kind::native_hash);
-  EXPECT_EQ(list.users[2].secret.text, view_of(sha1(view_of(sha1("pw")))));
+  EXPECT_EQ(list.users[2].secret.text.view(), view_of(sha1(view_of(sha1("pw")))));
   EXPECT_EQ(list.users[3].secret.kind, Secret::Kind::crypt);
   EXPECT_TRUE(is_right_password("pw", parse_sha256_crypt(list.users[3].secret.text).value()));
   EXPECT_FALSE(is_right_password("pv", parse_sha256_crypt(list.users[3].secret.text).value()));

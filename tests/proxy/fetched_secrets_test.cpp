@@ -17,7 +17,7 @@ TEST(FetchedSecrets, an_answer_is_believed_for_its_time) {
   EXPECT_FALSE(secrets.find("ann", 1'000).is_known);
   secrets.put("ann", plain("x"), 1'000, 30'000, 10);
   secrets.put("bob", std::nullopt, 1'000, 30'000, 10);
-  EXPECT_EQ(secrets.find("ann", 30'999).secret->text, "x");
+  EXPECT_EQ(secrets.find("ann", 30'999).secret->text.view(), "x");
   EXPECT_FALSE(secrets.find("ann", 31'000).is_known);
   EXPECT_TRUE(secrets.find("bob", 1'999).is_known);
   EXPECT_FALSE(secrets.find("bob", 1'999).secret);

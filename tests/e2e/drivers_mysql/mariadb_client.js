@@ -3,7 +3,9 @@
 'use strict';
 const mariadb = require('mariadb');
 const { main } = require('../drivers/common.js');
-const { shared, server, digest, refusal, textScenarios, killed, parallel } = require('./common_mysql.js');
+const {
+  server, refusal, textScenarios, typedParameters, oddStatements, typeScenarios, severalStatements, largeValues, changedUsers, killed, parallel,
+} = require('./common_mysql.js');
 
 const options = { ...server, charset: 'utf8mb4', dateStrings: true, allowPublicKeyRetrieval: true, trace: false };
 const open = (more = {}) => mariadb.createConnection({ ...options, ...more });
@@ -32,22 +34,14 @@ const scenarios = {
     return [clash, await run(db, 'SELECT id, name, in_transaction() AS t FROM items WHERE id BETWEEN 10 AND 19 ORDER BY id'), await db.ping()];
   } },
   prepared: { body: async (db) => {
-    const seen = [], names = Object.keys(shared.parameters[0]);
+    const seen = [];
     for (let number = 0; number < 25; number++) seen.push(await run(db, 'SELECT ? * 2 + 1 AS n', [number]));
     // More than it keeps: what was used least is closed.
     for (let turn = 0; turn < 2; turn++) for (let number = 0; number < 300; number++) seen.push((await run(db, `SELECT ? + ${number} AS n`, [turn])).rows);
     for (const value of [null, true, -1, 1.5, 2n ** 62n, 'Größe ≠ 漢字 🙂', '', Buffer.from([0, 255, 39, 92]), new Date(0), 'x'.repeat(70000)]) {
       seen.push(await run(db, 'SELECT ? AS v, HEX(?) AS h, ? IS NULL AS n', [value, value, value]));
     }
-    for (const [number, row] of shared.parameters.entries()) {
-      seen.push(await run(db, `INSERT INTO typed (id, ${names.join(', ')}) VALUES (?${', ?'.repeat(names.length)})`, [100 + number, ...names.map((name) => row[name])]));
-    }
-    seen.push(await run(db, 'SELECT * FROM typed WHERE id >= ? ORDER BY id', [100]), await run(db, 'DELETE FROM typed WHERE id >= ?', [100]));
-    for (const [text, values] of [['SELECT nonsense(?)', [1]], ['SELECT * FROM nowhere WHERE n = ?', [1]], ['INSERT INTO children VALUES (?, ?)', [1, 4711]], ['SELEC', []],
-      ['SELECT 1; SELECT 2', []], ['CALL two_results()', []], ['CALL fails()', []], ['CALL adds(?, @s)', [3]], ['SHOW WARNINGS', []], ['SET @a = ?', [5]], ['SELECT @a', []],
-      ['SET @a = NULL', []], ['USE shop', []], ['DROP TABLE IF EXISTS nowhere', []], ['SELECT 1/0', []]]) {
-      seen.push(await refusal(() => run(db, text, values)));
-    }
+    seen.push(...await typedParameters(run, db), ...await oddStatements(run, db));
     const statement = await db.prepare('SELECT ? AS a, ? AS b');
     seen.push(plain(await statement.execute([1, 'x'])), plain(await statement.execute([null, 2.5])));
     statement.close();
@@ -77,31 +71,14 @@ const scenarios = {
   // Sent one behind the other, without a wait for an answer.
   pipelined: { body: async (db) => Promise.all([ask(db, 'SET @p = 1'), ask(db, 'SELECT @p'), refusal(() => ask(db, 'SELECT nonsense')), run(db, 'SELECT ? + @p AS n', [1]), ask(db, 'BEGIN'),
     run(db, 'REPLACE INTO items VALUES (?, ?)', [8, 'rolled back']), ask(db, 'SELECT in_transaction()'), ask(db, 'ROLLBACK'), ask(db, 'SET @p = NULL'), ask(db, 'SELECT @p, in_transaction()')]) },
-  types: { body: async (db) => {
-    const seen = [];
-    for (const value of shared.values) seen.push([value, await ask(db, `SELECT ${value} AS v`), await run(db, `SELECT ${value} AS v`)]);
-    return seen;
-  } },
-  typed_rows: { body: async (db) => [await ask(db, 'SELECT * FROM typed ORDER BY id'), await run(db, 'SELECT * FROM typed ORDER BY id')] },
+  ...typeScenarios(ask, run),
   multi: { body: async () => {
-    const mine = await open({ multipleStatements: true }), seen = [];
-    for (const text of ["SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", "TRUNCATE TABLE items; INSERT INTO items VALUES (1, 'a'), (2, 'b'); SELECT COUNT(*) FROM items",
-      'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT in_transaction()', 'ROLLBACK; SELECT in_transaction()', 'CALL two_results(); SELECT 1',
-      'SET @a = 7; SELECT @a; USE other; SELECT DATABASE()', 'SELECT @a, DATABASE()']) seen.push(await refusal(() => ask(mine, text)));
+    const mine = await open({ multipleStatements: true }), seen = await severalStatements(ask, mine);
     await mine.end();
     return seen;
   } },
   large: { body: async () => {
-    const seen = [], mine = await open({ maxAllowedPacket: 64 << 20 });
-    for (const [number, size] of [5_000_000, 17_000_000].entries()) {
-      const body = Buffer.alloc(size, Buffer.from(Array.from({ length: 251 }, (_, at) => at)));
-      for (const way of [ask, run]) {
-        await way(mine, 'REPLACE INTO large VALUES (?, ?)', [number, body]);
-        const row = (await way(mine, 'SELECT LENGTH(body) AS size, MD5(body) AS sum, body FROM large WHERE id = ?', [number])).rows[0];
-        seen.push([row.size, row.sum === digest(body), row.body.equals(body)]);
-      }
-    }
-    await ask(mine, 'TRUNCATE TABLE large');
+    const mine = await open({ maxAllowedPacket: 64 << 20 }), seen = await largeValues(ask, run, rowsOf, mine);
     await mine.end();
     return seen;
   } },
@@ -123,17 +100,10 @@ const scenarios = {
     return seen;
   } },
   change_user: { body: async () => {
-    const mine = await open(), seen = [];
-    await ask(mine, "SET @a = 1, time_zone = '+07:00'");
-    await ask(mine, 'CREATE TEMPORARY TABLE mine (n INT)');
-    await run(mine, 'SELECT ? AS before_the_change', [1]);
-    for (const change of [{ user: 'reader', password: server.password, database: 'shop' }, { user: 'app', password: server.password, database: 'other' }]) {
-      const refused = await refusal(() => mine.changeUser(change));  // before MySQL the driver refuses by itself
-      seen.push(refused && refused.error[0]);
-      seen.push(await ask(mine, 'SELECT CURRENT_USER() AS u, DATABASE() AS d, @a AS a, @@time_zone AS z'), await refusal(() => ask(mine, 'SELECT * FROM mine')));
-      seen.push(await run(mine, 'SELECT ? AS behind_the_change', [1]), await refusal(() => run(mine, "INSERT INTO shop.items VALUES (?, 'x')", [1])));
-      await ask(mine, 'DELETE FROM shop.items WHERE id = 1').catch(() => 0);
-    }
+    const mine = await open(), seen = await changedUsers(ask, run, async (mine, how) => {
+      const refused = await refusal(() => mine.changeUser(how));  // before MySQL the driver refuses by itself
+      return [refused && refused.error[0]];
+    }, mine);
     await mine.end();
     return seen;
   } },

@@ -2,7 +2,9 @@
 'use strict';
 const mysql = require('mysql2/promise');
 const { main } = require('../drivers/common.js');
-const { shared, server, digest, refusal, textScenarios, killed, parallel } = require('./common_mysql.js');
+const {
+  server, refusal, textScenarios, typedParameters, oddStatements, typeScenarios, severalStatements, largeValues, changedUsers, killed, parallel,
+} = require('./common_mysql.js');
 
 const options = { ...server, charset: 'utf8mb4', supportBigNumbers: true, bigNumberStrings: true, dateStrings: true };
 const open = (more = {}) => mysql.createConnection({ ...options, ...more });
@@ -39,21 +41,13 @@ const scenarios = {
     return [clash, await run(db, 'SELECT id, name, in_transaction() AS t FROM items ORDER BY id'), await db.ping()];
   } },
   prepared: { body: async (db) => {
-    const seen = [], names = Object.keys(shared.parameters[0]);
+    const seen = [];
     for (let number = 0; number < 25; number++) seen.push((await run(db, 'SELECT ? * 2 + 1 AS n', [number])).result);
     for (let turn = 0; turn < 2; turn++) for (let number = 0; number < 60; number++) seen.push((await run(db, `SELECT ? + ${number} AS n`, [turn])).result);
     for (const value of [null, true, -1, 1.5, 'Größe ≠ 漢字 🙂', '', Buffer.from([0, 255, 39, 92]), new Date(0), 'x'.repeat(70000)]) {
       seen.push(await run(db, 'SELECT ? AS v, HEX(?) AS h, ? IS NULL AS n', [value, value, value]));
     }
-    for (const [number, row] of shared.parameters.entries()) {
-      seen.push(await run(db, `INSERT INTO typed (id, ${names.join(', ')}) VALUES (?${', ?'.repeat(names.length)})`, [100 + number, ...names.map((name) => row[name])]));
-    }
-    seen.push(await run(db, 'SELECT * FROM typed WHERE id >= ? ORDER BY id', [100]), await run(db, 'DELETE FROM typed WHERE id >= ?', [100]));
-    for (const [text, values] of [['SELECT nonsense(?)', [1]], ['SELECT * FROM nowhere WHERE n = ?', [1]], ['INSERT INTO children VALUES (?, ?)', [1, 4711]], ['SELEC', []],
-      ['SELECT 1; SELECT 2', []], ['CALL two_results()', []], ['CALL fails()', []], ['CALL adds(?, @s)', [3]], ['SHOW WARNINGS', []], ['SET @a = ?', [5]], ['SELECT @a', []],
-      ['SET @a = NULL', []], ['USE shop', []], ['DROP TABLE IF EXISTS nowhere', []], ['SELECT 1/0', []]]) {
-      seen.push(await refusal(() => run(db, text, values)));
-    }
+    seen.push(...await typedParameters(run, db), ...await oddStatements(run, db));
     const statement = await db.prepare('SELECT ? AS a, ? AS b');
     seen.push((await statement.execute([1, 'x']))[0], (await statement.execute([null, 2.5]))[0]);
     await statement.close();
@@ -76,33 +70,13 @@ const scenarios = {
     await ask(db, 'DROP TABLE changing');
     return seen;
   } },
-  types: { body: async (db) => {
-    const seen = [];
-    for (const value of shared.values) seen.push([value, await ask(db, `SELECT ${value} AS v`), await run(db, `SELECT ${value} AS v`)]);
-    return seen;
-  } },
-  typed_rows: { body: async (db) => [await ask(db, 'SELECT * FROM typed ORDER BY id'), await run(db, 'SELECT * FROM typed ORDER BY id')] },
+  ...typeScenarios(ask, run),
   multi: { body: async () => {
-    const mine = await open({ multipleStatements: true }), seen = [];
-    for (const text of ["SELECT 1; SELECT 'ä', 2; DO 1; SELECT 3", "TRUNCATE TABLE items; INSERT INTO items VALUES (1, 'a'), (2, 'b'); SELECT COUNT(*) FROM items",
-      'SELECT 1; SELECT nonsense; SELECT 2', 'BEGIN; SELECT in_transaction()', 'ROLLBACK; SELECT in_transaction()', 'CALL two_results(); SELECT 1',
-      'SET @a = 7; SELECT @a; USE other; SELECT DATABASE()', 'SELECT @a, DATABASE()']) seen.push(await refusal(() => ask(mine, text)));
+    const mine = await open({ multipleStatements: true }), seen = await severalStatements(ask, mine);
     await mine.end();
     return seen;
   } },
-  large: { body: async (db) => {
-    const seen = [];
-    for (const [number, size] of [5_000_000, 17_000_000].entries()) {
-      const body = Buffer.alloc(size, Buffer.from(Array.from({ length: 251 }, (_, at) => at)));
-      for (const way of [ask, run]) {
-        await way(db, 'REPLACE INTO large VALUES (?, ?)', [number, body]);
-        const row = (await way(db, 'SELECT LENGTH(body) AS size, MD5(body) AS sum, body FROM large WHERE id = ?', [number])).result[0];
-        seen.push([row.size, row.sum === digest(body), row.body.equals(body)]);
-      }
-    }
-    await ask(db, 'TRUNCATE TABLE large');
-    return seen;
-  } },
+  large: { body: (db) => largeValues(ask, run, rowsOf, db) },
   streaming: { body: async (db) => {
     let sum = 0, count = 0;
     for await (const row of db.connection.query("SELECT seq, REPEAT('x', 500) AS filling FROM seq_1_to_20000").stream({ highWaterMark: 5 })) sum += row.seq + row.filling.length;
@@ -111,16 +85,10 @@ const scenarios = {
   } },
   kill: { body: (db) => killed(open, ask, (victim) => victim.threadId, db) },
   change_user: { body: async () => {
-    const mine = await open(), seen = [];
-    await ask(mine, "SET @a = 1, time_zone = '+07:00'");
-    await ask(mine, 'CREATE TEMPORARY TABLE mine (n INT)');
-    await run(mine, 'SELECT ? AS before_the_change', [1]);
-    for (const change of [{ user: 'reader', password: server.password, database: 'shop' }, { user: 'app', password: server.password, database: 'other' }]) {
-      await mine.changeUser(change);
-      seen.push(await ask(mine, 'SELECT CURRENT_USER() AS u, DATABASE() AS d, @a AS a, @@time_zone AS z'), await refusal(() => ask(mine, 'SELECT * FROM mine')));
-      seen.push(await run(mine, 'SELECT ? AS behind_the_change', [1]), await refusal(() => run(mine, "INSERT INTO shop.items VALUES (?, 'x')", [1])));
-      await ask(mine, 'DELETE FROM shop.items WHERE id = 1').catch(() => 0);
-    }
+    const mine = await open(), seen = await changedUsers(ask, run, async (mine, how) => {
+      await mine.changeUser(how);
+      return [];
+    }, mine);
     await mine.end();
     return seen;
   } },

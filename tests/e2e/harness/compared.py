@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .turnout import DONE, Turnout
+from .turnout import CONFLICT, DONE, Turnout
 
 
 def report(turnout: Turnout) -> dict[str, Any]:
@@ -46,3 +46,23 @@ def rows_of(found: dict[str, Any], table: str) -> dict[str, set[tuple[str, ...]]
 
 def stage_of(found: dict[str, Any], table: str) -> dict[str, Any]:
     return next(dict(one) for one in found["tables"] if one["table"] == table)
+
+
+def assert_goes_on_after_a_kill(turnout: Turnout, table: str, pieces_max: int) -> None:
+    """Of 60 000 rows by `id`; 300 and 59000, one on either side of the kill, are only on blue."""
+    words = ("--table", table, "--rows-per-second", "12000")
+    assert turnout.cli("compare", "app", "--anew", "--detach", *words).code == DONE
+    assert turnout.cli("compare", "app", "--detach").code == CONFLICT, "one at a time"
+    wait_for(turnout, lambda r: r["rows"] >= 20000)
+    time.sleep(1.1)  # what it knows is on disk at least every second
+    turnout.kill9()
+    turnout.start()
+    broken = report(turnout)
+    assert broken["phase"] == "interrupted" and broken["rows"] >= 15000, broken
+    started = turnout.rest("/v1/deployments/app/compare", {"rows_per_second": 1_000_000})
+    assert started[0] == 202 and started[1]["goes_on"], started
+    done = wait_for(turnout, lambda r: r["phase"] == "finished")
+    wide = stage_of(done, table)
+    assert 60000 <= wide["rows"] <= 60001 and wide["pieces"] <= pieces_max, "it did not begin anew"
+    assert rows_of(done, table)["only_on_blue"] >= {("300",), ("59000",)}
+    assert len([row for row in done["differing"] if row["key"] == {"id": "300"}]) == 1

@@ -66,6 +66,18 @@ class NameServer:
         return header + question[12:end + 5] + answers
 
 
+def hosts_of(local_ports: set[int], port: int) -> set[str]:
+    """Where connections of this machine to `port` lead that come from one of those ports."""
+    found = set()
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for line in table.readlines()[1:]:
+            local, remote, state = line.split()[1:4]
+            host, remote_port = remote.split(":")
+            if state == "01" and int(remote_port, 16) == port and int(local.split(":")[1], 16) in local_ports:
+                found.add(socket.inet_ntoa(bytes.fromhex(host)[::-1]))
+    return found
+
+
 _IP_LOCAL_PORT_RANGE = 51  # linux/in.h, since 6.3
 
 
@@ -91,6 +103,7 @@ class Forwarder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # closed alone it would listen until the next one came
         self._listener.close()
 
     def _accept(self) -> None:

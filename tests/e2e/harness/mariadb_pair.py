@@ -34,6 +34,7 @@ class MariaPair:
     LINKS = "SHOW ALL SLAVES STATUS"
     POSITION, WAIT = "gtid_binlog_pos", "MASTER_GTID_WAIT"
     EVENT_OF_THE_OTHER = "SLAVESIDE_DISABLED"
+    FENCE = "read_only"  # what the option files of both have, so that a restart lets nobody in
     # What a snapshot is made of.
     SETTINGS = "@@global.read_only, @@global.event_scheduler, @@global.gtid_strict_mode, @@global.max_connections"
     ACCOUNTS = "SELECT User, Host, Priv FROM mysql.global_priv ORDER BY 1, 2"

@@ -7,13 +7,15 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from drivers import build, registry
 from drivers.driver import MODES, Driver
 from drivers_mysql import registry as mysql_registry
 
+from .checks import assert_report
 from .pair import Pair
+from .turnout import Turnout
 from .workspace import die_with_parent
 
 E2E = Path(__file__).resolve().parents[1]
@@ -103,6 +105,38 @@ class Loop:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+
+def loops_under_moves(loops: dict[str, Loop], turnout: Turnout, moves: int, lines: int) -> dict[str, Results]:
+    """What the programs print while the writer goes to and fro, `lines` of each of them before the first move and behind every one."""
+    try:
+        for loop in loops.values():
+            loop.wait_lines(lines)  # warm: statements prepared, types looked up
+        for number in range(moves):
+            verb, to = (("cutover", "green"), ("rollback", "blue"))[number % 2]
+            report = turnout.ask(verb, "app")
+            assert_report(report, verb)
+            assert report["writer"] == to
+            for loop in loops.values():
+                loop.wait_lines(lines)
+        return {name: loop.stop() for name, loop in loops.items()}
+    finally:
+        for loop in loops.values():
+            loop.kill()
+
+
+def assert_rounds(results: dict[str, Results], expected: Callable[[str, Results], Results]) -> None:
+    """Each round of each program is as it is directly, which `expected` knows by its name, and what it has shown."""
+    complaints = []
+    for name, result in results.items():
+        assert result.code == 0, result.errors[-2000:]
+        direct = expected(name, result)
+        for scenario, rounds in result.rounds.items():
+            if reason_of((name, scenario, "transaction")):  # without a move, too: the matrix watches over that
+                continue
+            for number, line in enumerate(rounds):
+                complaints += [f"{name} {scenario} round {number}: {found}" for found in differences(direct.only(scenario), line)]
+    assert not complaints, f"{len(complaints)} differences, the first ones:\n" + "\n".join(complaints[:10])
 
 
 class Direct:

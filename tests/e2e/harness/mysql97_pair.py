@@ -13,6 +13,7 @@ class Mysql97Pair(MariaPair):
     LINKS = "SHOW REPLICA STATUS"
     POSITION, WAIT = "gtid_executed", "WAIT_FOR_EXECUTED_GTID_SET"
     EVENT_OF_THE_OTHER = "REPLICA_SIDE_DISABLED"
+    FENCE = "super_read_only"
     SETTINGS = "@@global.read_only, @@global.super_read_only, @@global.event_scheduler, @@global.gtid_mode, @@global.max_connections"
     ACCOUNTS = "SELECT * FROM mysql.user ORDER BY Host, User"
     LINK_COLUMNS = ("Channel_Name", "Source_Host", "Source_Port", "Auto_Position", "Replica_IO_Running", "Replica_SQL_Running",

@@ -8,11 +8,15 @@ from . import mysql97
 from .mariadb import DATABASE, MariaDb
 from .mariadb_pair import MariaPair
 from .mysql97_pair import Mysql97Pair
+from .mysql97_position_pair import Mysql97PositionPair
 from .mysql_turnout import one
 
 SERVERS: dict[str, type[MariaDb]] = {"mariadb": MariaDb, "mysql97": mysql97.Mysql97}
-PAIRS: dict[str, type[MariaPair]] = {"mariadb": MariaPair, "mysql97": Mysql97Pair}
-PRODUCTS = ["mariadb", pytest.param("mysql97", marks=pytest.mark.skipif(not mysql97.is_there(), reason=mysql97.MISSING))]
+PAIRS: dict[str, type[MariaPair]] = {"mariadb": MariaPair, "mysql97": Mysql97Pair, "mysql97_file": Mysql97PositionPair}
+_needs_mysql97 = pytest.mark.skipif(not mysql97.is_there(), reason=mysql97.MISSING)
+PRODUCTS = ["mariadb", pytest.param("mysql97", marks=_needs_mysql97)]
+# Besides, by what tells how far a log is applied: no GTIDs.
+PAIR_KINDS = [*PRODUCTS, pytest.param("mysql97_file", marks=_needs_mysql97)]
 
 
 def as_root(server: MariaDb, *statements: str) -> None:
