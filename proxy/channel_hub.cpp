@@ -226,7 +226,7 @@ void ChannelHub::send(Side side, const std::string& sql) {
   std::string message;
   pg::put_query(message, sql);
   to.connection->exchange.sent(pg::Request::query, pg::Owner::ours);
-  to.connection->send(message);  // may lose the line
+  to.connection->send(message);
 }
 
 void ChannelHub::listen(Side side, const Channels& channels) {

@@ -22,7 +22,8 @@ void Connection::open() {
   const std::size_t side = router::index(pool_->side());
   to_try_ = pool_->shard().addresses[side];
   first_ = pool_->shard().first_address[side];
-  connect_next("no address is known for " + std::string(router::name(pool_->side())) + " yet: its name has not been found");
+  connect_next("no address is known for " + std::string(router::name(pool_->side())) +
+               " yet: its name has not been found");
 }
 
 // The next address of those that the side has; behind the last one, what was wrong there is the failure.
@@ -127,10 +128,9 @@ void Connection::send(std::string_view bytes) {
   }
   const IoResult put = transport_.write(bytes);
   if (put.status != IoStatus::ok) {
-    lost("cannot send to the server: " + transport_.error());
-    return;
-  }
-  if (put.bytes < bytes.size()) {
+    transport_.shut_down();
+    worker().loop.change(transport_.fd(), is_logged_in() ? transport_.wanted(events_) : events_, *this);
+  } else if (put.bytes < bytes.size()) {
     output_.assign(bytes.substr(put.bytes));
     listen_to(events_ | EPOLLOUT);
   }

@@ -79,6 +79,8 @@ class Connection : public Handler {
   std::uint64_t proof_asked = 0;     // in the order in which its pool asked for proofs; 0 = never
   std::uint64_t opened_version = 0;  // of the routing table under which it began
 
+  // Never ends the connection, for whoever sends is in the midst of something: where the server does not take it any
+  // more, that is the connection's next event.
   void send(std::string_view bytes);
   [[nodiscard]] bool is_backed_up() const { return !output_.empty(); }
   void pause_reading(bool paused);

@@ -417,7 +417,7 @@ bool Pool::may_warm_one_more() const {
 void Pool::prove_idle() {
   if (prove_since_version_ == 0 || !is_allowed() || shard().worker.loop.now_ms() < prove_again_ms_) return;
   std::erase_if(idle_, [this](Connection* connection) { return !may_work(*connection); });
-  std::vector<Connection*> unproven;  // asking may lose the connection, and with it its place in connections_
+  std::vector<Connection*> unproven;
   std::size_t asked = 0;
   for (const auto& connection : connections_) {
     if (connection->state() == Connection::State::proving) ++asked;

@@ -40,7 +40,7 @@ void PostgresShadowLane::put(const ShadowRead& read, std::uint64_t kept_bytes_ma
                   types_ ? &types_->to_native : nullptr);
   reader_->skip(sent.answers_before);
   start_clock();
-  connection_->send(message);  // may lose the line
+  connection_->send(message);
 }
 
 // ---- from the connection -------------------------------------------------------------------------------------------

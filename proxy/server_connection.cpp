@@ -121,7 +121,6 @@ std::size_t ServerConnection::on_login_bytes(pg::Bytes data) {
 void ServerConnection::on_login_message(char type, pg::Bytes body) {
   pg::LoginStep step = login_->on_message(type, body);
   if (!step.send.empty()) send(step.send);
-  if (state_ != State::logging_in) return;  // the send failed
   if (step.status == pg::LoginStep::Status::failed) {
     constexpr std::string_view feature_not_supported = "0A000";
     // By what this one has asked for: others may have been refused meanwhile.

@@ -1,6 +1,7 @@
 // Units of work and leases: where a unit goes, what a session brings to a server connection, how it leaves it.
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include "drain/session_gate.h"
 #include "proxy/canceller.h"
@@ -367,11 +368,11 @@ void Session::begin_detour() {
   pending_effects_.clear();
   held_reply_.clear();
   detour_ = ramped_ = answered_ = unit_failed_ = begin_only_ = awaiting_types_ = false;
-  unit_left_ = 0;
   no_ramp_ = true;
   must_begin_ = client_status_ == 'T';
   recheck_ |= pins_ & pin_advisory_lock;  // it was not had
-  input_.insert(0, replay_);
+  // What had not been sent of it, for Turnout had to ask for types first, still stands there.
+  input_.replace(0, std::min<std::size_t>(std::exchange(unit_left_, 0), input_.size()), replay_);
   stop_recording();
   run_input();
 }

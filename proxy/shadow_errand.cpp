@@ -63,7 +63,7 @@ void ShadowRunner::continue_errand(std::uint64_t now_ms) {
   errand_work_ = ++works_;
   const std::uint64_t kept_bytes_max =
       errand.is_for_plans ? plan_bytes_max : std::max<std::uint64_t>(limits().bytes_max / 8, 1);
-  lane->run(*errand.job.taken.read, errand_work_, kept_bytes_max);  // may fail at once, and then the errand is over
+  lane->run(*errand.job.taken.read, errand_work_, kept_bytes_max);
 }
 
 void ShadowRunner::errand_answered(ShadowReply reply) {

@@ -51,7 +51,7 @@ class ShadowLane {
  protected:
   // ---- what the protocols know
   [[nodiscard]] virtual std::unique_ptr<Connection> make_connection() = 0;
-  // Sends it, or what has to precede it; may lose the connection.
+  // Sends it, or what has to precede it.
   virtual void put(const ShadowRead& read, std::uint64_t kept_bytes_max) = 0;
   virtual void forget_answer() = 0;
   // Ends what runs, or says how: cancelled when the connection is left.

@@ -265,7 +265,7 @@ void ShadowRunner::start_jobs(std::uint64_t now_ms) {
     Job& job = running_.emplace(work, std::move(*at)).first->second;
     at = queue_.erase(at);
     job.since_ms = now_ms;
-    lane->run(*job.taken.read, work, 0);  // may fail at once, and then the job is gone
+    lane->run(*job.taken.read, work, 0);
   }
 }
 

@@ -61,6 +61,10 @@ void Transport::close() {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
+void Transport::shut_down() {
+  ::shutdown(fd_, SHUT_RDWR);
+}
+
 void Transport::start_tls(SSL_CTX& context, bool as_server, const std::string& server_name, bool check_name) {
   ssl_.reset(SSL_new(&context));
   if (!ssl_) return;  // handshake() fails

@@ -40,6 +40,7 @@ class Transport {
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
   [[nodiscard]] bool is_tls() const { return ssl_ != nullptr; }
   void close();
+  void shut_down();  // nothing more goes out, and what was read in between is followed by the end
 
   // TLS. handshake() is called at every readiness until ok.
   // As a client: server_name for SNI, and checked against the certificate when check_name.

@@ -138,7 +138,6 @@ void ServerConnection::on_login_packet(std::uint8_t number, my::Bytes payload) {
 void ServerConnection::on_login_step(const my::LoginStep& step) {
   using Status = my::LoginStep::Status;
   if (!step.send.empty()) send(step.send);
-  if (state_ != State::logging_in) return;  // the send failed
   switch (step.status) {
     case Status::more:
       return;

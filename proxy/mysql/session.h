@@ -167,7 +167,6 @@ class Session final : public Client {
   [[nodiscard]] router::Verdict text_verdict(std::string_view sql);
   [[nodiscard]] router::Verdict statement_verdict(Prepared& prepared);
   void begin_detour();
-  void begin_detour_later();
   [[nodiscard]] bool hides_error(const protocol::mysql::Error& error);
 
   // a share of the reads, run on the other side as well: session_shadow.cpp
@@ -213,7 +212,6 @@ class Session final : public Client {
   std::uint32_t next_statement_ = 0;
   std::uint32_t last_statement_ = 0;  // what a client means by my::last_prepared; 0: none
   bool detour_ = false;               // what is still said there is swallowed; then it runs again on the writer
-  bool awaits_detour_ = false;        // it runs again as soon as nobody is looking at the input
   bool asks_back_ = false;            // it has asked what a statement left on its connection, and may ask again
   std::string replay_;                // the ramped unit, when it has been sent
   std::unique_ptr<ShadowCopy<router::MysqlAnswerReader>> shadow_;  // while the other side gets the unit as well

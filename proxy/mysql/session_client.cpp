@@ -40,7 +40,7 @@ void Session::run_input() {
 }
 
 bool Session::must_wait() const {
-  return awaits_kill_ || awaits_detour_ || (server_ != nullptr && (!server_->exchange.is_idle() || awaits_number_));
+  return awaits_kill_ || (server_ != nullptr && (!server_->exchange.is_idle() || awaits_number_));
 }
 
 std::size_t Session::process(Bytes data) {

@@ -104,7 +104,7 @@ router::Verdict Session::statement_verdict(Prepared& prepared) {
 void Session::begin_detour() {
   shard_.numbers.detours.add();
   if (server_ != nullptr) detach();
-  detour_ = ramped_ = awaits_detour_ = awaits_number_ = false;
+  detour_ = ramped_ = awaits_number_ = false;
   prepared_key_.clear();
   own_error_.clear();
   no_ramp_ = true;
@@ -112,15 +112,6 @@ void Session::begin_detour() {
   replay_.clear();
   pause_client(false);
   run_input();
-}
-
-// Its connection was lost, perhaps while bytes of the client are being looked at.
-void Session::begin_detour_later() {
-  awaits_detour_ = true;
-  worker().loop.post([&shard = shard_, number = number_] {
-    auto* const found = static_cast<Session*>(shard.find_client(number));
-    if (found != nullptr && found->awaits_detour_) found->begin_detour();
-  });
 }
 
 void Session::read_elsewhere() {

@@ -365,7 +365,7 @@ void Session::server_lost(Connection& lost, const std::string& why) {
   shard_.lease_ended(lost.pool());
   if (mark_) measure_error("08006", answer_begun_);
   if (ramped_ && !answer_begun_) {
-    begin_detour_later();
+    begin_detour();
     return;
   }
   end("server connection lost", "08006", "server connection lost: " + why);

@@ -67,7 +67,7 @@ void ShadowLane::put(const ShadowRead& read, std::uint64_t kept_bytes_max) {
     }
   }
   start_clock();
-  connection().send(message);  // may lose the line
+  connection().send(message);
 }
 
 // A session without a database reads nothing that its name would stand for: it may run in any.
@@ -163,7 +163,7 @@ void ShadowLane::take_own(const Received& received, Bytes payload) {
   if (is_over_) return;
   std::string message;
   ask_execute(message, known->number);
-  connection().send(message);  // may lose the line
+  connection().send(message);
 }
 
 void ShadowLane::finish() {

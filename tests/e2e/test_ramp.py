@@ -1,8 +1,10 @@
 """The read ramp: proven reads move to green by weight, sessions read their own writes, and trouble stays invisible."""
 from __future__ import annotations
 
+import signal
+import struct
 import time
-from typing import Any
+from typing import Any, Callable
 
 import psycopg
 import pytest
@@ -11,9 +13,13 @@ from harness.checks import assert_books, assert_no_errors
 from harness.ledger import Ledger
 from harness.load import Pgbench, TypeReaders
 from harness.pair import Pair
+from harness.raw import Raw, framed, query
+from harness.slow import SlowRoad
 from harness.turnout import CONFLICT, USAGE, Turnout
+from harness.waiting import eventually
 
 CHANGES: dict[str, Any] = {}
+DETOURS = 'turnout_route_detours_total{deployment="app"}'
 
 
 def reads_on(turnout: Turnout) -> dict[str, float]:
@@ -201,7 +207,75 @@ def test_green_dies_under_the_reads(turnout: Turnout, pair: Pair) -> None:
     assert not readers.errors, readers.errors[:5]
 
 
-DETOURS = 'turnout_route_detours_total{deployment="app"}'
+class OverARoad:
+    """A Turnout whose way to green can be torn, and a client of it."""
+
+    def __init__(self, make: Callable[..., Turnout], pair: Pair, **slow: Any) -> None:
+        self.road = SlowRoad(pair.green.port, **slow)
+        self.turnout = make({"green": f"127.0.0.1:{self.road.port}"})
+        set_weight(self.turnout, 100)
+        self.client = Raw(self.turnout.port)
+        assert self.client.login() == {}
+
+    def __enter__(self) -> "OverARoad":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.road.__exit__()
+
+    def _is_read_on_green(self) -> bool:
+        before = reads_on(self.turnout)["green"]
+        self.client.value("SELECT body FROM notes WHERE id = 1")
+        return reads_on(self.turnout)["green"] > before
+
+    def wait_for_green(self) -> float:
+        """The next read begins on green. How many detours there were before."""
+        eventually(self._is_read_on_green, "a read on green")
+        return self.turnout.metrics()[DETOURS]
+
+
+def test_green_ends_while_it_is_asked_for_types(other_turnout: Callable[..., Turnout], pair: Pair) -> None:
+    """Turnout asks what it needs for the binary parameter, and keeps the client's Bind meanwhile: it is run once."""
+    with OverARoad(other_turnout, pair, late=framed("H"), late_s=0.3) as over:
+        client = over.client
+        client.send(framed("P", b"s\0SELECT body FROM notes WHERE id = $1\0\0\0") + framed("S"))
+        client.until("Z")
+        for number in (2, 3):
+            before = over.wait_for_green()
+            run = framed("B", b"\0s\0" + struct.pack("!hhhii", 1, 1, 1, 4, number) + struct.pack("!h", 0))
+            client.send(run + framed("E", b"\0\0\0\0\0") + framed("S"))
+            time.sleep(0.1)
+            over.road.tear()
+            answer = client.until("Z")
+            eventually(lambda: over.turnout.metrics()[DETOURS] == before + 1, "a read that began on green")
+            assert "".join(kind for kind, _ in answer) == "2DCZ", answer
+            assert answer[1][1].endswith(b"note %d" % number), answer
+        assert client.value("SELECT 'the next'") == "the next"
+
+
+def test_green_has_ended_when_it_is_sent_a_read(other_turnout: Callable[..., Turnout], pair: Pair) -> None:
+    """Turnout finds out by sending, in the midst of the client's bytes: the writer is asked once."""
+    pair.blue.sql("ALTER ROLE app SET log_statement = 'all'")
+    try:
+        with OverARoad(other_turnout, pair) as over:
+            detours, number = over.turnout.metrics()[DETOURS], 0
+            while over.turnout.metrics()[DETOURS] < detours + 2:  # where the sampler hears of it first there is none
+                number += 1
+                assert number < 40, "no read began on green"
+                over.client.ask("UPDATE notes SET body = body WHERE id = 50")  # a connection to the writer is there
+                over.wait_for_green()
+                over.turnout.stand_still()
+                over.client.send(query(f"SELECT body, 'torn {number}' FROM notes WHERE id = 2"))
+                time.sleep(0.1)  # the read stands in front of the end
+                over.road.tear()
+                time.sleep(0.1)
+                over.turnout.signal(signal.SIGCONT)
+                assert "".join(kind for kind, _ in over.client.until("Z")) == "TDCZ"
+                assert over.client.value("SELECT 'the next'") == "the next"
+                assert pair.blue.log.read_text().count(f"'torn {number}'") == 1
+    finally:
+        pair.blue.sql("ALTER ROLE app RESET log_statement")
 
 
 def test_what_green_refuses_to_set_is_read_on_the_writer(turnout: Turnout) -> None:

@@ -9,6 +9,13 @@ import time
 from .raw import CANCEL_REQUEST
 
 
+def _shut(end: socket.socket, how: int) -> None:
+    try:
+        end.shutdown(how)
+    except OSError:
+        pass  # it is closed
+
+
 class SlowRoad:
     """Listens on a port of its own; what connects talks to 127.0.0.1:`target`."""
 
@@ -19,6 +26,7 @@ class SlowRoad:
         self._late, self._late_s = late, late_s  # what has these bytes comes so much later
         self._lock = threading.Lock()
         self._opening = 0
+        self._clients: list[socket.socket] = []
         self.most_opening = 0  # connections that were on their way at the same time
         self.cancels = 0
         self.may_cancel = threading.Event()  # cleared: cancel requests are kept until it is set
@@ -35,12 +43,23 @@ class SlowRoad:
     def __exit__(self, *_: object) -> None:
         self._listener.close()
 
+    def tear(self) -> None:
+        """Whoever talks hears a reset; who comes next finds the way open."""
+        with self._lock:
+            torn, self._clients = self._clients, []
+        for client in torn:
+            if client.fileno() >= 0:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            _shut(client, socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            with self._lock:
+                self._clients.append(client)
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -77,7 +96,4 @@ class SlowRoad:
                 sink.sendall(data)
         except OSError:
             pass
-        try:
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+        _shut(sink, socket.SHUT_WR)
