@@ -15,7 +15,9 @@ constexpr std::array hints = {
     Hint{"<<", "merge keys are not supported; write the values out"},
     Hint{"admin_users", "the console is for admin.user"},
     Hint{"auth_file", "PgBouncer's auth_file is `users` here"},
-    Hint{"auth_query", "PgBouncer's auth_query is not supported yet; name a userlist file in `users`"},
+    Hint{"auth_query",
+         "PgBouncer's auth_query is `users: { query: …, user: … }` here; with protocol mysql name a users file, or "
+         "write passthrough"},
     Hint{"auth_type", "PgBouncer's auth_type is `auth` here"},
     Hint{"certificate_file", "the certificate is named by `cert_file`"},
     Hint{"client_idle_timeout", "it belongs into the deployment's `limits`"},

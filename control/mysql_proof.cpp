@@ -30,7 +30,7 @@ StepAnswer still_closed(MysqlClient& follower, PositionKind kind) {
   if (!closed) return failed(closed.error());
   if (says_read_only(closed->text(0))) return StepAnswer::done();
   return StepAnswer::failed(std::string(router::name(follower.target().side)) +
-                            " takes writes: was it restarted without read_only=1?");
+                            " takes writes: was it restarted without " + follower.dialect().fence + "=1?");
 }
 
 // A position in another server's log would look the same.

@@ -40,7 +40,7 @@ class Canceller : public Handler {
   Canceller(Shard& shard, const conf::Address& address, CancelTicket ticket);
   ~Canceller() override;
 
-  [[nodiscard]] bool open();                                                 // false: it cannot even begin
+  [[nodiscard]] virtual bool open();                                         // false: it cannot even begin
   void join(CancelTicket ticket) { tickets_.push_back(std::move(ticket)); }  // the same statement, asked for again
   virtual void tick(std::uint64_t) {}
   virtual void time_out() = 0;

@@ -232,7 +232,8 @@ bool Exchange::take_first_of_results(Bytes payload, Received& result) {
 bool Exchange::take_prepared(Bytes payload, Received& result) {
   const auto prepared = parse_prepared(payload, capabilities_);
   // MySQL says a plain OK when it refuses to prepare a SET GLOBAL (measured on 9.7). No statement has the number 0.
-  const bool is_plain_ok = !prepared && payload.size() == 7 && payload[1] == 0 && payload[2] == 0;
+  const bool is_plain_ok =
+      !prepared && payload.size() == 7 && payload[0] == ok_byte && payload[1] == 0 && payload[2] == 0;
   if (is_plain_ok) return take_ok(payload, result);
   if (!prepared) return false;
   result.kind = Kind::prepared;

@@ -3,8 +3,6 @@
 #include <utility>
 
 #include "protocol/mysql/command.h"
-#include "proxy/mysql/server_connection.h"
-#include "proxy/server_tls.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy::mysql {
@@ -20,37 +18,46 @@ constexpr std::uint64_t again_ms = 200;
 Killer::Killer(Shard& shard, const ServerConnection& victim, CancelTicket ticket)
     : Canceller(shard, victim, std::move(ticket)), victim_(victim.backend_pid()) {}
 
-Killer::~Killer() = default;
-
 bool Killer::has_abandoned_victim() const {
   const Connection* const victim = pool_->find(connection_id_);
   return victim != nullptr && static_cast<const ServerConnection*>(victim)->is_abandoned();
 }
 
+// To the server that has the victim, whatever its side's name leads to by now.
+bool Killer::open() {
+  my::ServerLogin::Input input = login_input(*pool_, address_);
+  input.database.clear();
+  state_ = State::dialling;
+  dial_ = std::make_unique<ServerDial>(shard_, pool_->side(), *this);
+  dial_->begin_at(address_, std::move(input));
+  return dial_->state() != ServerDial::State::failed;
+}
+
 void Killer::on_events(std::uint32_t) {
   switch (state_) {
-    case State::connecting: {
-      if (Transport::socket_error(transport_.fd()) != 0) {
-        retry_or_finish();
-        return;
-      }
-      my::ServerLogin::Input input = login_input(*pool_, address_);
-      input.database.clear();
-      login_ = std::make_unique<my::ServerLogin>(std::move(input));
-      state_ = State::logging_in;
-      shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
+    case State::dialling:
+      dial_->on_events();
+      dialled();
       return;
-    }
-    case State::handshaking:
-      continue_handshake();
-      return;
-    case State::logging_in:
     case State::killing:
     case State::resting:
       on_readable();
       return;
     case State::away:
       return;
+  }
+}
+
+void Killer::dialled() {
+  if (dial_->state() == ServerDial::State::failed) {
+    retry_or_finish();
+  } else if (dial_->state() == ServerDial::State::done) {
+    FinishedLogin login = dial_->take();
+    dial_.reset();
+    transport_ = std::move(login.transport);
+    capabilities_ = login.login->capabilities();
+    shard_.worker.loop.add(transport_.fd(), EPOLLIN, *this);
+    kill();
   }
 }
 
@@ -74,20 +81,13 @@ void Killer::on_readable() {
       if (input_.size() < header.total()) break;
       const std::string packet = input_.substr(0, header.total());
       input_.erase(0, header.total());
-      on_packet(header.number, my::bytes_of(packet).subspan(my::header_bytes));
+      on_packet(my::bytes_of(packet).subspan(my::header_bytes));
       if (is_buried()) return;
-      if (state_ == State::handshaking || state_ == State::away) return;
     }
   } while (transport_.has_pending());
 }
 
-void Killer::on_packet(std::uint8_t number, my::Bytes payload) {
-  if (state_ == State::logging_in) {
-    my::LoginStep step = login_->on_message(number, payload);
-    on_login_step(step);
-    my::wipe(step.send);  // perhaps the password
-    return;
-  }
+void Killer::on_packet(my::Bytes payload) {
   if (state_ != State::killing) return;
   // Also an error is an answer: there is no such connection any more, or it is not ours to kill.
   const bool is_done = payload.empty() || payload[0] == my::error_byte;
@@ -106,61 +106,12 @@ void Killer::take_leave() {
   finish(true);
 }
 
-void Killer::on_login_step(const my::LoginStep& step) {
-  using Status = my::LoginStep::Status;
-  if (!step.send.empty()) send(step.send);
-  if (is_buried() || state_ == State::away) return;
-  switch (step.status) {
-    case Status::more:
-      return;
-    case Status::start_tls:
-      if (!input_.empty() || !begin_server_tls(transport_, *shard_.settings, pool_->side()).empty()) {
-        finish(true);
-        return;
-      }
-      state_ = State::handshaking;
-      continue_handshake();
-      return;
-    case Status::done:
-      capabilities_ = login_->capabilities();
-      login_.reset();
-      kill();
-      return;
-    case Status::failed:
-    case Status::user:
-      retry_or_finish();
-      return;
-  }
-}
-
-void Killer::continue_handshake() {
-  switch (transport_.handshake()) {
-    case IoStatus::ok:
-      state_ = State::logging_in;
-      shard_.worker.loop.change(transport_.fd(), EPOLLIN, *this);
-      on_login_step(login_->tls_started());
-      return;
-    case IoStatus::would_block:
-      shard_.worker.loop.change(transport_.fd(), transport_.wants_write() ? EPOLLOUT : EPOLLIN, *this);
-      return;
-    case IoStatus::closed:
-    case IoStatus::failed:
-      retry_or_finish();
-      return;
-  }
-}
-
-// What it has to say fits any socket buffer.
-void Killer::send(std::string_view bytes) {
-  if (transport_.write(bytes).bytes != bytes.size()) finish(state_ != State::killing);
-}
-
 void Killer::kill() {
   std::string payload, message;
   my::put_query(payload, "KILL QUERY " + std::to_string(victim_), capabilities_);
   my::put_message(message, 0, payload);
   state_ = State::killing;
-  send(message);
+  if (transport_.write(message).bytes != message.size()) finish(false);  // it fits any socket buffer
 }
 
 void Killer::retry_or_finish() {
@@ -169,7 +120,7 @@ void Killer::retry_or_finish() {
     return;
   }
   transport_.close();
-  login_.reset();
+  dial_.reset();
   input_.clear();
   state_ = State::away;
   again_ms_ = shard_.worker.loop.now_ms() + again_ms;
@@ -186,7 +137,6 @@ void Killer::tick(std::uint64_t now_ms) {
     kill();
     return;
   }
-  state_ = State::connecting;
   if (!open()) retry_or_finish();
 }
 

@@ -11,45 +11,39 @@
 #include <memory>
 #include <string>
 
-#include "protocol/mysql/login.h"
 #include "proxy/canceller.h"
+#include "proxy/mysql/server_dial.h"
 
 namespace turnout::proxy::mysql {
-
-class ServerConnection;
 
 class Killer final : public Canceller {
  public:
   Killer(Shard& shard, const ServerConnection& victim, CancelTicket ticket);
-  ~Killer() override;
 
+  [[nodiscard]] bool open() override;
   void on_events(std::uint32_t events) override;
   void tick(std::uint64_t now_ms) override;
   void time_out() override;
 
  private:
   enum class State {
-    connecting,
-    handshaking,
-    logging_in,
+    dialling,
     killing,  // sent, not answered
     resting,  // answered; the statement is not over
     away,     // the server did not let it in; tries again
   };
 
+  void dialled();
   void on_readable();
-  void on_packet(std::uint8_t number, protocol::mysql::Bytes payload);
-  void on_login_step(const protocol::mysql::LoginStep& step);
-  void continue_handshake();
-  void send(std::string_view bytes);
+  void on_packet(protocol::mysql::Bytes payload);
   void kill();
   void take_leave();
   void retry_or_finish();  // nothing is under way
   [[nodiscard]] bool has_abandoned_victim() const;
 
-  State state_ = State::connecting;
+  State state_ = State::dialling;
   const std::uint32_t victim_;  // the server's number of it
-  std::unique_ptr<protocol::mysql::ServerLogin> login_;
+  std::unique_ptr<ServerDial> dial_;
   protocol::mysql::Capabilities capabilities_ = 0;
   std::string input_;
   std::uint64_t again_ms_ = 0;

@@ -128,8 +128,9 @@ void PasswordTrials::give_back_turn(Trial& trial, bool was_refused) {
 void PasswordTrials::look_at(Trial& trial) {
   switch (trial.dial_->state()) {
     case ServerDial::State::connecting:
-    case ServerDial::State::logging_in:
+    case ServerDial::State::asking_tls:
     case ServerDial::State::handshaking:
+    case ServerDial::State::logging_in:
       return;
     case ServerDial::State::done:
       proven(trial);

@@ -258,6 +258,7 @@ TEST(Exchange, WhatNobodyAskedForIsAnError) {
       {Command::statement_execute, "fb66"},
       {Command::statement_prepare, "00000000"},
       {Command::statement_prepare, "fe00000200"},
+      {Command::statement_prepare, "fe000002000000"},  // an OK that ends rows is not one that refuses
       {Command::statement_fetch, "fe00"},
       {Command::change_user, "02"},
       {Command::field_list, "fe0000"},
