@@ -1,6 +1,7 @@
 """`turnout compare` of a MariaDB pair and of a MySQL one, under live writes; what was planted is named, and nothing else is."""
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -117,12 +118,22 @@ def one_at_a_time(compared: Compared) -> Iterator[None]:
     stop(compared.turnout)
 
 
+def rounds(compared: Compared, enough: threading.Event) -> Iterator[None]:
+    """As fast as green follows: one that falls further and further behind takes each marker longer, and no comparison ends."""
+    for number in itertools.count():
+        if number % 50 == 0:
+            compared.pair.caught_up()
+        if enough.is_set():
+            return
+        yield
+
+
 def churn(compared: Compared, enough: threading.Event, errors: list[BaseException]) -> None:
     """Keys that move, come back, are deleted and inserted again; NULL becomes '' and the other way."""
     chance = random.Random(1)
     try:
         with connect(compared.turnout) as connection, connection.cursor() as cursor:
-            while not enough.is_set():
+            for _ in rounds(compared, enough):
                 key = chance.randrange(1, 51)
                 cursor.execute("UPDATE people SET name = IF(name IS NULL, '', NULL), weight = RAND() WHERE region = %s AND id = %s",
                                [f"r{key % 3}", key])
@@ -138,7 +149,7 @@ def flip(compared: Compared, enough: threading.Event, errors: list[BaseException
     """Between two contents, and nothing else: a row that looks as if nobody had touched it."""
     try:
         with connect(compared.turnout) as connection, connection.cursor() as cursor:
-            while not enough.is_set():
+            for _ in rounds(compared, enough):
                 cursor.execute("UPDATE flips SET n = 1 - n WHERE id % 2 = 0")
                 cursor.execute("DELETE FROM flips WHERE id = 7")
                 cursor.execute("INSERT INTO flips VALUES (7, 0)")
@@ -149,7 +160,7 @@ def flip(compared: Compared, enough: threading.Event, errors: list[BaseException
 def test_equal_sides_are_equal_while_everybody_writes(compared: Compared) -> None:
     turnout, enough, errors = compared.turnout, threading.Event(), list[BaseException]()
     writers = [threading.Thread(target=one, args=(compared, enough, errors), daemon=True) for one in (churn, flip)]
-    with MysqlLedger(lambda: connect(turnout)) as ledger:
+    with MysqlLedger(lambda: connect(turnout), pace_s=0.02) as ledger:
         for writer in writers:
             writer.start()
         try:
