@@ -15,11 +15,10 @@ import pytest
 from harness.compared import assert_goes_on_after_a_kill, compare, rows_of, stage_of, stop, wait_for
 from harness.mariadb_pair import MariaPair, make_pair_turnout
 from harness.mysql_ledger import MysqlLedger
-from harness.mysql_products import PAIRS, PRODUCTS
+from harness.mysql_products import PRODUCTS, pair_of
 from harness.mysql_turnout import connect
 from harness.turnout import ABORTED, CONFLICT, DONE, REFUSED, Turnout, UNKNOWN
 from harness.waiting import eventually
-from harness.workspace import Workspace
 
 CHANGES: dict[str, Any] = {"compare": {"rows_per_second": 0, "piece_rows": 1000}}
 ODD = "`o``dd; -- '\"`"
@@ -96,20 +95,17 @@ class Compared:
 
 @pytest.fixture(scope="module", params=PRODUCTS)
 def compared(request: pytest.FixtureRequest) -> Iterator[Compared]:
-    space = Workspace()
-    pair = PAIRS[request.param](space)
-    pair.start()
-    made = Compared(pair, make_pair_turnout(pair, changes=CHANGES), request.param)
-    made.on_blue("SET sql_mode = ''", "SET time_zone = '+00:00'", *TABLES,
-                 *(f"INSERT INTO {into} SELECT {what} FROM {pair.blue.numbers(count)}" for into, what, count in ROWS),
-                 *(f"INSERT INTO digests VALUES (UNHEX(RPAD('', {2 * n}, '0')), {n}), (UNHEX(LEFT(SHA2({n}, 256), 40)), {n})" for n in range(20)),
-                 "UPDATE people SET day = '0000-00-00' WHERE id = 7")
-    pair.caught_up()
-    # The sides order these differently: no difference, and no reason not to find one.
-    made.by_hand("ALTER TABLE terms MODIFY term VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-    made.turnout.ask("prepare", "app")
-    yield made
-    space.close()
+    with pair_of(request.param) as pair:
+        made = Compared(pair, make_pair_turnout(pair, changes=CHANGES), request.param)
+        made.on_blue("SET sql_mode = ''", "SET time_zone = '+00:00'", *TABLES,
+                     *(f"INSERT INTO {into} SELECT {what} FROM {pair.blue.numbers(count)}" for into, what, count in ROWS),
+                     *(f"INSERT INTO digests VALUES (UNHEX(RPAD('', {2 * n}, '0')), {n}), (UNHEX(LEFT(SHA2({n}, 256), 40)), {n})" for n in range(20)),
+                     "UPDATE people SET day = '0000-00-00' WHERE id = 7")
+        pair.caught_up()
+        # The sides order these differently: no difference, and no reason not to find one.
+        made.by_hand("ALTER TABLE terms MODIFY term VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        made.turnout.ask("prepare", "app")
+        yield made
 
 
 @pytest.fixture(autouse=True)
