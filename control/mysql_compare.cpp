@@ -40,6 +40,7 @@ class Client final : public CompareClient {
 
   CompareOutcome<CompareRows> query(const std::string& sql) override {
     if (sql == client_.dialect().log_sql) return ask_log_end();
+    if (sql == client_.dialect().seen_sql) return ask_seen();
     const auto answer = client_.query(sql);
     if (!answer) return error_of(answer.error());
     std::vector<CompareRows::Row> rows(answer->size());
@@ -64,20 +65,27 @@ class Client final : public CompareClient {
     return CompareRows({{end->value_or("")}});
   }
 
+  // What is being committed stands in a column of its own, in a notation of its own.
+  CompareOutcome<CompareRows> ask_seen() {
+    const auto answer = client_.query(client_.dialect().seen_sql);
+    if (!answer) return error_of(answer.error());
+    const auto seen = parse_position(client_.dialect(), answer->row(0));
+    if (!seen) return CompareError{text() + ": where its log ends cannot be read"};
+    return CompareRows({{position_text(*seen)}});
+  }
+
   MysqlShelf& shelf_;
   MysqlClient client_;
 };
 
 template <MysqlProduct product>
 std::string marker_sql(const std::string&) {
-  return std::string("SELECT @@global.") + dialect_of(product).position;
+  return dialect_of(product).seen_sql;
 }
 
 template <MysqlProduct product>
 std::string arrived_sql(const std::string&, const std::string& token) {
-  auto position = token;
-  std::erase(position, '\n');
-  return "SELECT 1 FROM DUAL WHERE (" + wait_sql(dialect_of(product), mysql_literal(position), look_s) + ") = 0";
+  return "SELECT 1 FROM DUAL WHERE (" + wait_sql(dialect_of(product), mysql_literal(token), look_s) + ") = 0";
 }
 
 std::string log_end_sql(const std::string&) {

@@ -205,6 +205,17 @@ std::optional<MysqlPosition> parse_position(const MysqlDialect& dialect, const s
   return MysqlPosition(unite(std::move(*set), *owned));
 }
 
+std::string position_text(const MysqlPosition& position) {
+  if (const auto* const place = std::get_if<LogPosition>(&position)) return place->text();
+  std::vector<std::string> parts;
+  if (const auto* const set = std::get_if<GtidSet>(&position)) parts = texts_of(*set);
+  if (const auto* const gtids = std::get_if<std::vector<Gtid>>(&position))
+    for (const auto& gtid : *gtids) parts.push_back(gtid.text());
+  std::string text;
+  for (const auto& part : parts) text += (text.empty() ? "" : ",") + part;
+  return text;
+}
+
 bool covers(const MysqlPosition& applied, const MysqlPosition& position) {
   if (applied.index() != position.index()) return false;
   if (const auto* const wanted = std::get_if<GtidSet>(&position))

@@ -101,6 +101,7 @@ using MysqlPosition = std::variant<std::vector<Gtid>, GtidSet, LogPosition>;
 // `row`: what `seen_sql` or `applied_sql` was answered. Nothing: it is none.
 [[nodiscard]] std::optional<MysqlPosition> parse_position(const MysqlDialect& dialect,
                                                           const std::vector<std::string>& row);
+[[nodiscard]] std::string position_text(const MysqlPosition& position);  // as its server reads it
 [[nodiscard]] bool covers(const MysqlPosition& applied, const MysqlPosition& position);
 // Whether a link with these columns goes by GTID; the one that the product has not is "".
 [[nodiscard]] bool goes_by_gtid(std::string_view using_gtid, std::string_view auto_position);

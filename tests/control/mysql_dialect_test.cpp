@@ -36,6 +36,20 @@ TEST(MysqlDialect, a_position_is_not_the_other_products) {
   EXPECT_FALSE(is_position(mysql, PositionKind::gtid, "")) << "nothing is no proof";
 }
 
+TEST(MysqlDialect, what_is_being_committed_is_seen_too) {
+  const auto text = [](const MysqlDialect& dialect, const std::vector<std::string>& row) {
+    return position_text(*parse_position(dialect, row));
+  };
+  const std::string here = "e275f630-e6df-11f1-93c0-02fc00000001", there = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+  EXPECT_EQ(text(mysql, {here + ":12#33:14#34", here + ":1-11"}), here + ":1-12:14");
+  EXPECT_EQ(text(mysql, {there + ":7#33" + here + ":12#34", here + ":1-11,\n" + there + ":1-6"}),
+            there + ":1-7," + here + ":1-12")
+      << "nothing stands between a session's number and the next server";
+  EXPECT_EQ(text(mysql, {"", here + ":1-11:tag:1-2"}), here + ":1-11," + here + ":tag:1-2");
+  EXPECT_EQ(text(mysql, {"", ""}), "");
+  EXPECT_EQ(text(mariadb, {"0-7-1,1-8-2"}), "0-7-1,1-8-2");
+}
+
 TEST(MysqlDialect, what_is_written_on_the_follower_alone) {
   const std::string writer = "e275f630-e6df-11f1-93c0-02fc00000001:1-11";
   EXPECT_TRUE(written_alone(mysql, "e275f630-e6df-11f1-93c0-02fc00000001:1-9", writer, "")->empty()) << "it lags";

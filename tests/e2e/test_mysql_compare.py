@@ -1,6 +1,7 @@
 """`turnout compare` of a MariaDB pair and of a MySQL one, under live writes; what was planted is named, and nothing else is."""
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -14,11 +15,10 @@ import pytest
 from harness.compared import assert_goes_on_after_a_kill, compare, rows_of, stage_of, stop, wait_for
 from harness.mariadb_pair import MariaPair, make_pair_turnout
 from harness.mysql_ledger import MysqlLedger
-from harness.mysql_products import PAIRS, PRODUCTS
+from harness.mysql_products import PRODUCTS, pair_of
 from harness.mysql_turnout import connect
 from harness.turnout import ABORTED, CONFLICT, DONE, REFUSED, Turnout, UNKNOWN
 from harness.waiting import eventually
-from harness.workspace import Workspace
 
 CHANGES: dict[str, Any] = {"compare": {"rows_per_second": 0, "piece_rows": 1000}}
 ODD = "`o``dd; -- '\"`"
@@ -95,20 +95,17 @@ class Compared:
 
 @pytest.fixture(scope="module", params=PRODUCTS)
 def compared(request: pytest.FixtureRequest) -> Iterator[Compared]:
-    space = Workspace()
-    pair = PAIRS[request.param](space)
-    pair.start()
-    made = Compared(pair, make_pair_turnout(pair, changes=CHANGES), request.param)
-    made.on_blue("SET sql_mode = ''", "SET time_zone = '+00:00'", *TABLES,
-                 *(f"INSERT INTO {into} SELECT {what} FROM {pair.blue.numbers(count)}" for into, what, count in ROWS),
-                 *(f"INSERT INTO digests VALUES (UNHEX(RPAD('', {2 * n}, '0')), {n}), (UNHEX(LEFT(SHA2({n}, 256), 40)), {n})" for n in range(20)),
-                 "UPDATE people SET day = '0000-00-00' WHERE id = 7")
-    pair.caught_up()
-    # The sides order these differently: no difference, and no reason not to find one.
-    made.by_hand("ALTER TABLE terms MODIFY term VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-    made.turnout.ask("prepare", "app")
-    yield made
-    space.close()
+    with pair_of(request.param) as pair:
+        made = Compared(pair, make_pair_turnout(pair, changes=CHANGES), request.param)
+        made.on_blue("SET sql_mode = ''", "SET time_zone = '+00:00'", *TABLES,
+                     *(f"INSERT INTO {into} SELECT {what} FROM {pair.blue.numbers(count)}" for into, what, count in ROWS),
+                     *(f"INSERT INTO digests VALUES (UNHEX(RPAD('', {2 * n}, '0')), {n}), (UNHEX(LEFT(SHA2({n}, 256), 40)), {n})" for n in range(20)),
+                     "UPDATE people SET day = '0000-00-00' WHERE id = 7")
+        pair.caught_up()
+        # The sides order these differently: no difference, and no reason not to find one.
+        made.by_hand("ALTER TABLE terms MODIFY term VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        made.turnout.ask("prepare", "app")
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -117,12 +114,22 @@ def one_at_a_time(compared: Compared) -> Iterator[None]:
     stop(compared.turnout)
 
 
+def rounds(compared: Compared, enough: threading.Event) -> Iterator[None]:
+    """As fast as green follows: one that falls further and further behind takes each marker longer, and no comparison ends."""
+    for number in itertools.count():
+        if number % 50 == 0:
+            compared.pair.caught_up()
+        if enough.is_set():
+            return
+        yield
+
+
 def churn(compared: Compared, enough: threading.Event, errors: list[BaseException]) -> None:
     """Keys that move, come back, are deleted and inserted again; NULL becomes '' and the other way."""
     chance = random.Random(1)
     try:
         with connect(compared.turnout) as connection, connection.cursor() as cursor:
-            while not enough.is_set():
+            for _ in rounds(compared, enough):
                 key = chance.randrange(1, 51)
                 cursor.execute("UPDATE people SET name = IF(name IS NULL, '', NULL), weight = RAND() WHERE region = %s AND id = %s",
                                [f"r{key % 3}", key])
@@ -138,7 +145,7 @@ def flip(compared: Compared, enough: threading.Event, errors: list[BaseException
     """Between two contents, and nothing else: a row that looks as if nobody had touched it."""
     try:
         with connect(compared.turnout) as connection, connection.cursor() as cursor:
-            while not enough.is_set():
+            for _ in rounds(compared, enough):
                 cursor.execute("UPDATE flips SET n = 1 - n WHERE id % 2 = 0")
                 cursor.execute("DELETE FROM flips WHERE id = 7")
                 cursor.execute("INSERT INTO flips VALUES (7, 0)")
@@ -149,7 +156,7 @@ def flip(compared: Compared, enough: threading.Event, errors: list[BaseException
 def test_equal_sides_are_equal_while_everybody_writes(compared: Compared) -> None:
     turnout, enough, errors = compared.turnout, threading.Event(), list[BaseException]()
     writers = [threading.Thread(target=one, args=(compared, enough, errors), daemon=True) for one in (churn, flip)]
-    with MysqlLedger(lambda: connect(turnout)) as ledger:
+    with MysqlLedger(lambda: connect(turnout), pace_s=0.02) as ledger:
         for writer in writers:
             writer.start()
         try:

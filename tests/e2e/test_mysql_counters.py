@@ -8,12 +8,11 @@ import pytest
 
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import MariaPair, make_pair_turnout, other
-from harness.mysql_products import PAIRS, PRODUCTS
+from harness.mysql_products import PRODUCTS, pair_of
 from harness.mysql_turnout import reads_on
 from harness.sysbench import Sysbench
 from harness.turnout import Turnout
 from harness.waiting import eventually
-from harness.workspace import Workspace
 
 SCRIPT = str(Path(__file__).with_name("counters.lua"))
 SESSIONS = {"updates": 40, "autocommit": 20, "prepared": 20, "readers": 20}
@@ -24,17 +23,14 @@ PERCENTS = (10, 50, 100)  # of the reads, from one move to the next
 
 @pytest.fixture(params=PRODUCTS)
 def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
-    space = Workspace()
-    made = PAIRS[request.param](space)
-    made.start()
-    with made.blue.connect() as connection, connection.cursor() as cursor:
-        for pile in range(1, PILES + 1):
-            cursor.execute(f"CREATE TABLE pile{pile} (id INT PRIMARY KEY, value INT NOT NULL)")
-            cursor.executemany(f"INSERT INTO pile{pile} VALUES (%s, 0)", [(id_,) for id_ in range(1, ROWS + 1)])
-        cursor.execute("CREATE TABLE tally (session INT PRIMARY KEY, value INT NOT NULL)")
-        cursor.executemany("INSERT INTO tally VALUES (%s, 0)", [(first + n,) for kind, first in FIRST.items() for n in range(SESSIONS[kind])])
-    yield made
-    space.close()
+    with pair_of(request.param) as made:
+        with made.blue.connect() as connection, connection.cursor() as cursor:
+            for pile in range(1, PILES + 1):
+                cursor.execute(f"CREATE TABLE pile{pile} (id INT PRIMARY KEY, value INT NOT NULL)")
+                cursor.executemany(f"INSERT INTO pile{pile} VALUES (%s, 0)", [(id_,) for id_ in range(1, ROWS + 1)])
+            cursor.execute("CREATE TABLE tally (session INT PRIMARY KEY, value INT NOT NULL)")
+            cursor.executemany("INSERT INTO tally VALUES (%s, 0)", [(first + n,) for kind, first in FIRST.items() for n in range(SESSIONS[kind])])
+        yield made
 
 
 def sums(pair: MariaPair, side: str) -> dict[str, int]:

@@ -13,7 +13,7 @@ from harness.mariadb import DATABASE, MariaDb
 from harness.mariadb_pair import MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlHammer, MysqlLedger
 from harness.mysql97_position_pair import Mysql97PositionPair
-from harness.mysql_products import PAIR_KINDS, PAIRS
+from harness.mysql_products import PAIR_KINDS, pair_of
 from harness.mysql_turnout import connect, one
 from harness.turnout import CONFLICT, REFUSED, REVERTED, Turnout
 from harness.waiting import eventually
@@ -54,11 +54,8 @@ class Moved:
 
 @pytest.fixture(scope="module", params=PAIR_KINDS)
 def moved(request: pytest.FixtureRequest) -> Iterator[Moved]:
-    space = Workspace()
-    pair = PAIRS[request.param](space)
-    pair.start()
-    yield Moved(pair, make_pair_turnout(pair))
-    space.close()
+    with pair_of(request.param) as pair:
+        yield Moved(pair, make_pair_turnout(pair))
 
 
 @pytest.fixture(autouse=True)

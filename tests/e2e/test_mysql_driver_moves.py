@@ -10,8 +10,7 @@ from drivers_mysql import dialect
 from drivers_mysql.registry import DRIVERS
 from harness.mariadb_pair import MariaPair, make_pair_turnout
 from harness.matrix import Loop, assert_rounds, loops_under_moves, run
-from harness.mysql_products import PAIRS, PRODUCTS
-from harness.workspace import Workspace
+from harness.mysql_products import PRODUCTS, pair_of
 from test_mysql_drivers import load_schema
 
 LOOPS = [driver.name for driver in DRIVERS.values() if driver.loops]
@@ -24,13 +23,10 @@ def product(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def pair(product: str) -> Iterator[MariaPair]:
-    space = Workspace()
-    made = PAIRS[product](space, ["--max-connections=600"])
-    made.start()
-    load_schema(made.blue, product)
-    made.caught_up()
-    yield made
-    space.close()
+    with pair_of(product, ["--max-connections=600"]) as made:
+        load_schema(made.blue, product)
+        made.caught_up()
+        yield made
 
 
 def moving(names: list[str], pair: MariaPair, product: str, home: Path, moves: int) -> None:

@@ -9,22 +9,18 @@ from harness import sysbench
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlLedger
-from harness.mysql_products import PAIRS, PRODUCTS
+from harness.mysql_products import PRODUCTS, pair_of
 from harness.mysql_turnout import connect
 from harness.sysbench import Sysbench
 from harness.waiting import eventually
-from harness.workspace import Workspace
 
 TABLES = [f"sbtest{number}" for number in range(1, sysbench.TABLES + 1)] + ["ledger", "counter"]
 
 
 @pytest.fixture(params=PRODUCTS)
 def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
-    space = Workspace()
-    made = PAIRS[request.param](space)
-    made.start()
-    yield made
-    space.close()
+    with pair_of(request.param) as made:
+        yield made
 
 
 def checksums(pair: MariaPair, side: str) -> list[tuple[str, int]]:

@@ -13,7 +13,7 @@ from harness.dns import Forwarder, NameServer, hosts_of
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import MariaPair, make_pair_turnout
 from harness.mysql_ledger import MysqlLedger
-from harness.mysql_products import PAIRS, PRODUCTS
+from harness.mysql_products import PRODUCTS, pair_of
 from harness.mysql_turnout import connect, one
 from harness.turnout import Turnout
 from harness.waiting import eventually
@@ -72,11 +72,8 @@ def named(pair: MariaPair, name: str) -> Iterator[Named]:
 
 @pytest.fixture(scope="module", params=PRODUCTS)
 def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
-    space = Workspace()
-    made = PAIRS[request.param](space, [f"--bind-address={FIRST},{SECOND}"])
-    made.start()
-    yield made
-    space.close()
+    with pair_of(request.param, [f"--bind-address={FIRST},{SECOND}"]) as made:
+        yield made
 
 
 @pytest.fixture

@@ -10,18 +10,14 @@ import pytest
 
 from harness.mariadb import DATABASE, PASSWORD
 from harness.mariadb_pair import MariaPair, make_pair_turnout
-from harness.mysql_products import PAIRS, PRODUCTS, as_root
+from harness.mysql_products import PRODUCTS, as_root, pair_of
 from harness.mysql_turnout import change_user, connect, one
-from harness.workspace import Workspace
 
 
 @pytest.fixture(params=PRODUCTS)
 def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
-    space = Workspace()
-    made = PAIRS[request.param](space)
-    made.start()
-    yield made
-    space.close()
+    with pair_of(request.param) as made:
+        yield made
 
 
 class Comers:

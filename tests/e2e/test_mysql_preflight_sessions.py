@@ -10,22 +10,18 @@ import pytest
 
 from harness.mariadb import DATABASE, PASSWORD
 from harness.mariadb_pair import MariaPair, make_pair_turnout
-from harness.mysql_products import PAIRS, PRODUCTS, as_root
+from harness.mysql_products import PRODUCTS, as_root, pair_of
 from harness.mysql_turnout import connect, one
 from harness.shadowed import off, on, report, wait_for
 from harness.turnout import REFUSED, Turnout
 from harness.waiting import eventually
-from harness.workspace import Workspace
 from test_mysql_preflight import check
 
 
 @pytest.fixture(scope="module", params=PRODUCTS)
 def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
-    space = Workspace()
-    made = PAIRS[request.param](space)
-    made.start()
-    yield made
-    space.close()
+    with pair_of(request.param) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pymysql.constants import CLIENT
 
 from harness.mariadb import DATABASE, MariaDb
 from harness.mariadb_pair import MariaPair, make_pair_turnout
-from harness.mysql_products import PAIR_KINDS, PAIRS, PRODUCTS, SERVERS, as_root
+from harness.mysql_products import PAIR_KINDS, PAIRS, PRODUCTS, SERVERS, as_root, pair_of
 from harness.mysql_ledger import MysqlLedger
 from harness.mysql_prepared import Prepared
 from harness.mysql_turnout import connect, one, reads_on
@@ -134,14 +134,11 @@ def test_what_is_called_a_read_writes_nothing(product: str) -> None:
 
 @pytest.fixture(scope="module", params=PAIR_KINDS)
 def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
-    space = Workspace()
-    pair = PAIRS[request.param](space)
-    pair.start()
-    as_root(pair.green, "SET GLOBAL log_bin_trust_function_creators = 1")
-    make_shop(pair.blue)
-    pair.caught_up()
-    yield pair
-    space.close()
+    with pair_of(request.param) as pair:
+        as_root(pair.green, "SET GLOBAL log_bin_trust_function_creators = 1")
+        make_shop(pair.blue)
+        pair.caught_up()
+        yield pair
 
 
 @pytest.fixture(scope="module")

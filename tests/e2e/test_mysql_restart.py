@@ -12,11 +12,10 @@ from harness import faults
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlHammer, MysqlLedger
-from harness.mysql_products import PAIRS, PRODUCTS
+from harness.mysql_products import PRODUCTS, pair_of
 from harness.mysql_turnout import connect, one
 from harness.turnout import REVERTED, Turnout
 from harness.waiting import eventually
-from harness.workspace import Workspace
 
 VERB = {"blue": "cutover", "green": "rollback"}  # from there
 
@@ -44,17 +43,14 @@ class Restarted:
 
 
 def restarted(product: str, lasts: bool, changes: dict[str, Any] | None = None) -> Iterator[Restarted]:
-    space = Workspace()
-    pair = PAIRS[product](space, ["--innodb-flush-log-at-trx-commit=2"])
-    pair.start()
-    for server in pair.sides.values():
-        server.options += [f"--{pair.FENCE}=1"] if lasts else []  # from the next start on
-    turnout = make_pair_turnout(pair, changes=changes, start=False)
-    stops = faults.StopPoints(space.directory("stops"))
-    turnout.environment = stops.environment
-    turnout.start()
-    yield Restarted(pair, turnout)
-    space.close()
+    with pair_of(product, ["--innodb-flush-log-at-trx-commit=2"]) as pair:
+        for server in pair.sides.values():
+            server.options += [f"--{pair.FENCE}=1"] if lasts else []  # from the next start on
+        turnout = make_pair_turnout(pair, changes=changes, start=False)
+        stops = faults.StopPoints(pair.workspace.directory("stops"))
+        turnout.environment = stops.environment
+        turnout.start()
+        yield Restarted(pair, turnout)
 
 
 @pytest.fixture(scope="module", params=PRODUCTS)

@@ -5,6 +5,7 @@ import json
 import struct
 import threading
 import time
+from contextlib import contextmanager
 from typing import Any, Callable, Iterator
 
 import pymysql
@@ -13,12 +14,11 @@ import pytest
 from harness.mariadb_pair import MariaPair, make_pair_turnout, other
 from harness.mysql_ledger import MysqlLedger
 from harness.mysql_prepared import Prepared
-from harness.mysql_products import PAIRS, PRODUCTS, as_root
+from harness.mysql_products import PRODUCTS, as_root, pair_of
 from harness.mysql_turnout import connect, one
 from harness.shadowed import differing, off, on, report, shape_of, wait_for, wait_for_reads
 from harness.turnout import DONE, REFUSED, Turnout
 from harness.waiting import eventually
-from harness.workspace import Workspace
 
 CHANGES: dict[str, Any] = {"shadow": {"lag_time": "2s", "brackets": 2}}
 
@@ -34,23 +34,22 @@ CREATE VIEW sh_rate AS SELECT id, id * 2 AS rate FROM sh_rows
 """.replace("{n}", "(" + " UNION ALL ".join(f"SELECT {digit} AS n" for digit in range(10)) + ")")
 
 
-def make_pair(space: Workspace, product: str) -> MariaPair:
-    pair = PAIRS[product](space)
-    pair.start()
-    with pair.blue.connect("turnout") as connection, connection.cursor() as cursor:
-        for statement in TABLES.strip().splitlines():
-            cursor.execute(statement)
-    pair.caught_up()
-    for server in pair.sides.values():
-        as_root(server, "ANALYZE TABLE sh_rows, sh_wide")
-    return pair
+@contextmanager
+def filled(product: str) -> Iterator[MariaPair]:
+    with pair_of(product) as pair:
+        with pair.blue.connect("turnout") as connection, connection.cursor() as cursor:
+            for statement in TABLES.strip().splitlines():
+                cursor.execute(statement)
+        pair.caught_up()
+        for server in pair.sides.values():
+            as_root(server, "ANALYZE TABLE sh_rows, sh_wide")
+        yield pair
 
 
 @pytest.fixture(scope="module", params=PRODUCTS)
 def pair(request: pytest.FixtureRequest) -> Iterator[MariaPair]:
-    space = Workspace()
-    yield make_pair(space, request.param)
-    space.close()
+    with filled(request.param) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -398,9 +397,7 @@ def test_takes_long_there_is_no_difference(pair: MariaPair) -> None:
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_cutover_and_rollback_in_the_midst_of_shadow_reads(product: str) -> None:
     """At all that is read, under load: nobody notices. A former writer is left alone until asked for."""
-    space = Workspace()
-    try:
-        pair = make_pair(space, product)
+    with filled(product) as pair:
         turnout = make_pair_turnout(pair, changes=CHANGES)
         on(turnout)
         with MysqlLedger(lambda: connect(turnout)) as ledger, Readers(turnout, 4, 2) as readers:
@@ -419,5 +416,3 @@ def test_cutover_and_rollback_in_the_midst_of_shadow_reads(product: str) -> None
         assert not readers.errors, readers.errors
         ledger.assert_quiet()
         ledger.assert_books(pair.blue)
-    finally:
-        space.close()

@@ -11,9 +11,8 @@ import pytest
 
 from harness.certificates import Authority
 from harness.mariadb_pair import MariaPair, make_pair_turnout
-from harness.mysql_products import PAIRS, PRODUCTS, as_root
+from harness.mysql_products import PRODUCTS, as_root, pair_of
 from harness.turnout import Turnout
-from harness.workspace import Workspace
 
 LOGIN, SECRET = "back", "way back"
 
@@ -53,23 +52,21 @@ class Encrypted:
 
 @pytest.fixture(scope="module", params=PRODUCTS)
 def encrypted(request: pytest.FixtureRequest) -> Iterator[Encrypted]:
-    space = Workspace()
-    home = space.directory("certificates")
-    authority = Authority(home)
-    cert, key = authority.server()
-    key.chmod(0o644)  # the servers run as another user
-    paths = {}
-    for name in ("blue", "green", "link"):
-        paths[name] = home / f"{name}-ca.crt"
-        shutil.copy(authority.certificate, paths[name])
-    pair = PAIRS[request.param](space)
-    for side, server in pair.sides.items():
-        server.options += [f"--ssl-cert={cert}", f"--ssl-key={key}", f"--ssl-ca={paths[side]}"]
-    pair.start()
-    made = Encrypted(pair, paths)
-    made.as_root(f"CREATE USER {LOGIN}@'%' IDENTIFIED BY '{SECRET}' REQUIRE SSL", f"GRANT REPLICATION SLAVE ON *.* TO {LOGIN}@'%'")
-    yield made
-    space.close()
+    with pair_of(request.param, start=False) as pair:
+        home = pair.workspace.directory("certificates")
+        authority = Authority(home)
+        cert, key = authority.server()
+        key.chmod(0o644)  # the servers run as another user
+        paths = {}
+        for name in ("blue", "green", "link"):
+            paths[name] = home / f"{name}-ca.crt"
+            shutil.copy(authority.certificate, paths[name])
+        for side, server in pair.sides.items():
+            server.options += [f"--ssl-cert={cert}", f"--ssl-key={key}", f"--ssl-ca={paths[side]}"]
+        pair.start()
+        made = Encrypted(pair, paths)
+        made.as_root(f"CREATE USER {LOGIN}@'%' IDENTIFIED BY '{SECRET}' REQUIRE SSL", f"GRANT REPLICATION SLAVE ON *.* TO {LOGIN}@'%'")
+        yield made
 
 
 @pytest.fixture
@@ -98,25 +95,27 @@ def move(encrypted: Encrypted, turnout: Turnout, verb: str, writer: str) -> None
     assert encrypted.logged_in(writer) >= 1
 
 
+def there_and_back(encrypted: Encrypted, turnout: Turnout, blues: tuple[str, str, str], greens: tuple[str, str, str]) -> None:
+    """Each side's connection while it follows, as `Encrypted.link` tells it."""
+    move(encrypted, turnout, "cutover", "green")
+    assert encrypted.link("blue") == blues
+    move(encrypted, turnout, "rollback", "blue")
+    assert encrypted.link("green") == greens
+
+
 def test_a_link_that_verifies_is_followed_by_one_that_does(encrypted: Encrypted, turnout: Turnout) -> None:
     """Blue by its own file, for green's path is of green's machine; and green, when it follows again, by the one that it had."""
     encrypted.follow_with(SSL=1, SSL_CA=str(encrypted.authority["link"]), SSL_VERIFY_SERVER_CERT=1)
     verdict, measured = check(turnout)
     assert verdict == "PASS" and f"by TLS, verified by {encrypted.authority['blue']}" in measured, measured
-    move(encrypted, turnout, "cutover", "green")
-    assert encrypted.link("blue") == ("Yes", str(encrypted.authority["blue"]), "Yes")
-    move(encrypted, turnout, "rollback", "blue")
-    assert encrypted.link("green") == ("Yes", str(encrypted.authority["link"]), "Yes")
+    there_and_back(encrypted, turnout, ("Yes", str(encrypted.authority["blue"]), "Yes"), ("Yes", str(encrypted.authority["link"]), "Yes"))
 
 
 def test_a_link_that_only_encrypts(encrypted: Encrypted, turnout: Turnout) -> None:
     encrypted.follow_with(SSL=1)
     verdict, measured = check(turnout)
     assert verdict == "PASS" and measured.endswith("by TLS"), measured
-    move(encrypted, turnout, "cutover", "green")
-    assert encrypted.link("blue") == ("Yes", "", "No")
-    move(encrypted, turnout, "rollback", "blue")
-    assert encrypted.link("green") == ("Yes", "", "No")
+    there_and_back(encrypted, turnout, ("Yes", "", "No"), ("Yes", "", "No"))
 
 
 @pytest.mark.parametrize("turnout", ["verify-full"], indirect=True)
@@ -124,10 +123,7 @@ def test_more_than_there_was(encrypted: Encrypted, turnout: Turnout) -> None:
     encrypted.follow_with(SSL=1)
     verdict, measured = check(turnout)
     assert verdict == "PASS" and f"verified by {encrypted.authority['blue']}" in measured, measured
-    move(encrypted, turnout, "cutover", "green")
-    assert encrypted.link("blue") == ("Yes", str(encrypted.authority["blue"]), "Yes")
-    move(encrypted, turnout, "rollback", "blue")
-    assert encrypted.link("green") == ("Yes", str(encrypted.authority["green"]), "Yes")
+    there_and_back(encrypted, turnout, ("Yes", str(encrypted.authority["blue"]), "Yes"), ("Yes", str(encrypted.authority["green"]), "Yes"))
 
 
 @pytest.mark.parametrize("turnout", ["disable"], indirect=True)

@@ -1,6 +1,9 @@
 """Every product that `protocol: mysql` is for: one server, or a pair. What is not on this machine is skipped, with the reason."""
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import Iterator
+
 import pymysql
 import pytest
 
@@ -10,6 +13,7 @@ from .mariadb_pair import MariaPair
 from .mysql97_pair import Mysql97Pair
 from .mysql97_position_pair import Mysql97PositionPair
 from .mysql_turnout import one
+from .workspace import Workspace
 
 SERVERS: dict[str, type[MariaDb]] = {"mariadb": MariaDb, "mysql97": mysql97.Mysql97}
 PAIRS: dict[str, type[MariaPair]] = {"mariadb": MariaPair, "mysql97": Mysql97Pair, "mysql97_file": Mysql97PositionPair}
@@ -17,6 +21,19 @@ _needs_mysql97 = pytest.mark.skipif(not mysql97.is_there(), reason=mysql97.MISSI
 PRODUCTS = ["mariadb", pytest.param("mysql97", marks=_needs_mysql97)]
 # Besides, by what tells how far a log is applied: no GTIDs.
 PAIR_KINDS = [*PRODUCTS, pytest.param("mysql97_file", marks=_needs_mysql97)]
+
+
+@contextmanager
+def pair_of(product: str, options: list[str] | None = None, start: bool = True) -> Iterator[MariaPair]:
+    """In a workspace of its own, which ends with it. Whoever has more to set of the servers starts it himself."""
+    space = Workspace()
+    try:
+        pair = PAIRS[product](space, options)
+        if start:
+            pair.start()
+        yield pair
+    finally:
+        space.close()
 
 
 def as_root(server: MariaDb, *statements: str) -> None:

@@ -30,7 +30,9 @@ def command(port: int, script: str, verb: str, *options: str) -> list[str]:
 
 def fill(port: int) -> None:
     """Makes the tables, at the server itself."""
-    subprocess.run(command(port, "oltp_read_write", "prepare"), check=True, capture_output=True)
+    done = subprocess.run(command(port, "oltp_read_write", "prepare"), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"sysbench made no tables, it ended with {done.returncode}:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
 
 
 class Sysbench:
