@@ -7,6 +7,7 @@
 #include <string>
 
 #include "proxy/client.h"
+#include "proxy/shadow_runner.h"
 #include "proxy/worker.h"
 
 namespace turnout::proxy {
@@ -21,7 +22,8 @@ inline bool Client::wants_verdict(router::Unit& unit) {
   unit.required_sample = required_sample_;
   unit.during_release = shard_.is_releasing();
   const router::RoutingTable& table = shard_.table();
-  if (!table.needs_verdicts() && !unit.during_release) return false;
+  const bool is_looked_at = shard_.shadow && shard_.shadow->looks();
+  if (!is_looked_at && !table.needs_verdicts() && !unit.during_release) return false;
   shard_.reads.begin_unit();
   unit.policy = account_.ramp_policy;
   if (unit.policy.value_or(table.ramp.policy) == conf::TokenPolicy::global)

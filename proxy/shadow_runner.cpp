@@ -57,13 +57,17 @@ std::uint64_t ShadowRunner::now_ms() const {
 
 // ---- from sessions -------------------------------------------------------------------------------------------------
 
+bool ShadowRunner::looks() {
+  return sampler_.look(shard_.table().shadow.percent);
+}
+
 bool ShadowRunner::wants(std::uint64_t shape) {
   auto known = taken_.find(shape);
   if (known == taken_.end() && taken_.size() < limits().shapes_max * std::size_t{4})
     known = taken_.emplace(shape, 0).first;
   // Whoever has no end of shapes does not have the first runs of each: that would be all that he reads.
   const std::uint64_t runs = known == taken_.end() ? router::ShadowSampler::first_runs : known->second;
-  if (!sampler_.take(shard_.table().shadow.percent, runs)) return false;
+  if (!sampler_.take(runs)) return false;
   if (queue_.size() >= limits().queue_max) {  // before anything is copied
     dropped(ShadowDrop::queue_full);
     return false;
@@ -253,11 +257,14 @@ void ShadowRunner::drop_late(std::uint64_t now_ms) {
 void ShadowRunner::start_jobs(std::uint64_t now_ms) {
   const Side side = router::shadow_side(shard_.table());
   const std::uint64_t proven = proven_sample();
+  const SharedAccount* busy = nullptr;  // the latest that has no lane free
   std::size_t looked_at = 0;
   for (auto at = queue_.begin(); at != queue_.end() && looked_at < looked_ahead; ++looked_at) {
     if (proven < at->required_sample) return;  // samples are numbered in the order of time, as the queue is
-    ShadowLane* const lane = lane_for(*at->taken.read->account, side);
+    SharedAccount* const account = at->taken.read->account;
+    ShadowLane* const lane = account == busy ? nullptr : lane_for(*account, side);
     if (lane == nullptr) {
+      busy = account;
       ++at;
       continue;
     }

@@ -42,7 +42,8 @@ class ShadowRunner {
   ShadowRunner& operator=(const ShadowRunner&) = delete;
 
   // ---- from sessions
-  [[nodiscard]] bool wants(std::uint64_t shape);
+  [[nodiscard]] bool looks();                     // of each unit: is its shape to be found out?
+  [[nodiscard]] bool wants(std::uint64_t shape);  // behind a looks() that was true
   // What it needs is had of shadow.memory. Nothing: dropped.
   [[nodiscard]] std::optional<ShadowTaken> take(std::unique_ptr<ShadowRead> read);
   [[nodiscard]] router::AnswerReader::Limits answer_limits() const { return {limits().result_bytes_max, 0}; }

@@ -74,7 +74,8 @@ struct RoutingTable {
   ShadowOrders shadow;
 
   // Does any session have to look at SQL text to decide? (contract of the data path: not with weight 0 and no hold)
-  [[nodiscard]] bool needs_verdicts() const { return ramp.percent != 0 || shadow.percent != 0 || hold == Hold::writes; }
+  // Where a shadow is all that wants to know, it asks of which units: ShadowSampler.
+  [[nodiscard]] bool needs_verdicts() const { return ramp.percent != 0 || hold == Hold::writes; }
 };
 
 using RoutingTablePtr = std::shared_ptr<const RoutingTable>;

@@ -1,5 +1,7 @@
 #include "router/shadow.h"
 
+#include <algorithm>
+
 namespace turnout::router {
 
 bool casts_shadow(const RoutingTable& table) {
@@ -12,14 +14,19 @@ bool may_shadow(const RoutingTable& table, const Unit& unit, const Route& route)
   return unit.session_known_state && unit.session_may_ramp;
 }
 
-bool ShadowSampler::take(std::uint8_t percent, std::uint64_t runs) {
-  if (percent == 0) return false;
+bool ShadowSampler::look(std::uint8_t percent) {
   // xorshift64*; the upper bits are the good ones.
   state_ ^= state_ >> 12;
   state_ ^= state_ << 25;
   state_ ^= state_ >> 27;
   const std::uint64_t drawn = (state_ * 0x2545f4914f6cdd1dU) >> 32;
-  return runs < first_runs || drawn * 100 < (std::uint64_t{percent} << 32);
+  is_drawn_ = drawn * 100 < (std::uint64_t{percent} << 32);
+  return percent != 0 && (is_drawn_ || since_new_ < calm_units || drawn % calm_step == 0);
+}
+
+bool ShadowSampler::take(std::uint64_t runs) {
+  since_new_ = runs < first_runs ? 0 : std::min(since_new_ + 1, calm_units);
+  return is_drawn_ || runs < first_runs;
 }
 
 }  // namespace turnout::router

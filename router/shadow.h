@@ -22,17 +22,25 @@ namespace turnout::router {
 [[nodiscard]] bool may_shadow(const RoutingTable& table, const Unit& unit, const Route& route);
 
 // Which of them. By chance, not by counting: an application that repeats ten statements in a row would otherwise show
-// every tenth only. A shape's first runs are all taken, so that the rare ones are seen too.
+// every tenth only. A shape's first runs are all taken, so that the rare ones are seen too. To find out what a unit is
+// costs most of what a shadow costs those that are not taken; so where nothing new has been seen for a while, one in a
+// few of them is looked at, and all of them again as soon as something new is.
 class ShadowSampler {
  public:
   static constexpr std::uint64_t first_runs = 20;
+  static constexpr std::uint32_t calm_units = 2'000;  // with nothing new among them
+  static constexpr std::uint32_t calm_step = 8;
 
   explicit ShadowSampler(std::uint64_t seed) : state_(seed | 1U) {}
-  // `runs`: how many of this shape have been taken before.
-  [[nodiscard]] bool take(std::uint8_t percent, std::uint64_t runs);
+  // A new unit: is anybody to find out what it is?
+  [[nodiscard]] bool look(std::uint8_t percent);
+  // It is a shape of which so many have been taken before. Asked once at most behind a look().
+  [[nodiscard]] bool take(std::uint64_t runs);
 
  private:
   std::uint64_t state_;
+  bool is_drawn_ = false;
+  std::uint32_t since_new_ = 0;  // units that were nothing new, one after the other
 };
 
 }  // namespace turnout::router

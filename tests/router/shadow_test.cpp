@@ -71,19 +71,14 @@ TEST(shadow, a_ramped_read_casts_none) {
   EXPECT_TRUE(is_shadowed(table, unit)) << "policy strict: shadow only";
 }
 
-TEST(shadow, a_shadow_alone_needs_verdicts) {
-  EXPECT_TRUE(table_with(1).needs_verdicts());
-  EXPECT_FALSE(table_with(0).needs_verdicts());
-}
-
 TEST(shadow_sampler, a_share_by_chance_and_the_first_runs_of_a_shape) {
   ShadowSampler sampler(7);
-  for (std::uint64_t run = 0; run < ShadowSampler::first_runs; ++run) EXPECT_TRUE(sampler.take(1, run));
+  for (std::uint64_t run = 0; run < ShadowSampler::first_runs; ++run) EXPECT_TRUE(sampler.look(1) && sampler.take(run));
   for (const int share : {1, 10, 50}) {
     const auto percent = static_cast<std::uint8_t>(share);
     int taken = 0, taken_of_ten[10] = {};
     for (int i = 0; i < 100'000; ++i) {
-      if (!sampler.take(percent, 1'000)) continue;
+      if (!sampler.look(percent) || !sampler.take(1'000)) continue;
       ++taken;
       ++taken_of_ten[i % 10];
     }
@@ -93,9 +88,30 @@ TEST(shadow_sampler, a_share_by_chance_and_the_first_runs_of_a_shape) {
       EXPECT_NEAR(count, percent * 100, 5 * spread) << "of what comes every tenth time";
   }
   for (int i = 0; i < 1'000; ++i) {
-    EXPECT_TRUE(sampler.take(100, 1'000));
-    EXPECT_FALSE(sampler.take(0, 0));
+    EXPECT_TRUE(sampler.look(100) && sampler.take(1'000));
+    EXPECT_FALSE(sampler.look(0));
   }
+}
+
+TEST(shadow_sampler, looks_less_often_where_nothing_is_new) {
+  ShadowSampler sampler(7);
+  const auto looked_at = [&sampler](int units) {
+    int count = 0;
+    for (int i = 0; i < units; ++i) {
+      if (!sampler.look(1)) continue;
+      ++count;
+      (void)sampler.take(1'000);
+    }
+    return count;
+  };
+  constexpr int calm = ShadowSampler::calm_units, step = ShadowSampler::calm_step;
+  EXPECT_EQ(looked_at(calm), calm) << "nobody knows yet how new things are";
+  const double share = 1.0 / step + 0.01 - 0.01 / step;
+  EXPECT_NEAR(looked_at(100'000), 100'000 * share, 5 * std::sqrt(100'000 * share));
+  while (!sampler.look(1)) {
+  }
+  EXPECT_TRUE(sampler.take(0));
+  EXPECT_EQ(looked_at(calm), calm) << "something new is there: perhaps more is";
 }
 
 TEST(shadow_facts, order) {
