@@ -60,6 +60,26 @@ TEST(MysqlFollow, of_mysql_a_position_has_what_is_owned_and_what_is_executed) {
   EXPECT_FALSE(covers(applied(a + ":1"), of("0-1-1"))) << "another product";
 }
 
+TEST(MysqlFollow, what_was_owned_and_given_up_blocks_nothing) {
+  const auto& mysql = dialect_of(MysqlProduct::mysql);
+  const std::string a = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+  const auto executed = [&](int last) { return a + ":1-" + std::to_string(last); };
+  LogPositions positions;
+  positions.add(1, parse_position(mysql, {a + ":99#33", executed(1)}).value(), 1000);
+  std::uint64_t number = 1;
+  for (int applied = 1; applied <= 8; ++applied) {  // the follower is four samples behind, always
+    while (number < static_cast<std::uint64_t>(applied) + 4) {
+      ++number;
+      positions.add(number, parse_position(mysql, {"", executed(static_cast<int>(number))}).value(), 1000);
+    }
+    const std::uint64_t proven = positions.proven(parse_position(mysql, {executed(applied)}).value());
+    EXPECT_LE(proven, static_cast<std::uint64_t>(applied));
+    if (applied >= 6) {
+      EXPECT_GE(proven, static_cast<std::uint64_t>(applied) - 1) << applied;
+    }
+  }
+}
+
 TEST(MysqlFollow, what_is_owned_has_no_comma_between_two_servers) {
   const std::string a = "3e11fa47-71ca-11e1-9e33-c80aa9429562", b = "00000000-0000-0000-0000-000000000001";
   const auto texts = [](const std::string& owned) { return texts_of(parse_owned_gtids(owned).value()); };
