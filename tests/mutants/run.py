@@ -26,7 +26,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from mutants import MUTANTS, Mutant
+from mutant import Mutant
+from mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "release"
@@ -179,8 +180,8 @@ def write_junit(file: Path, unmutated: dict[str, Outcome], outcomes: dict[str, O
 def chosen(words: list[str]) -> list[Mutant]:
     if not words:
         return MUTANTS
-    found = [mutant for mutant in MUTANTS if mutant.name in words or str(mutant.trap) in words]
-    unknown = set(words) - {mutant.name for mutant in found} - {str(mutant.trap) for mutant in found}
+    found = [mutant for mutant in MUTANTS if mutant.name in words or mutant.trap in words]
+    unknown = set(words) - {mutant.name for mutant in found} - {mutant.trap for mutant in found}
     if unknown:
         sys.exit(f"no mutant or trap: {' '.join(sorted(unknown))}; --list says what there is")
     return found
@@ -206,7 +207,7 @@ def work(mutants: list[Mutant]) -> tuple[dict[str, Outcome], dict[str, Outcome]]
         finally:
             shutil.rmtree(PLACE / mutant.name, ignore_errors=True)
         outcomes[mutant.name] = outcome
-        print(f"trap {mutant.trap:2} {mutant.name:38} {outcome.word:14} {time.monotonic() - began:4.0f} s  {outcome.detail}", flush=True)
+        print(f"trap {mutant.trap:8} {mutant.name:38} {outcome.word:14} {time.monotonic() - began:4.0f} s  {outcome.detail}", flush=True)
     return unmutated, outcomes
 
 
@@ -219,7 +220,7 @@ def main() -> int:
     mutants = chosen(arguments.names)
     if arguments.list:
         for mutant in mutants:
-            print(f"trap {mutant.trap:2} {mutant.name:38} {mutant.wrong}")
+            print(f"trap {mutant.trap:8} {mutant.name:38} {mutant.wrong}")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     PLACE.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "mutants"))
 
 import run  # noqa: E402
-from mutants import MUTANTS, Edit, Mutant  # noqa: E402
+from mutant import Edit, Mutant  # noqa: E402
+from mutants import MUTANTS  # noqa: E402
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
