@@ -23,7 +23,7 @@ def test_a_mutant_applies(mutant: Mutant) -> None:
 @pytest.mark.parametrize("old", ["no such line\n", "namespace turnout"])
 def test_one_that_does_not_apply_is_found(old: str) -> None:
     with pytest.raises(run.NotPossible):
-        run.mutated(Mutant("a_lamp", 0, "", (Edit("proxy/pool.cpp", old, ""),)))
+        run.mutated(Mutant("a_lamp", "-", "", (Edit("proxy/pool.cpp", old, ""),), ""))
 
 
 def test_the_tests_of_the_mutants_are_single_cases() -> None:
