@@ -240,7 +240,9 @@ def test_a_lock_taken_behind_the_fence(fresh: Fresh) -> None:
         late.execute("BEGIN; UPDATE counter SET value = 1 WHERE session = 200")
         stuck.execute("BEGIN; UPDATE counter SET value = 5 WHERE session = 201")
         process = turnout.cli_start("cutover", "app", "--yes")
-        fresh.pair.blue.wait_for("SELECT setting = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only'")
+        # Who asks stays out of the database that moves: preflight would meet a superuser there on a busy machine.
+        fresh.pair.blue.wait_for("SELECT setting = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only'",
+                                 database="postgres")
         late.execute("SELECT pg_advisory_lock(42)")
         late.execute("COMMIT")
         threading.Timer(0.3, lambda: stuck.execute("ROLLBACK")).start()
