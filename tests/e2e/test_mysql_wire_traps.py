@@ -169,11 +169,11 @@ def test_trap_04_status_flags(mariadb: MariaDb) -> None:
         client.ask(FETCH + struct.pack("<II", number, 1000))
         assert other.answer().ends() == ["ok"]
 
-        client.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")
+        other.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")
         assert turnout.cli("pause", "app").code == 0
         try:
-            assert client.ask(PING).status() & NO_BACKSLASH_ESCAPES, "Turnout answers itself, for this session"
-            assert not other.ask(PING).status() & NO_BACKSLASH_ESCAPES
+            assert other.ask(PING).status() & NO_BACKSLASH_ESCAPES, "Turnout answers itself, for this session"
+            assert not client.ask(PING).status() & NO_BACKSLASH_ESCAPES
         finally:
             assert turnout.cli("resume", "app").code == 0
     turnout.stop()

@@ -1,7 +1,7 @@
 """The mutants of the traps 1 to 4, 12, 13 and 15 of a MySQL proxy: what goes over the wire."""
 from __future__ import annotations
 
-from mutant import of_traps
+from mutant import Edit, Mutant, of_traps
 
 TRAPS = "tests/e2e/test_mysql_wire_traps.py"
 TESTS = {
@@ -50,8 +50,8 @@ MUTANTS = [
            "  return first == end_byte && header.payload != 0;\n"),
     mutant(2, "cursors_have_two_ends", "the opening of a cursor has an EOF behind its columns, and an end besides",
            "protocol/mysql/translation.cpp",
-           "      if (owes_eof_ && !is_end_of_opening) put_eof_of_columns(out);\n",
-           "      if (owes_eof_) put_eof_of_columns(out);\n"),
+           "owes_eof_ && (received.status & status::cursor_exists) != 0;\n",
+           "owes_eof_ && (received.status & status::last_row_sent) != 0;\n"),
 
     # ---- 3: numbers of packets
     mutant(3, "servers_numbers_are_passed", "packets keep the numbers that the server gave them, though some were put in or left out",
@@ -94,10 +94,18 @@ MUTANTS = [
            "protocol/mysql/client_login.cpp",
            "  nonce_ = view_of(input_.switch_nonce);\n",
            ""),
-    mutant(12, "change_of_user_is_not_asked_anew", "what comes with a change of user is checked with a nonce that has served",
-           "protocol/mysql/client_login.cpp",
-           "  nonce_ = view_of(input_.nonce);\n  number_ =",
-           "  nonce_ = view_of(input_.nonce);\n  is_change_ = false;\n  number_ ="),
+    Mutant("change_of_user_is_not_asked_anew", "mysql-12",
+           "what comes with a change of user is checked with the greeting's nonce, which has served", (
+               Edit("proxy/mysql/greeting.cpp",
+                    "  if ((agreed_ & my::capability::plugin_auth) == 0) start.nonce = std::move(nonce_);\n",
+                    "  start.nonce = std::move(nonce_);\n"),
+               Edit("proxy/mysql/greeting.cpp",
+                    "  if ((change_->agreed & my::capability::plugin_auth) == 0)\n",
+                    ""),
+               Edit("protocol/mysql/client_login.cpp",
+                    "has_plugins && (is_change_ || (response_.auth.empty() && plugin_ != input_.plugin));",
+                    "has_plugins && response_.auth.empty() && plugin_ != input_.plugin;")),
+           f"{TRAPS}::{TESTS[12]}"),
     mutant(12, "login_teaches_nothing", "what a client's answer tells of a hash's password is forgotten",
            "protocol/mysql/client_login.cpp",
            "    learned_ = Secret{Secret::Kind::native_once, view_of(*once)};\n",
@@ -122,8 +130,8 @@ MUTANTS = [
            "dialect_of(login_->agreed(), collation != 0 ? collation_ : collation);"),
     mutant(13, "no_results_character_set", "SET character_set_results = NULL is brought along as an empty name",
            "proxy/mysql/variables.cpp",
-           "  if (value.empty() && name == \"character_set_results\") return \"NULL\";\n",
-           ""),
+           "name == \"character_set_results\") return \"NULL\";\n",
+           "name == \"character_set_results\") return \"''\";\n"),
 
     # ---- 15: several results, files, options
     mutant(15, "first_result_ends_the_answer", "what says that more results follow is not heeded",

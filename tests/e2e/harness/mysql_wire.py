@@ -76,7 +76,7 @@ class Wire:
         """`client`: of PyMySQL, logged in. The form of answers is what it asked for."""
         self.client, self.socket = client, client._sock
         self.deprecates_eof = bool(client.client_flag & DEPRECATE_EOF)
-        self.socket.settimeout(30)
+        self.socket.settimeout(20)
         self._asked, self._answer = b"", Answer()
 
     def __enter__(self) -> "Wire":
