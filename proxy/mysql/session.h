@@ -181,6 +181,7 @@ class Session final : public Client {
 
   // server → client: session_server.cpp
   void on_own(ServerConnection& connection, const Received& received, Bytes payload);
+  void note_end_of_transaction(std::uint16_t status);
   void on_answer(ServerConnection& connection, const Received& received);
   void note_changes(ServerConnection& connection, std::string_view told);
   void take_prepared(ServerConnection& connection, const Received& received, Bytes payload, std::string& out);

@@ -177,6 +177,13 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
   if (own == Own::collation && received.kind == Kind::ok) note_changes(connection, received.changes);
   if (own == Own::prepare && received.completed) awaits_number_ = false;
   if (own == Own::rewind) has_characteristics_ = false;
+  if (own == Own::ask_status) note_end_of_transaction(received.status);
+}
+
+// An error that ends a transaction (a deadlock) has no place for what the server would tell of that, and no later
+// answer makes up for it: what was known of the transaction's kind would keep the connection from everybody else.
+void Session::note_end_of_transaction(std::uint16_t status) {
+  if (in_transaction() && (status & my::status::in_transaction) == 0) has_characteristics_ = false;
 }
 
 // ---- answers to the client -----------------------------------------------------------------------------------------

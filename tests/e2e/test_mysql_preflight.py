@@ -63,6 +63,18 @@ def test_auto_increment(pair: MariaPair, made: Turnout) -> None:
     pair.caught_up("blue")
 
 
+def test_lengths_of_packets(pair: MariaPair, made: Turnout) -> None:
+    """A statement that the writer takes shall not be too long for the next one."""
+    assert check(made, "settings.parity")[0] == "PASS"
+    pair.execute("green", "SET GLOBAL max_allowed_packet = 1048576")
+    try:
+        verdict, measured = check(made, "settings.parity")
+        assert verdict == "WARN" and "max_allowed_packet" in measured, measured
+    finally:
+        pair.execute("green", "SET GLOBAL max_allowed_packet = 67108864")
+    assert check(made, "settings.parity")[0] == "PASS"
+
+
 def as_root(pair: MariaPair, *statements: str) -> None:
     with pymysql.connect(host="127.0.0.1", port=pair.blue.port, user="root") as root:
         for statement in statements:
