@@ -80,6 +80,7 @@ class ServerConnection final : public Connection {
   bool forward_body = false;
   bool is_broken = false;     // there is no relying on what the server says: nothing more is waited for on it
   bool has_warnings = false;  // or may have: of a statement of a session, until it is cleaned of them
+  bool has_xa = false;        // an XA transaction has begun on it, and is not over there
   bool ends_packet = false;   // the packet that is being streamed went on as it is: Translation::passed() is due
 
   // A command of ours: appended, and announced to the exchange.

@@ -227,6 +227,7 @@ void Session::note_changes(ServerConnection& connection, std::string_view told) 
         break;
       case my::SessionChange::Kind::transaction_characteristics:
         has_characteristics_ = !change->value.empty();
+        connection.has_xa = change->value.starts_with("XA START");
         begins = change->value == "START TRANSACTION;";  // and no words about its kind, or a snapshot
         break;
       case my::SessionChange::Kind::transaction_state: {

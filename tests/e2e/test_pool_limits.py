@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from typing import Any, Callable
 
 import psycopg
@@ -22,10 +23,11 @@ Make = Callable[..., Turnout]
 
 
 class Census:
-    """Counts the backends of our users as fast as the server answers, and keeps the most it saw."""
+    """Looks at the backends of our users as fast as the server answers. One look is no instant: the server reads one
+    backend's entry after the other's. Who is in two looks in a row was there all the time between: the most of those count."""
 
-    _SQL = ("SELECT count(*), coalesce(max(of_user), 0) FROM (SELECT count(*) OVER (PARTITION BY usename) AS of_user "
-            "FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename IN ('app', 'hammer', 'reader')) AS each")
+    _SQL = ("SELECT pid, backend_start, usename FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND usename IN ('app', 'hammer', 'reader')")
 
     def __init__(self, pair: Pair) -> None:
         self._pair, self._stop = pair, threading.Event()
@@ -41,11 +43,13 @@ class Census:
         self._thread.join()
 
     def _run(self) -> None:
+        before: set[tuple[object, ...]] = set()
         with self._pair.blue.connect() as connection:
             while not self._stop.is_set():
-                total, of_user = connection.execute(self._SQL).fetchone()  # type: ignore[misc]
-                self.most, self.most_of_user = max(self.most, total), max(self.most_of_user, of_user)
-                self.looks += 1
+                now = set(connection.execute(self._SQL).fetchall())
+                of_user = Counter(user for _, _, user in before & now)
+                self.most, self.most_of_user = max(self.most, of_user.total()), max(self.most_of_user, *of_user.values(), 0)
+                self.looks, before = self.looks + 1, now
 
 
 def backends(pair: Pair, user: str = "app") -> int:
