@@ -70,6 +70,13 @@ def state_of(turnout: Turnout, client: Any) -> Any:
     return found[0]["state"] if found else "gone"
 
 
+def end_idle(turnout: Turnout, mariadb: MariaDb) -> None:
+    """The server ends the connections that nobody uses, and Turnout notices by itself."""
+    mariadb.end_sessions_of("app")
+    eventually(lambda: not any(pool["servers_idle"] for pool in turnout.ask("pools")["pools"] if pool["user"] == "app"),
+               "a connection that the server has ended is still idle here", timeout_s=15)
+
+
 class Asked:
     """A statement on a thread of its own."""
 
@@ -287,7 +294,7 @@ def test_trap_10_statements_are_the_sessions_own(alone: Turnout, mariadb: MariaD
         assert same[0].run_with(NUMBER, struct.pack("<q", 65)) == "65!"
         assert same[1].run_with(TEXT, b"\x03abc") == "abc!"
         assert same[0].run_with(AS_BEFORE, struct.pack("<q", 66)) == "66!", "types of another session"
-        mariadb.end_sessions_of("app")
+        end_idle(alone, mariadb)
         assert same[1].run_with(AS_BEFORE, b"\x02de") == "de!", "prepared again, with its types"
         assert plain[0].run(6) == "6a"
     with connect(alone) as first, connect(alone) as second:
@@ -299,6 +306,7 @@ def test_trap_10_statements_are_the_sessions_own(alone: Turnout, mariadb: MariaD
         longer, again = (Prepared(client, "SELECT CONCAT(?, '?')") for client in (first, second))
         assert again.run_with(TEXT, b"\x03abc") == "abc?"
         send_ahead(first, longer, b"sent ")
+        assert one(first, "SELECT 9") == 9
         other = Meanwhile(alone, second, "SELECT 10")
         assert other.waits, "another session got a connection on which data were sent ahead"
         send_ahead(first, longer, b"ahead")
@@ -387,8 +395,6 @@ def test_trap_14_a_kill_hits_whom_it_names(mariadb: MariaDb) -> None:
                 assert said(reader, f"KILL {victim.thread_id()}") == 1095
             server = one(victim, "SELECT CONNECTION_ID()")
             assert said(killer, f"KILL {server}") == 1094, "the server's numbers are nobody's here"
-            mariadb.end_sessions_of("app")
-            eventually(lambda: not any(pool["servers_idle"] for pool in turnout.ask("pools")["pools"] if pool["user"] == "app"),
-                       "a connection that the server has ended is still idle here", timeout_s=10)
+            end_idle(turnout, mariadb)
             assert one(victim, "SELECT 1") == one(killer, "SELECT 1") == 1
         turnout.stop()
