@@ -20,7 +20,7 @@ from harness.mariadb import DATABASE, MariaDb
 from harness.mariadb_pair import MariaPair, make_pair_turnout
 from harness.mysql_prepared import Prepared
 from harness.mysql_products import pair_of
-from harness.mysql_turnout import connect, make_turnout, one
+from harness.mysql_turnout import change_user, connect, make_turnout, one
 from harness.turnout import REFUSED, REVERTED, Turnout
 from harness.waiting import eventually
 from test_mysql_kill import runs
@@ -103,6 +103,11 @@ class Meanwhile(Asked):
         eventually(lambda: not self.waits or state_of(turnout, client) == "waiting", f"neither answered nor waiting: {sql}")
 
 
+def reset_connection(client: Any) -> None:
+    client._execute_command(0x1F, b"")
+    assert client._read_packet().is_ok_packet()
+
+
 # ---- transactions --------------------------------------------------------------------------------------------------
 
 def test_trap_05_without_autocommit_the_last_flags_tell(alone: Turnout, mariadb: MariaDb) -> None:
@@ -157,6 +162,13 @@ def test_trap_06_the_server_says_what_ends_a_transaction(alone: Turnout, mariadb
         one(second, "INSERT INTO item VALUES (9604, 'outside of it')")
         assert mariadb.value(f"{count} 9604") == 1, "what the next session wrote is in the transaction of a client that is gone"
         assert mariadb.value(f"{count} 9603") == 0
+        for leave in (pymysql.Connection._force_close, reset_connection, lambda client: change_user(client, "app")):
+            with connect(alone) as leaver:
+                for step in ("XA START 'kept'", "INSERT INTO item VALUES (9605, 'rolled back')", "XA END 'kept'", "XA PREPARE 'kept'"):
+                    one(leaver, step)
+                leave(leaver)
+                assert said(second, "SELECT COUNT(*) FROM item WHERE id = 9604") == 1, "the next session got what is left of it"
+                one(second, "XA ROLLBACK 'kept'")
         one(second, "DROP TABLE made_in_between")
         one(second, "DELETE FROM item WHERE id > 9600")
 

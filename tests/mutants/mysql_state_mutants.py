@@ -49,7 +49,7 @@ MUTANTS = [
     mutant(6, "prepared_xa_is_reset", "a connection that was left with a prepared XA transaction is reset and used again",
            "proxy/mysql/server_connection.cpp",
            "  if (std::exchange(has_xa, false)) is_retired = true;\n",
-           "", PREPARED_XA),
+           ""),
     mutant(6, "prepared_xa_is_no_failure", "the checks before a move pass where an XA transaction is prepared",
            "control/mysql_preflight_sessions.cpp",
            "look.verdict(\"prepared_transactions\", Verdict::fail,",
