@@ -20,7 +20,7 @@ from harness.mariadb import DATABASE, MariaDb
 from harness.mariadb_pair import MariaPair, make_pair_turnout
 from harness.mysql_prepared import Prepared
 from harness.mysql_products import pair_of
-from harness.mysql_turnout import connect, make_turnout, one
+from harness.mysql_turnout import change_user, connect, make_turnout, one
 from harness.turnout import REFUSED, REVERTED, Turnout
 from harness.waiting import eventually
 from test_mysql_kill import runs
@@ -70,6 +70,13 @@ def state_of(turnout: Turnout, client: Any) -> Any:
     return found[0]["state"] if found else "gone"
 
 
+def end_idle(turnout: Turnout, mariadb: MariaDb) -> None:
+    """The server ends the connections that nobody uses, and Turnout notices by itself."""
+    mariadb.end_sessions_of("app")
+    eventually(lambda: not any(pool["servers_idle"] for pool in turnout.ask("pools")["pools"] if pool["user"] == "app"),
+               "a connection that the server has ended is still idle here", timeout_s=15)
+
+
 class Asked:
     """A statement on a thread of its own."""
 
@@ -94,6 +101,11 @@ class Meanwhile(Asked):
     def __init__(self, turnout: Turnout, client: Any, sql: str) -> None:
         super().__init__(client, sql)
         eventually(lambda: not self.waits or state_of(turnout, client) == "waiting", f"neither answered nor waiting: {sql}")
+
+
+def reset_connection(client: Any) -> None:
+    client._execute_command(0x1F, b"")
+    assert client._read_packet().is_ok_packet()
 
 
 # ---- transactions --------------------------------------------------------------------------------------------------
@@ -150,6 +162,13 @@ def test_trap_06_the_server_says_what_ends_a_transaction(alone: Turnout, mariadb
         one(second, "INSERT INTO item VALUES (9604, 'outside of it')")
         assert mariadb.value(f"{count} 9604") == 1, "what the next session wrote is in the transaction of a client that is gone"
         assert mariadb.value(f"{count} 9603") == 0
+        for leave in (pymysql.Connection._force_close, reset_connection, lambda client: change_user(client, "app")):
+            with connect(alone) as leaver:
+                for step in ("XA START 'kept'", "INSERT INTO item VALUES (9605, 'rolled back')", "XA END 'kept'", "XA PREPARE 'kept'"):
+                    one(leaver, step)
+                leave(leaver)
+                assert said(second, "SELECT COUNT(*) FROM item WHERE id = 9604") == 1, "the next session got what is left of it"
+                one(second, "XA ROLLBACK 'kept'")
         one(second, "DROP TABLE made_in_between")
         one(second, "DELETE FROM item WHERE id > 9600")
 
@@ -287,7 +306,7 @@ def test_trap_10_statements_are_the_sessions_own(alone: Turnout, mariadb: MariaD
         assert same[0].run_with(NUMBER, struct.pack("<q", 65)) == "65!"
         assert same[1].run_with(TEXT, b"\x03abc") == "abc!"
         assert same[0].run_with(AS_BEFORE, struct.pack("<q", 66)) == "66!", "types of another session"
-        mariadb.end_sessions_of("app")
+        end_idle(alone, mariadb)
         assert same[1].run_with(AS_BEFORE, b"\x02de") == "de!", "prepared again, with its types"
         assert plain[0].run(6) == "6a"
     with connect(alone) as first, connect(alone) as second:
@@ -299,6 +318,7 @@ def test_trap_10_statements_are_the_sessions_own(alone: Turnout, mariadb: MariaD
         longer, again = (Prepared(client, "SELECT CONCAT(?, '?')") for client in (first, second))
         assert again.run_with(TEXT, b"\x03abc") == "abc?"
         send_ahead(first, longer, b"sent ")
+        assert one(first, "SELECT 9") == 9
         other = Meanwhile(alone, second, "SELECT 10")
         assert other.waits, "another session got a connection on which data were sent ahead"
         send_ahead(first, longer, b"ahead")
@@ -387,8 +407,6 @@ def test_trap_14_a_kill_hits_whom_it_names(mariadb: MariaDb) -> None:
                 assert said(reader, f"KILL {victim.thread_id()}") == 1095
             server = one(victim, "SELECT CONNECTION_ID()")
             assert said(killer, f"KILL {server}") == 1094, "the server's numbers are nobody's here"
-            mariadb.end_sessions_of("app")
-            eventually(lambda: not any(pool["servers_idle"] for pool in turnout.ask("pools")["pools"] if pool["user"] == "app"),
-                       "a connection that the server has ended is still idle here", timeout_s=10)
+            end_idle(turnout, mariadb)
             assert one(victim, "SELECT 1") == one(killer, "SELECT 1") == 1
         turnout.stop()
