@@ -17,11 +17,10 @@ bool begins_transaction(const std::string& type) {
   return type == "Anonymous_Gtid" || type == "Gtid" || type == "Gtid_tagged";
 }
 
-// Where the log of its side ended, if it was a decision of that side's end as the writer.
+// Where the log of the side ended that the decision has ended as the writer.
 std::optional<LogPosition> fence_of(const Record& decision) {
   const auto* const positions = decision.data.if_contains("fence_positions");
-  if (text_of(decision.data, "decision") != "commit" || positions == nullptr || !positions->is_object())
-    return std::nullopt;
+  if (positions == nullptr || !positions->is_object()) return std::nullopt;
   return parse_log_position(text_of(positions->get_object(), server_position));
 }
 

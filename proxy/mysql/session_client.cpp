@@ -113,9 +113,8 @@ void Session::send_to_server() {
   Outgoing& out = worker().to_server;
   if (out.empty()) return;
   if (server_ != nullptr) {
-    ServerConnection& server = *server_;
-    server.send(out.view());
-    if (state_ != State::ended && server_ == &server && server.is_backed_up()) pause_client(true);
+    server_->send(out.view());
+    if (server_->is_backed_up()) pause_client(true);
   }
   out.clear();
 }
