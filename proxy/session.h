@@ -104,13 +104,13 @@ class Session final : public Client {
     std::uint64_t shape = 0;                // of the text, with the verdict
     bool is_described = false;              // the client knows its columns
   };
-  // Of a unit that may have to run once more.
   // What verdicts depend on among the session's parameters.
   struct ReadSettings {
     std::uint64_t version = 0;  // of the parameters
     bool is_serializable = false, is_read_only = false, has_standard_strings = true;
     std::optional<std::string> search_path;  // a list of names; nothing: the server's default
   };
+  // Of a unit that may have to run once more.
   enum class Record : std::uint8_t { off, ready, on, whole };
   enum class Begin { ready, stop, incomplete };
   enum class Take { done, incomplete, stop };
