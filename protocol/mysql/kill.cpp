@@ -1,7 +1,10 @@
 #include "protocol/mysql/kill.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
+#include <cmath>
+#include <type_traits>
 
 namespace turnout::protocol::mysql {
 namespace {
@@ -51,7 +54,95 @@ bool is_word(std::string_view word, std::string_view wanted) {
                     [](char a, char b) { return lower(a) == b; });
 }
 
+constexpr std::uint64_t nobodys = UINT64_MAX;
+
+// Connector/J holds the number of a connection in 32 bits with a sign.
+std::optional<std::uint64_t> of_negative(std::uint64_t magnitude) {
+  if (magnitude == 0 || magnitude > 1ULL << 31U) return std::nullopt;
+  return (1ULL << 32U) - magnitude;
+}
+
+std::optional<std::uint64_t> parse_number(std::string_view digits) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error == std::errc::invalid_argument || end != digits.data() + digits.size()) return std::nullopt;
+  return error == std::errc::result_out_of_range ? nobodys : number;
+}
+
+std::optional<std::uint64_t> parse_signed(std::string_view text) {
+  if (!text.starts_with('-')) return parse_number(text);
+  const auto magnitude = parse_number(text.substr(1));
+  return magnitude ? of_negative(*magnitude) : std::nullopt;
+}
+
+std::optional<std::uint64_t> of_double(double value) {
+  if (value != std::trunc(value) || value < -0x1p31) return std::nullopt;  // NaN as well
+  if (value >= 0x1p64) return nobodys;
+  return value < 0 ? of_negative(static_cast<std::uint64_t>(-value)) : static_cast<std::uint64_t>(value);
+}
+
+template <typename Number>
+std::optional<std::uint64_t> of_integer(std::optional<Number> number, bool is_unsigned) {
+  if (!number) return std::nullopt;
+  const auto value = static_cast<std::int64_t>(static_cast<std::make_signed_t<Number>>(*number));
+  if (is_unsigned || value >= 0) return *number;
+  return of_negative(std::uint64_t{0} - static_cast<std::uint64_t>(value));
+}
+
+// Source: MySQL "Binary Protocol Value".
+std::optional<std::uint64_t> number_of(Reader values, std::uint8_t type, bool is_unsigned) {
+  switch (type) {
+    case 0x01:  // TINY
+      return of_integer(values.u8(), is_unsigned);
+    case 0x02:  // SHORT
+      return of_integer(values.u16(), is_unsigned);
+    case 0x03:  // LONG
+    case 0x09:  // INT24
+      return of_integer(values.u32(), is_unsigned);
+    case 0x08:  // LONGLONG
+      return of_integer(values.u64(), is_unsigned);
+    case 0x05: {  // DOUBLE
+      const auto bits = values.u64();
+      return bits ? of_double(std::bit_cast<double>(*bits)) : std::nullopt;
+    }
+    case 0x00:  // DECIMAL
+    case 0x0f:  // VARCHAR
+    case 0xf6:  // NEWDECIMAL
+    case 0xf9:  // blobs and strings
+    case 0xfa:
+    case 0xfb:
+    case 0xfc:
+    case 0xfd:
+    case 0xfe: {
+      const auto text = values.counted();
+      return text ? parse_signed(*text) : std::nullopt;
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace
+
+std::optional<std::uint64_t> killed_by(Bytes payload, const Execute& execute, std::string_view types) {
+  const std::size_t bitmap_bytes = (execute.parameters + 7) / 8;
+  if (types.size() < 2 || execute.flag_at < bitmap_bytes || execute.flag_at >= payload.size()) return std::nullopt;
+  const bool is_null = (payload[execute.flag_at - bitmap_bytes] & 1U) != 0;
+  if (is_null || execute.values_at > payload.size()) return std::nullopt;
+  const auto flags = static_cast<std::uint8_t>(types[1]);
+  return number_of(Reader(payload.subspan(execute.values_at)), static_cast<std::uint8_t>(types[0]),
+                   (flags & 0x80U) != 0);
+}
+
+bool has_process_kill(bool is_mariadb, std::string_view version) {
+  if (is_mariadb) return true;
+  unsigned major = 0, minor = 0;
+  const char* const end = version.data() + version.size();
+  const auto [dot, error] = std::from_chars(version.data(), end, major);
+  if (error != std::errc{} || dot == end || *dot != '.') return true;
+  std::from_chars(dot + 1, end, minor);
+  return major < 8 || (major == 8 && minor < 3);
+}
 
 std::optional<Kill> parse_kill(std::string_view sql) {
   skip(sql);
@@ -61,19 +152,20 @@ std::optional<Kill> parse_kill(std::string_view sql) {
   Kill kill;
   kill.is_query_only = is_word(word, "query");
   if (kill.is_query_only || is_word(word, "connection")) word = take_word(sql);
-  // Connector/J holds the number of a connection in 32 bits with a sign.
   skip(sql);
-  const bool is_negative = word.empty() && sql.starts_with('-');
-  if (is_negative) {
+  if (word.empty() && sql.starts_with('?')) {
     sql.remove_prefix(1);
-    word = take_word(sql);
-  }
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), kill.connection);
-  if (error == std::errc::invalid_argument || end != word.data() + word.size()) return std::nullopt;
-  if (error == std::errc::result_out_of_range) kill.connection = UINT64_MAX;  // nobody's
-  if (is_negative) {
-    if (kill.connection == 0 || kill.connection > 1ULL << 31U) return std::nullopt;
-    kill.connection = (1ULL << 32U) - kill.connection;
+    kill.is_parameter = true;
+  } else {
+    const bool is_negative = word.empty() && sql.starts_with('-');
+    if (is_negative) {
+      sql.remove_prefix(1);
+      word = take_word(sql);
+    }
+    auto number = parse_number(word);
+    if (number && is_negative) number = of_negative(*number);
+    if (!number) return std::nullopt;
+    kill.connection = *number;
   }
   skip(sql);
   if (sql.starts_with(';')) {

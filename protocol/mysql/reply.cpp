@@ -39,7 +39,8 @@ std::optional<Ok> parse_ok(Bytes payload, Capabilities capabilities) {
 }
 
 void put_ok(std::string& payload, const Ok& ok, Capabilities capabilities) {
-  const bool tells_changes = has(capabilities, capability::session_track) && !ok.changes.empty();
+  const bool tells_changes =
+      has(capabilities, capability::session_track) && (ok.announces_changes || !ok.changes.empty());
   const unsigned flags =
       tells_changes ? ok.status | status::session_state_changed : ok.status & ~unsigned{status::session_state_changed};
   Writer writer(payload);

@@ -47,8 +47,9 @@ struct Ok {
   std::uint16_t status = 0;
   std::uint16_t warnings = 0;
   std::string_view info;
-  std::string_view changes;  // session state changes (session_changes.h)
-  bool ends_rows = false;    // 0xfe
+  std::string_view changes;        // session state changes (session_changes.h)
+  bool ends_rows = false;          // 0xfe
+  bool announces_changes = false;  // put: even if there are none
 };
 // `capabilities` are those of the connection that it came on, or goes to.
 [[nodiscard]] std::optional<Ok> parse_ok(Bytes payload, Capabilities capabilities);

@@ -1,6 +1,8 @@
 #include "protocol/mysql/translation.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "protocol/mysql/session_changes.h"
 #include "protocol/mysql/state_words.h"
@@ -29,7 +31,31 @@ bool is_wanted(const SessionChange& change, const WantedChanges& wanted) {
     case SessionChange::Kind::transaction_characteristics:
       return wanted.transaction_characteristics;
     case SessionChange::Kind::transaction_state:
-      return wanted.transaction_state;
+      return wanted.transaction_state == StateTold::everything;
+  }
+  return false;
+}
+
+constexpr std::string_view no_transaction = "________";
+
+// What a server that tells no more of a transaction than its beginning and its end says of this state. Nothing:
+// nothing.
+std::optional<SessionChange> beginning_or_end(const SessionChange& change, bool begins, std::string& told) {
+  const auto state = parse_transaction_state(change.value);
+  const bool was_explicit = told.starts_with('T');
+  if (!state || (state->is_explicit == was_explicit && !begins)) return std::nullopt;
+  const std::string_view value = state->is_explicit ? change.value : no_transaction;
+  if (value == told) return std::nullopt;
+  told = value;
+  return SessionChange{change.kind, {}, told};
+}
+
+bool begins_explicitly(std::string_view changes) {
+  SessionChanges list(bytes_of(changes));
+  while (const auto change = list.next()) {
+    if (change->kind == SessionChange::Kind::transaction_characteristics &&
+        change->value.find("START TRANSACTION") != std::string_view::npos)
+      return true;
   }
   return false;
 }
@@ -42,8 +68,8 @@ void set_wanted(WantedChanges& wanted, std::uint8_t which, const TrackingValues&
   if ((which & Tracking::state_change) != 0) wanted.state = is_on(values.state_change);
   if ((which & Tracking::transaction_info) != 0) {
     wanted.transaction_characteristics = values.transaction_info == "CHARACTERISTICS";
-    wanted.transaction_state =
-        values.always_tells_state || wanted.transaction_characteristics || values.transaction_info == "STATE";
+    const bool is_off = !wanted.transaction_characteristics && values.transaction_info != "STATE";
+    wanted.transaction_state = is_off ? values.with_info_off : StateTold::everything;
   }
   if ((which & Tracking::system_variables) == 0) return;
   wanted.names = nullptr;
@@ -58,13 +84,23 @@ void set_wanted(WantedChanges& wanted, std::uint8_t which, const TrackingValues&
   wanted.names = std::make_shared<const std::vector<std::string>>(std::move(names));
 }
 
-std::string filter_changes(std::string_view changes, const WantedChanges& wanted) {
-  std::string kept;
+FilteredChanges filter_changes(std::string_view changes, const WantedChanges& wanted, std::string& told_state) {
+  FilteredChanges filtered;
+  const bool by_ends = wanted.transaction_state == StateTold::beginning_and_end;
+  const bool begins = by_ends && begins_explicitly(changes);
+  bool tells_state = false;
   SessionChanges list(bytes_of(changes));
-  while (const auto change = list.next()) {
-    if (is_wanted(*change, wanted)) put_session_change(kept, *change);
+  while (auto change = list.next()) {
+    if (by_ends && change->kind == SessionChange::Kind::transaction_state) {
+      change = beginning_or_end(*change, begins, told_state);
+      tells_state = change.has_value();
+    } else if (!is_wanted(*change, wanted)) {
+      continue;
+    }
+    if (change) put_session_change(filtered.kept, *change);
   }
-  return kept;
+  filtered.is_told_without_words = begins && !tells_state;
+  return filtered;
 }
 
 Translation::Translation(Capabilities server, Capabilities client, WantedChanges wanted)
@@ -75,6 +111,12 @@ Translation::Translation(Capabilities server, Capabilities client, WantedChanges
       client_deprecates_((client & capability::deprecate_eof) != 0),
       filters_((server & capability::session_track) != 0 &&
                ((client & capability::session_track) == 0 || !wanted.is_all())) {}
+
+void Translation::go_on(Capabilities server, Capabilities client, const WantedChanges& wanted) {
+  std::string told_state = std::move(told_state_);
+  *this = Translation(server, client, wanted);
+  told_state_ = std::move(told_state);
+}
 
 void Translation::put_eof_of_columns(std::string& out) {
   owes_eof_ = false;
@@ -106,9 +148,10 @@ void Translation::put_end_of(const Exchange::Received& received, std::string& ou
 bool Translation::put_filtered(Bytes payload, std::string& out) {
   auto ok = parse_ok(payload, server_);
   if (!ok) return false;
-  const std::string kept = filter_changes(ok->changes, wanted_);
-  if (kept.size() == ok->changes.size() && (client_ & capability::session_track) != 0) return false;
-  ok->changes = kept;
+  const FilteredChanges filtered = filter_changes(ok->changes, wanted_, told_state_);
+  if (filtered.kept == ok->changes && (client_ & capability::session_track) != 0) return false;
+  ok->changes = filtered.kept;
+  ok->announces_changes = filtered.is_told_without_words;
   std::string translated;
   put_ok(translated, *ok, client_);
   put(out, translated);

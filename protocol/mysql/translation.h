@@ -22,6 +22,14 @@
 
 namespace turnout::protocol::mysql {
 
+// What a client is told of its transactions' state (TransactionState).
+enum class StateTold : std::uint8_t {
+  nothing,
+  beginning_and_end,  // of those that BEGIN has begun: MySQL's servers with session_track_transaction_info OFF
+                      // (measured on 9.7)
+  everything,
+};
+
 // What a client is told of changes to its session. Turnout makes servers tell more than clients asked for.
 struct WantedChanges {
   using Names = std::shared_ptr<const std::vector<std::string>>;
@@ -30,16 +38,17 @@ struct WantedChanges {
   bool state = true;
   bool gtids = true;
   bool transaction_characteristics = true;
-  bool transaction_state = true;
+  StateTold transaction_state = StateTold::everything;
   Names names = nullptr;  // of system variables; nothing: all
   [[nodiscard]] bool is_all() const {
-    return system_variables && !names && schema && state && gtids && transaction_characteristics && transaction_state;
+    return system_variables && !names && schema && state && gtids && transaction_characteristics &&
+           transaction_state == StateTold::everything;
   }
 };
 // Values of the variables session_track_….
 struct TrackingValues {
   std::string_view schema, system_variables, state_change, transaction_info;
-  bool always_tells_state = false;  // of the transaction: MySQL's servers do, OFF or not (measured on 9.7)
+  StateTold with_info_off = StateTold::nothing;  // by transaction_info OFF: the product's way
 };
 // `which`: bits of Tracking (state_words.h); the others stay. What servers track besides (MySQL's session_track_gtids)
 // is passed on.
@@ -54,6 +63,9 @@ class Translation {
 
   Translation() = default;
   Translation(Capabilities server, Capabilities client, WantedChanges wanted = {});
+  // The same session in other words, or wants to be told something else: what it has been told of its transaction
+  // stays.
+  void go_on(Capabilities server, Capabilities client, const WantedChanges& wanted);
 
   [[nodiscard]] bool is_from(Capabilities server) const { return server == server_; }
 
@@ -89,14 +101,23 @@ class Translation {
   WantedChanges wanted_;
   bool server_deprecates_ = true, client_deprecates_ = true;
   bool filters_ = false;
-  bool owes_eof_ = false;         // behind columns, put off
-  bool calls_ = false;            // what they are of is followed by another result
-  std::uint8_t eofs_follow_ = 0;  // behind the packet that is being passed
+  std::string told_state_ = "________";  // of its transaction, where only beginnings and ends are told
+  bool owes_eof_ = false;                // behind columns, put off
+  bool calls_ = false;                   // what they are of is followed by another result
+  std::uint8_t eofs_follow_ = 0;         // behind the packet that is being passed
   std::uint8_t number_ = 1;
   std::uint16_t status_ = 0;
 };
 
 // Only what is wanted of session state changes.
-[[nodiscard]] std::string filter_changes(std::string_view changes, const WantedChanges& wanted);
+struct FilteredChanges {
+  std::string kept;
+  // One transaction has ended and the next begun (BEGIN, COMMIT AND CHAIN): where only that is told and both look
+  // alike, the server says that something has changed, and does not say what.
+  bool is_told_without_words = false;
+};
+// `told_state`: what StateTold::beginning_and_end has told last; "________" in the beginning.
+[[nodiscard]] FilteredChanges filter_changes(std::string_view changes, const WantedChanges& wanted,
+                                             std::string& told_state);
 
 }  // namespace turnout::protocol::mysql

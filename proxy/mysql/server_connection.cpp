@@ -35,6 +35,11 @@ constexpr std::string_view start_sql =
     "@@sql_mode";
 constexpr std::array<std::string_view, 5> start_names = {"character_set_client", "character_set_connection",
                                                          "character_set_results", "collation_connection", "sql_mode"};
+// What COM_RESET_CONNECTION makes of MySQL's sessions, whatever their login said (measured on 9.7).
+constexpr std::string_view global_charsets_sql =
+    "SET character_set_client = @@global.character_set_client, character_set_results = @@global.character_set_results, "
+    "character_set_connection = @@global.character_set_connection, "
+    "collation_connection = @@global.collation_connection";
 constexpr std::string_view proof_sql = "SELECT @@global.read_only";
 
 // Errors of these numbers are soon over: too many connections, of a user, of an account.
@@ -203,14 +208,26 @@ void ServerConnection::put_own(std::string& out, my::Command command, std::strin
 void ServerConnection::put_reset(std::string& out) {
   put_own(out, my::Command::reset_connection, {});
   put_tracking(out);
+  put_start(out);
   forget_state();
 }
 
 void ServerConnection::put_tracking(std::string& out) {
   if (pool_->access() == router::Access::read) put_own(out, my::Command::query, read_only_sql);
   put_own(out, my::Command::query, tracking_sql);
+}
+
+void ServerConnection::put_start(std::string& out) {
   if (const std::string sql = Variables::difference({}, start_, {}); !sql.empty())
     put_own(out, my::Command::query, sql);
+}
+
+void ServerConnection::put_after_reset(std::string& out, std::uint32_t ticket) {
+  put_tracking(out);
+  if (pool_->shard().deployment.of_mysql->is_mariadb())
+    put_start(out);
+  else
+    put_own(out, my::Command::query, global_charsets_sql, ticket);
 }
 
 void ServerConnection::put_tracking_again(std::string& out, std::uint32_t ticket) {
@@ -223,7 +240,8 @@ void ServerConnection::take_wanted(my::Bytes row, std::uint8_t which, my::Wanted
   if (!fields) return;
   const auto value = [&](std::size_t at) { return (*fields)[at].value_or(std::string_view{}); };
   const bool is_mysql = !pool_->shard().deployment.of_mysql->is_mariadb();
-  my::set_wanted(wanted, which, {value(0), value(1), value(2), value(3), is_mysql});
+  const my::StateTold with_info_off = is_mysql ? my::StateTold::beginning_and_end : my::StateTold::nothing;
+  my::set_wanted(wanted, which, {value(0), value(1), value(2), value(3), with_info_off});
 }
 
 void ServerConnection::forget_state() {

@@ -85,8 +85,10 @@ class ServerConnection final : public Connection {
 
   // A command of ours: appended, and announced to the exchange.
   void put_own(std::string& out, protocol::mysql::Command command, std::string_view argument, std::uint32_t ticket = 0);
-  void put_reset(std::string& out);     // COM_RESET_CONNECTION and what has to follow it
-  void put_tracking(std::string& out);  // behind a COM_RESET_CONNECTION of the client's
+  void put_reset(std::string& out);  // COM_RESET_CONNECTION and what has to follow it
+  // Behind a COM_RESET_CONNECTION of the client's. MariaDB's session is as its login made it; MySQL's has the server's
+  // character sets: it is told to tell them, in an OK with this ticket.
+  void put_after_reset(std::string& out, std::uint32_t ticket);
   // Behind a SET session_track_… of the client's: asks what it wants to hear, in a row for take_wanted(), and tracks
   // on.
   void put_tracking_again(std::string& out, std::uint32_t ticket);
@@ -113,6 +115,8 @@ class ServerConnection final : public Connection {
 
  private:
   using Statements = std::unordered_map<std::string, Known, TextHash, std::equal_to<>>;
+  void put_tracking(std::string& out);
+  void put_start(std::string& out);  // what the login made of the server's defaults
   void close_statement(std::string& out, Statements::iterator known);
   void begin() override;
   void tls_is_up() override;

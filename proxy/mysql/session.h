@@ -93,7 +93,7 @@ class Session final : public Client {
     std::uint64_t shape = 0;
   };
   // What our own command on a lease is for.
-  enum class Own : std::uint32_t { none, restore, prepare, ask_status, track, collation, rewind, signal };
+  enum class Own : std::uint32_t { none, restore, prepare, ask_status, track, charsets, rewind, signal };
 
   // what every protocol's clients are asked: client.h
   void run_input() override;
@@ -130,6 +130,7 @@ class Session final : public Client {
   void settle_refused();  // gives back a lease on which nothing was sent
 
   // KILL and COM_PROCESS_KILL: session_kill.cpp
+  [[nodiscard]] std::optional<protocol::mysql::Kill> prepared_kill(Bytes payload);
   [[nodiscard]] std::size_t take_kill(const Header& header, const protocol::mysql::Kill& kill);
   std::size_t kill_self(const Header& header, const protocol::mysql::Kill& kill);
   void interrupt(std::shared_ptr<KillTicket> ticket);

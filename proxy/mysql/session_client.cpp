@@ -22,6 +22,10 @@ std::string error_payload(std::uint16_t number, std::string_view sqlstate, std::
   return payload;
 }
 
+std::string unknown_command() {
+  return error_payload(my::unknown_command_number, my::unknown_command_sqlstate, "Unknown command");
+}
+
 }  // namespace
 
 // ---- reading -------------------------------------------------------------------------------------------------------
@@ -78,8 +82,7 @@ std::size_t Session::process(Bytes data) {
     if (available == my::header_bytes) break;
     const auto command = my::command_of(rest[my::header_bytes]);
     if (!command) {
-      at += refuse(header, rest, {}, {},
-                   error_payload(my::unknown_command_number, my::unknown_command_sqlstate, "Unknown command"));
+      at += refuse(header, rest, {}, {}, unknown_command());
       continue;
     }
     // Until it is answered, and for good if that is an error, there is none: nobody executes the one before it.
@@ -158,14 +161,21 @@ std::size_t Session::take_without_server(const Header& header, Bytes rest, Comma
     }
     case Command::process_kill: {
       if (!is_whole) return 0;
+      if (!shard_.deployment.of_mysql->has_process_kill(shard_.table().writer))
+        return refuse(header, rest, {}, {}, unknown_command());
       const auto number = my::parse_process_kill(rest.subspan(my::header_bytes, header.payload));
       if (!number) return refuse(header, rest, "08P01", "malformed COM_PROCESS_KILL");
-      return take_kill(header, {*number, false});
+      return take_kill(header, {.connection = *number});
     }
     case Command::query: {
       if (!is_whole || header.payload > my::kill_bytes_max) return 0;
       const auto query = my::parse_query(rest.subspan(my::header_bytes, header.payload), capabilities_);
       const auto kill = query ? my::parse_kill(query->sql) : std::nullopt;
+      return kill && !kill->is_parameter ? take_kill(header, *kill) : 0;
+    }
+    case Command::statement_execute: {
+      if (!is_whole) return 0;
+      const auto kill = prepared_kill(rest.subspan(my::header_bytes, header.payload));
       return kill ? take_kill(header, *kill) : 0;
     }
     case Command::shutdown:
@@ -178,7 +188,6 @@ std::size_t Session::take_without_server(const Header& header, Bytes rest, Comma
     case Command::process_info:
     case Command::debug:
     case Command::statement_prepare:
-    case Command::statement_execute:
     case Command::statement_send_long_data:
     case Command::statement_reset:
     case Command::set_option:
@@ -289,7 +298,8 @@ std::string_view Session::heed(const my::StateWords& words) {
   collates_ = words.collates;
   asks_back_ |= words.diagnostics;
   if (words.kills)
-    return "KILL takes the number of a connection to Turnout, written out, and nothing else stands in its text";
+    return "KILL takes the number of a connection to Turnout, written out or as the one parameter of a prepared "
+           "statement, and nothing else stands in its text";
   const LeftBehind::Before before = left_behind_.before(words);
   if (words.is_quiet()) return {};
   if (before.is_refused)
@@ -328,7 +338,7 @@ void Session::track_again() {
   if (tracking_ != 0) server_->put_tracking_again(out, static_cast<std::uint32_t>(Own::track));
   if (collates_)
     server_->put_own(out, Command::query, "SET collation_connection = @@collation_connection",
-                     static_cast<std::uint32_t>(Own::collation));
+                     static_cast<std::uint32_t>(Own::charsets));
 }
 
 Session::Take Session::take_prepare(const Header& header, Bytes packet) {

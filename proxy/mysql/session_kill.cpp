@@ -45,6 +45,22 @@ KillTicket::~KillTicket() {
 
 // ---- who asks ------------------------------------------------------------------------------------------------------
 
+// Of an execution: the server has prepared it, but does not get to see the number, which is not one of its own.
+std::optional<my::Kill> Session::prepared_kill(Bytes payload) {
+  const auto found = prepared_.find(client_statement(payload));
+  if (found == prepared_.end() || !found->second.words.kills) return std::nullopt;
+  Prepared& prepared = found->second;
+  auto kill = my::parse_kill(std::string_view(prepared.key).substr(prepared.sql_at));
+  if (!kill || !kill->is_parameter) return kill;
+  const auto execute = my::parse_execute(payload, prepared.parameters, capabilities_);
+  if (!execute) return std::nullopt;
+  if (execute->has_types) prepared.types = execute->types;
+  const auto number = my::killed_by(payload, *execute, prepared.types);
+  if (!number) return std::nullopt;
+  kill->connection = *number;
+  return kill;
+}
+
 std::size_t Session::take_kill(const Header& header, const my::Kill& kill) {
   begin_message(header, header.total(), false);
   const bool is_shown = kill.connection <= UINT32_MAX;

@@ -172,9 +172,9 @@ void Session::on_own(ServerConnection& connection, const Received& received, Byt
   }
   if (own == Own::track && received.kind == Kind::row) {
     connection.take_wanted(payload, tracking_, *wanted_);
-    translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
+    translation_.go_on(connection.exchange.capabilities(), capabilities_, *wanted_);
   }
-  if (own == Own::collation && received.kind == Kind::ok) note_changes(connection, received.changes);
+  if (own == Own::charsets && received.kind == Kind::ok) note_changes(connection, received.changes);
   if (own == Own::prepare && received.completed) awaits_number_ = false;
   if (own == Own::rewind) has_characteristics_ = false;
   if (own == Own::ask_status) note_end_of_transaction(received.status);

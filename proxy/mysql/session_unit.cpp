@@ -55,7 +55,7 @@ void Session::attach(ServerConnection& connection) {
   // Clients hear what they have asked for, or what servers tell by themselves, not what we have asked them to.
   const bool is_known = wanted_ && translation_.is_from(connection.exchange.capabilities());
   if (!wanted_) wanted_ = connection.told();
-  if (!is_known) translation_ = my::Translation(connection.exchange.capabilities(), capabilities_, *wanted_);
+  if (!is_known) translation_.go_on(connection.exchange.capabilities(), capabilities_, *wanted_);
   restore_state(connection);
   if (shadow_) attach_shadow(connection);
 }
@@ -179,7 +179,8 @@ void Session::forget_everything() {
   is_table_locked_ = has_characteristics_ = false;
   server_->forget_state();
   std::string message;
-  server_->put_tracking(message);
+  server_->put_after_reset(message, static_cast<std::uint32_t>(Own::charsets));
+  is_plain_set_ = true;  // what it tells now is only that
   server_->send(message);
 }
 

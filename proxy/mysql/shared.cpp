@@ -1,5 +1,7 @@
 #include "proxy/mysql/shared.h"
 
+#include "protocol/mysql/kill.h"
+
 namespace turnout::proxy::mysql {
 
 namespace my = protocol::mysql;
@@ -47,6 +49,12 @@ bool Shared::is_mariadb() const {
   const std::lock_guard lock(mutex_);
   const auto& seen = faces_[0] ? faces_[0] : faces_[1];
   return seen && seen->is_mariadb;
+}
+
+bool Shared::has_process_kill(router::Side side) const {
+  const std::lock_guard lock(mutex_);
+  const auto& face = faces_[router::index(side)];
+  return !face || my::has_process_kill(face->is_mariadb, face->version);
 }
 
 my::Secret Shared::server_secret(const std::string& user, const Users& users, const conf::Login& admin) const {

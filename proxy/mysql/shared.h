@@ -57,6 +57,7 @@ class Shared {
   };
   [[nodiscard]] std::optional<Offer> offer(bool has_green, bool has_tls);
   [[nodiscard]] bool is_mariadb() const;  // of the server that was seen first
+  [[nodiscard]] bool has_process_kill(router::Side side) const;
 
   // Shown to clients without TLS that have to send a whole password.
   [[nodiscard]] const std::shared_ptr<const protocol::mysql::RsaKey>& key() const { return key_; }

@@ -11,6 +11,7 @@ import pytest
 from harness.mariadb import DATABASE, PASSWORD, MariaDb, run_client
 from harness.mysql_prepared import Prepared
 from harness.mysql_turnout import connect, make_turnout, one
+from harness.mysql_wire import Wire
 from harness.turnout import INVALID, Turnout
 
 EVERY_PRODUCT = True
@@ -198,6 +199,21 @@ def test_collations_follow(pooled: Turnout, mariadb: MariaDb, text: str) -> None
             one(plain, piece)
             one(first, piece)
         wanted = one(plain, ask)
+        cross(pooled, first, second, lambda: (_same(one(first, ask), wanted), _same(one(second, ask), before)))
+        assert not [client for client in pooled.rest("/v1/clients")[1]["clients"] if client["pinned_by"]]
+
+
+@pytest.mark.parametrize("charset", ["latin1", "utf8mb4"])
+def test_a_reset_session_has_the_character_sets_that_the_server_gives_it(pooled: Turnout, mariadb: MariaDb, charset: str) -> None:
+    """MariaDB those of the login, MySQL the server's own; on every server connection."""
+    ask = "SELECT CONCAT_WS(' ', @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection, @@sql_mode)"
+    with mariadb.connect("app", charset=charset) as plain, connect(pooled, charset=charset) as first, connect(pooled, charset=charset) as second:
+        before = one(plain, ask)
+        for client in (plain, first):
+            one(client, "SET NAMES latin1 COLLATE latin1_bin")
+            assert Wire(client).ask(b"\x1f").ends() == ["ok"]
+        wanted = one(plain, ask)
+        assert (wanted == before) == (mariadb.PRODUCT == "MariaDB")
         cross(pooled, first, second, lambda: (_same(one(first, ask), wanted), _same(one(second, ask), before)))
         assert not [client for client in pooled.rest("/v1/clients")[1]["clients"] if client["pinned_by"]]
 

@@ -13,6 +13,7 @@ import pytest
 
 from harness.mariadb import MariaDb
 from harness.mysql_turnout import change_user, connect, make_turnout, one
+from harness.mysql_wire import Wire, execute
 from harness.turnout import Turnout
 from harness.waiting import eventually
 
@@ -88,12 +89,19 @@ def test_in_a_transaction_only_the_statement_ends(turnout: Turnout, mariadb: Mar
         killer.rollback()
 
 
-@pytest.mark.parametrize("by_command", [False, True])
-def test_a_connection_is_killed(turnout: Turnout, mariadb: MariaDb, by_command: bool) -> None:
+@pytest.mark.parametrize("way", ["text", "command", "prepared", "parameter"])
+def test_a_connection_is_killed(turnout: Turnout, mariadb: MariaDb, way: str) -> None:
+    if mariadb.PRODUCT == "MySQL" and way in ("command", "parameter"):
+        pytest.skip("its servers take neither")
+
     def kill(killer: Any, number: int) -> None:
-        if by_command:
-            killer._execute_command(0x0C, struct.pack("<I", number))
-            assert killer._read_packet().is_ok_packet()
+        wire = Wire(killer)
+        if way == "command":
+            assert wire.ask(b"\x0c" + struct.pack("<I", number)).ends() == ["ok"]
+        elif way == "prepared":
+            assert wire.ask(execute(wire.prepare(f"KILL {number}"))).ends() == ["ok"]
+        elif way == "parameter":
+            assert wire.ask(execute(wire.prepare("KILL ?"), 0, number)).ends() == ["ok"]
         else:
             one(killer, f"KILL {number}")
 

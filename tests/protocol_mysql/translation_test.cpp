@@ -140,12 +140,12 @@ std::vector<SessionChange::Kind> kinds_told(const Golden& golden, WantedChanges 
 TEST(Translation, ClientsHearOfWhatTheyWant) {
   for (const char* server : {"mariadb10", "mysql97"}) {
     const Golden golden = test::load_golden(server, "trackers");
-    WantedChanges schema_only{false, true, false, false, false, false};
+    WantedChanges schema_only{false, true, false, false, false, StateTold::nothing};
     const auto kinds = kinds_told(golden, schema_only);
     EXPECT_GE(kinds.size(), 2U);
     for (const auto kind : kinds) EXPECT_EQ(kind, SessionChange::Kind::schema);
     EXPECT_GT(kinds_told(golden, {}).size(), 20U);
-    EXPECT_TRUE(kinds_told(golden, {false, false, false, false, false, false}).empty());
+    EXPECT_TRUE(kinds_told(golden, {false, false, false, false, false, StateTold::nothing}).empty());
   }
 }
 
@@ -157,7 +157,8 @@ TEST(Translation, WhatAClientWantsIsWhatItsVariablesSay) {
       put_session_change(changes, {Kind::system_variable, name, "x"});
     for (const Kind kind : {Kind::schema, Kind::state, Kind::transaction_characteristics, Kind::transaction_state})
       put_session_change(changes, {kind, {}, "1"});
-    const std::string filtered = filter_changes(changes, wanted);
+    std::string told_state = "________";
+    const std::string filtered = filter_changes(changes, wanted, told_state).kept;
     SessionChanges list(bytes_of(filtered));
     while (const auto change = list.next())
       kept += (change->name.empty() ? std::to_string(static_cast<int>(change->kind)) : std::string(change->name)) + " ";
@@ -171,13 +172,73 @@ TEST(Translation, WhatAClientWantsIsWhatItsVariablesSay) {
   set_wanted(wanted, Tracking::all, {"0", "", "1", "STATE"});
   EXPECT_EQ(kept_of(wanted), "2 5 ");
   set_wanted(wanted, Tracking::all, {"0", "", "1", "OFF"});
-  EXPECT_FALSE(wanted.transaction_state);
-  set_wanted(wanted, Tracking::all, {"0", "", "1", "OFF", true});
-  EXPECT_TRUE(wanted.transaction_state) << "MySQL's servers tell it all the same";
+  EXPECT_EQ(wanted.transaction_state, StateTold::nothing);
+  set_wanted(wanted, Tracking::all, {"0", "", "1", "OFF", StateTold::beginning_and_end});
+  EXPECT_EQ(wanted.transaction_state, StateTold::beginning_and_end) << "MySQL's servers";
   EXPECT_FALSE(wanted.transaction_characteristics);
   set_wanted(wanted, Tracking::all, {"OFF", "*", "ON", "CHARACTERISTICS"});
   EXPECT_EQ(kept_of(wanted), "autocommit time_zone last_gtid 2 4 5 ");
   EXPECT_EQ(kept_of({}), "autocommit time_zone last_gtid 1 2 4 5 ");
+}
+
+// What MySQL 9.7 tells with session_track_transaction_info OFF, of what it tells with it on.
+TEST(Translation, OfAnUntrackedTransactionOnlyBeginAndItsEndAreTold) {
+  WantedChanges wanted;
+  set_wanted(wanted, Tracking::all, {"1", "*", "0", "OFF", StateTold::beginning_and_end});
+  std::string told_state = "________";
+  const auto told = [&](std::string_view state, std::string_view characteristics = "") {
+    std::string changes;
+    if (!state.empty()) put_session_change(changes, {SessionChange::Kind::transaction_state, {}, state});
+    put_session_change(changes, {SessionChange::Kind::transaction_characteristics, {}, characteristics});
+    const FilteredChanges filtered = filter_changes(changes, wanted, told_state);
+    SessionChanges list(bytes_of(filtered.kept));
+    const auto change = list.next();
+    EXPECT_FALSE(list.next());
+    return (change ? std::string(change->value) : std::string()) + (filtered.is_told_without_words ? "no words" : "");
+  };
+  EXPECT_EQ(told("T_______", "START TRANSACTION;"), "T_______");
+  EXPECT_EQ(told("", "START TRANSACTION;"), "no words") << "BEGIN again, COMMIT AND CHAIN";
+  EXPECT_EQ(told("T_R___S_"), "");
+  EXPECT_EQ(told("T_______", "START TRANSACTION;"), "no words");
+  EXPECT_EQ(told("________", ""), "________");
+  EXPECT_EQ(told("", "SET TRANSACTION READ ONLY;"), "");
+  EXPECT_EQ(told("T_______"), "T_______");
+  EXPECT_EQ(told("T_R___S_"), "");
+  EXPECT_EQ(told("T_R_W_S_"), "");
+  EXPECT_EQ(told("________"), "________");
+  EXPECT_EQ(told("I___W___"), "") << "without BEGIN";
+  EXPECT_EQ(told("________"), "");
+  EXPECT_EQ(told("_______L"), "");
+  EXPECT_EQ(told("T_R_____", "SET TRANSACTION READ ONLY; START TRANSACTION WITH CONSISTENT SNAPSHOT;"), "T_R_____");
+  EXPECT_EQ(told("T_R___S_"), "");
+  EXPECT_EQ(told("T_______", "START TRANSACTION;"), "T_______") << "COMMIT AND CHAIN";
+  EXPECT_EQ(told("_______L"), "________") << "LOCK TABLES has ended it";
+  EXPECT_EQ(told("not one"), "");
+}
+
+TEST(Translation, WhatWasToldOfATransactionStaysWithTheSession) {
+  WantedChanges wanted;
+  set_wanted(wanted, Tracking::all, {"0", "*", "0", "OFF", StateTold::beginning_and_end});
+  Translation translation(capability::session_track, capability::session_track, wanted);
+  const auto passed = [&](std::string_view state) {
+    std::string changes, payload, out;
+    put_session_change(changes, {SessionChange::Kind::transaction_state, {}, state});
+    Ok ok;
+    ok.status = status::session_state_changed;
+    ok.changes = changes;
+    put_ok(payload, ok, capability::session_track);
+    Exchange::Received received;
+    received.kind = Exchange::Kind::ok;
+    received.status = ok.status;
+    translation.begin(1, 0);
+    const bool as_is = translation.pass(received, bytes_of(payload), out) == Translation::Pass::as_is;
+    const std::string said = as_is ? std::string("....") + payload : out;
+    return std::string(parse_ok(bytes_of(said).subspan(header_bytes), capability::session_track)->changes);
+  };
+  EXPECT_TRUE(passed("T_______").ends_with("T_______"));
+  translation.go_on(capability::session_track, capability::session_track, wanted);
+  EXPECT_EQ(passed("T_R_W___"), "");
+  EXPECT_TRUE(passed("________").ends_with("________"));
 }
 
 TEST(Translation, BehindTheColumnsOfACallMoreFollows) {

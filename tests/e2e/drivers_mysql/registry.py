@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from drivers.driver import E2E, GO, MODES, PYTHON, Driver, Family
+from drivers.driver import E2E, GO, PYTHON, Driver, Family
 from harness import sid_tree
 from harness.mariadb import DATABASE, PASSWORD
 
@@ -55,13 +55,5 @@ DRIVERS: dict[str, Driver] = {driver.name: driver for driver in (
               "metadata logins parallel", f"java javac {_JDBC}", seconds=7),
 )}
 
-# As in ../drivers/registry.py: a cell (driver, scenario, mode) with the reason why it is known to differ.
-_PREPARED_KILL = "a KILL that is prepared on the server is refused: its number would be one of the server's, and it is read in texts only"
-_RESET = "behind COM_RESET_CONNECTION MySQL goes on with its own collation; through Turnout the one of the login stays, as with MariaDB"
-_COM_KILL = "MySQL 9.7 has no COM_PROCESS_KILL any more; Turnout kills by it all the same"
-_TOLD_MORE = "MySQL tells of a transaction's state only where it begins and ends unless session_track_transaction_info is on; Turnout, which has it on, passes on all of it"
-KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = (
-    {("pdo-mysql", "kills", mode): _PREPARED_KILL for mode in MODES}
-    | {(name, "reset", f"{mode} on mysql97"): _RESET for name in ("mariadb-node", "libmariadb") for mode in MODES}
-    | {("mysqli", "kill", f"{mode} on mysql97"): _COM_KILL for mode in MODES}
-    | {("mysql2", name, f"{mode} on mysql97"): _TOLD_MORE for name in ("transactions", "two_phase", "locks") for mode in MODES})
+# As in ../drivers/registry.py: a cell (driver, scenario, mode) with the reason why it is known to differ. There is none.
+KNOWN_DIFFERENT: dict[tuple[str, str, str], str] = {}
