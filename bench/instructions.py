@@ -65,7 +65,8 @@ def counted(peer: Any, counts: Path, ground: Ground, mode: str, level: str, orde
         if order.code != 0:
             raise RuntimeError(f"turnout {' '.join(words)}: {order}")
     load = ground.loads[mode]()
-    instructions(peer, counts, load, 150)  # opens server connections; the ramp's threshold follows a running load
+    # Opens server connections; the ramp's threshold follows a running load, and a shadow looks at 2 000 units before it looks at fewer.
+    instructions(peer, counts, load, 600)
     (short, few), (long, many) = (instructions(peer, counts, load, transactions) for transactions in (SHORT, LONG))
     return {"target": level, "mode": mode, "instructions": (long - short) / (many - few)}
 

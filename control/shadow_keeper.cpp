@@ -289,7 +289,7 @@ Warmth ShadowKeeper::warmth(std::int64_t now_ms) const {
   const auto all = book_.shapes(bounds, book_.size());
   warmth.slower = count_slower(all, bounds);
   warmth.shapes = all.size();
-  for (const auto* shape : all) warmth.reads += shape->latency[1].count();
+  for (const auto* shape : all) warmth.reads += shape->runs();
   if (last_run_ms_ != 0) warmth.age_ms = std::max<std::int64_t>(0, now_ms - last_run_ms_);
   return warmth;
 }

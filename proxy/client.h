@@ -124,6 +124,7 @@ class Client : public Handler {
   bool ramped_ = false;                           // the unit reads on a connection that is only to be read on
   bool no_ramp_ = false;                          // the unit is the second run of one that failed there
   bool unit_is_read_ = false;                     // proven, wherever it runs
+  bool is_looked_at_ = false;                     // the unit may be one for the shadow
   router::Side lease_side_ = router::Side::blue;  // of the present or latest lease
   std::uint32_t pins_ = 0;
   std::uint32_t published_pins_ = 0;  // as the worker's numbers have them

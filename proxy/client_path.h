@@ -22,8 +22,8 @@ inline bool Client::wants_verdict(router::Unit& unit) {
   unit.required_sample = required_sample_;
   unit.during_release = shard_.is_releasing();
   const router::RoutingTable& table = shard_.table();
-  const bool is_looked_at = shard_.shadow && shard_.shadow->looks();
-  if (!is_looked_at && !table.needs_verdicts() && !unit.during_release) return false;
+  is_looked_at_ = shard_.shadow && shard_.shadow->looks();
+  if (!is_looked_at_ && !table.needs_verdicts() && !unit.during_release) return false;
   shard_.reads.begin_unit();
   unit.policy = account_.ramp_policy;
   if (unit.policy.value_or(table.ramp.policy) == conf::TokenPolicy::global)

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "proxy/shadow_request.h"
 #include "proxy/shadow_runner.h"
 #include "proxy/shard.h"
 #include "proxy/worker.h"
@@ -25,22 +24,32 @@ std::optional<Abandoned> PostgresShadowLane::cut_short() {
   return Abandoned{connection.address(), connection.backend_pid(), connection.cancel_key()};
 }
 
-void PostgresShadowLane::put(const ShadowRead& read, std::uint64_t kept_bytes_max) {
-  const auto& request = static_cast<const ShadowRequest&>(read);
-  const conf::Deployment& conf = account_.shard.settings->conf;
+std::size_t PostgresShadowLane::put(std::span<const ShadowRead* const> reads, std::uint64_t kept_bytes_max) {
+  const std::uint32_t keep_max = account_.shard.settings->conf.pool.prepared_statements_max;
   types_ = side_ == router::Side::green ? account_.types : nullptr;
+  kept_bytes_max_ = kept_bytes_max;
+  asked_.clear();
+  at_ = 0;
   std::string message;
-  const ShadowSent sent =
-      put_request(message, request, of_postgres(*connection_), types_ ? &types_->to_server : nullptr,
-                  conf.pool.prepared_statements_max, kept_bytes_max != 0 || types_ != nullptr);
-  is_as_usual_ = sent.is_as_usual;
-  prepares_ = sent.prepares;
-  is_prepared_ = request.statement != nullptr;
-  reader_.emplace(runner_.hash_start(), router::AnswerReader::Limits{conf.shadow.result_bytes_max, kept_bytes_max},
-                  types_ ? &types_->to_native : nullptr);
-  reader_->skip(sent.answers_before);
+  for (const ShadowRead* const read : reads) {
+    const auto& request = static_cast<const ShadowRequest&>(*read);
+    const ShadowSent sent =
+        put_request(message, request, of_postgres(*connection_), types_ ? &types_->to_server : nullptr, keep_max,
+                    kept_bytes_max != 0 || types_ != nullptr);
+    asked_.push_back({sent, request.statement != nullptr});
+    if (!sent.may_be_followed()) break;
+  }
+  begin_answer();
   start_clock();
   connection_->send(message);
+  return asked_.size();
+}
+
+void PostgresShadowLane::begin_answer() {
+  reader_.emplace(runner_.hash_start(),
+                  router::AnswerReader::Limits{runner_.limits().result_bytes_max, kept_bytes_max_},
+                  types_ ? &types_->to_native : nullptr);
+  reader_->skip(asked_[at_].sent.answers_before);
 }
 
 // ---- from the connection -------------------------------------------------------------------------------------------
@@ -54,25 +63,33 @@ void PostgresShadowLane::line_failed(ServerConnection&, const LoginFailure&) {
 }
 
 std::size_t PostgresShadowLane::line_bytes(ServerConnection&, pg::Bytes data) {
-  if (!reader_) return data.size();  // nobody has asked: a notice, or last words
-  reader_->feed(data);
-  if (reader_->is_over()) finish();
-  return data.size();
+  std::size_t used = 0;
+  while (reader_ && used != data.size()) {
+    used += reader_->feed(data.subspan(used));
+    if (!reader_->is_over()) continue;
+    const bool is_last = at_ + 1 == asked_.size();
+    finish();
+    if (is_last) break;
+  }
+  return data.size();  // behind what was asked: a notice, or last words
 }
 
 void PostgresShadowLane::finish() {
   // "cached plan must not change result type": the statement that the connection keeps is older than the tables.
-  const bool is_stale = is_prepared_ && reader_->digest().sqlstate == "0A000";
+  const Asked& asked = asked_[at_];
+  const bool is_stale = asked.is_prepared && reader_->digest().sqlstate == "0A000";
   const bool is_usable = !is_stale && !reader_->has_failed_before() && reader_->status() == 'I' &&
                          reader_->digest().gap != router::AnswerGap::malformed;
   if (!is_usable) return lost();  // it is not as the session had it, or not understood
   ShadowReply reply;
   reply.answer = {reader_->digest(), reader_->columns(), reader_->kept(), reader_->keeps_rows()};
-  if (is_as_usual_) reply.us = clock_us();
-  reader_.reset();
-  rest();
+  if (asked.sent.is_as_usual && at_ == 0) reply.us = clock_us();
   // Whether the server keeps what was prepared in a request that failed is not known here.
-  if (prepares_ && !reply.answer.digest.sqlstate.empty()) close();
+  const bool is_doubtful = asked.sent.prepares && !reply.answer.digest.sqlstate.empty();
+  reader_.reset();
+  if (++at_ != asked_.size()) begin_answer();
+  rest();
+  if (is_doubtful) close();
   answered(std::move(reply));
 }
 

@@ -1,11 +1,16 @@
 // shadow_lane.h before a PostgreSQL server.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "proxy/server_connection.h"
 #include "proxy/shadow_lane.h"
+#include "proxy/shadow_request.h"
 #include "router/shadow_answer.h"
 
 namespace turnout::proxy {
@@ -26,14 +31,22 @@ class PostgresShadowLane final : public ShadowLane, public LineKeeper {
 
  private:
   [[nodiscard]] std::unique_ptr<Connection> make_connection() override;
-  void put(const ShadowRead& read, std::uint64_t kept_bytes_max) override;
+  [[nodiscard]] std::size_t put(std::span<const ShadowRead* const> reads, std::uint64_t kept_bytes_max) override;
   void forget_answer() override { reader_.reset(); }
   [[nodiscard]] std::optional<Abandoned> cut_short() override;
+  void begin_answer();
   void finish();
 
-  protocol::pg::TypeMapPtr types_;  // of the request that runs; null where numbers are those that clients know
-  std::optional<router::AnswerReader> reader_;
-  bool is_as_usual_ = false, prepares_ = false, is_prepared_ = false;
+  // What was said of a read.
+  struct Asked {
+    ShadowSent sent;
+    bool is_prepared = false;
+  };
+  protocol::pg::TypeMapPtr types_;  // of the requests that run; null where numbers are those that clients know
+  std::uint64_t kept_bytes_max_ = 0;
+  std::vector<Asked> asked_;                    // together, in order
+  std::size_t at_ = 0;                          // of them, whose answer comes
+  std::optional<router::AnswerReader> reader_;  // of it; none: no answer is awaited
 };
 
 [[nodiscard]] inline std::unique_ptr<ShadowLane> postgres_shadow_lane(ShadowRunner& runner, Account& account,

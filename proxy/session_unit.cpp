@@ -77,7 +77,7 @@ Session::Begin Session::begin_unit(pg::Bytes rest) {
   }
   ramped_ = route.access == router::Access::read;
   answered_ = false;
-  if (shard_.shadow) begin_shadow(unit, route, rest.first(static_cast<std::size_t>(unit_left_)));
+  if (is_looked_at_) begin_shadow(unit, route, rest.first(static_cast<std::size_t>(unit_left_)));
   if (ramped_)
     replay_.assign(pg::text(rest.first(static_cast<std::size_t>(unit_left_))));
   else

@@ -42,10 +42,18 @@ void ShadowLane::close() {
       shard, std::move(leaving), abandoned, [&shared = account_.shared, side = side_] { shared.give_shared(side); }));
 }
 
-void ShadowLane::run(const ShadowRead& read, std::uint64_t work, std::uint64_t kept_bytes_max) {
+std::size_t ShadowLane::run(std::span<const ShadowRead* const> reads, std::uint64_t work,
+                            std::uint64_t kept_bytes_max) {
   work_ = work;
   set_state(State::busy);
-  put(read, kept_bytes_max);
+  const std::size_t taken = put(reads, kept_bytes_max);
+  work_end_ = work + taken;
+  return taken;
+}
+
+void ShadowLane::rest() {
+  ++work_;
+  set_state(work_ == work_end_ ? State::idle : State::busy);
 }
 
 void ShadowLane::opened() {
@@ -60,7 +68,7 @@ void ShadowLane::lost() {
 }
 
 void ShadowLane::answered(ShadowReply reply) {
-  runner_.answered(*this, std::move(reply));
+  runner_.answered(*this, work_ - 1, std::move(reply));
 }
 
 void ShadowLane::start_clock() {

@@ -84,7 +84,8 @@ std::string_view ShadowRequest::text() const {
 
 std::size_t ShadowRequest::bytes() const {
   std::size_t bytes = sizeof *this + sql.size() + parse.size() + bind.size();
-  for (const auto& [name, value] : parameters.entries()) bytes += name.size() + value.size() + sizeof name * 2;
+  if (!parameters) return bytes;
+  for (const auto& [name, value] : parameters->entries()) bytes += name.size() + value.size() + sizeof name * 2;
   return bytes;
 }
 
@@ -189,15 +190,17 @@ bool may_cross(const ShadowRequest& request, const pg::OidTable& to_server) {
 ShadowSent put_request(std::string& out, const ShadowRequest& request, ServerConnection& connection,
                        const pg::OidTable* to_server, std::uint32_t keep_max, bool wants_description) {
   ShadowSent sent;
-  if (connection.parameters != request.parameters) {
-    for (const std::string& sql : {Parameters::encoding_difference(connection.parameters, request.parameters),
-                                   Parameters::difference(connection.parameters, request.parameters)}) {
+  static const Parameters none;
+  const Parameters& wanted = request.parameters ? *request.parameters : none;
+  if (connection.parameters != wanted) {
+    for (const std::string& sql : {Parameters::encoding_difference(connection.parameters, wanted),
+                                   Parameters::difference(connection.parameters, wanted)}) {
       if (sql.empty()) continue;
       pg::put_query(out, sql);
       ++sent.answers_before;
       sent.is_as_usual = false;
     }
-    connection.parameters = request.parameters;
+    connection.parameters = wanted;
   }
   if (request.is_simple()) {
     pg::put_query(out, request.sql);

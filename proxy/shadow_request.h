@@ -21,8 +21,10 @@ namespace turnout::proxy {
 
 class ServerConnection;
 
+using ParametersPtr = std::shared_ptr<const Parameters>;
+
 struct ShadowRequest final : ShadowRead {
-  Parameters parameters;        // settings that it ran under, but for what changes no answer
+  ParametersPtr parameters;     // settings that it ran under, but for what changes no answer; null: none
   std::string sql;              // of a simple query
   StatementPtr statement;       // of a prepared one
   std::string parse;            // content of an unnamed one: query, zero, parameter types
@@ -60,6 +62,8 @@ struct ShadowSent {
   std::size_t answers_before = 0;  // of settings
   bool is_as_usual = true;         // nothing was sent that its latency on the writer did not have
   bool prepares = false;           // a statement that the connection will keep
+  // What precedes a read may fail; nothing is sent behind it that builds upon it.
+  [[nodiscard]] bool may_be_followed() const { return answers_before == 0 && !prepares; }
 };
 // Appends what runs it on that connection, and notes there what it has then. `to_server`: null where types have the
 // numbers that clients know. `keep_max`: statements that the connection keeps.

@@ -1,6 +1,7 @@
 #include "proxy/shadow_runner.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "proxy/mysql/shadow_lane.h"
@@ -20,7 +21,7 @@ using router::Side;
 
 namespace {
 
-constexpr std::uint32_t tick_ms = 5, errand_tick_ms = 10;
+constexpr std::uint32_t tick_ms = 10;           // as often as positions are sampled, by default
 constexpr std::uint64_t lane_retry_ms = 1'000;  // after a login that failed
 constexpr std::uint64_t lane_idle_ms_max = 10'000;
 constexpr std::uint64_t answer_grace_ms = 5'000;  // beyond statement_timeout: then the server is not there
@@ -76,11 +77,11 @@ bool ShadowRunner::wants(std::uint64_t shape) {
   return true;
 }
 
-const Parameters& ShadowRunner::parameters_for(const Parameters& session) {
+const ParametersPtr& ShadowRunner::parameters_for(const Parameters& session) {
   const std::uint32_t statement_ms_max = limits().statement_ms_max;
   if (shadow_parameters_ms_ != statement_ms_max || session_parameters_ != session) {
     session_parameters_ = session;
-    shadow_parameters_ = shadow_parameters(session, statement_ms_max);
+    shadow_parameters_ = std::make_shared<const Parameters>(shadow_parameters(session, statement_ms_max));
     shadow_parameters_ms_ = statement_ms_max;
   }
   return shadow_parameters_;
@@ -113,6 +114,7 @@ void ShadowRunner::interrupt() {
   errand_.reset();
   errand_work_ = 0;
   plans_wanted_.clear();
+  for (auto& [shape, one] : known_) one.pace = {};  // the other side may be the other one behind it
   lanes_.clear();
   retired_.clear();
 }
@@ -122,11 +124,10 @@ std::uint32_t ShadowRunner::tick(std::uint64_t now_ms) {
   start_jobs(now_ms);
   continue_errand(now_ms);
   sweep_lanes(now_ms);
-  if (!queue_.empty()) return tick_ms;
-  if (errand_) return errand_tick_ms;
+  if (!queue_.empty() || errand_) return tick_ms;
   if (suspects_.empty()) return 0;
   const std::uint64_t rest_ms = errand_rests_until_ms_ - std::min(errand_rests_until_ms_, now_ms);
-  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rest_ms, errand_tick_ms, 500));
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rest_ms, tick_ms, 500));
 }
 
 bool ShadowRunner::give_way(const RoomClaim& claim) {
@@ -226,22 +227,21 @@ void ShadowRunner::failed(const ShadowLane& lane, bool was_busy) {
   }
   if (lane.work() == errand_work_) {
     dropped(ShadowDrop::no_server);
-    end_errand();
-  } else if (const auto found = running_.find(lane.work()); found != running_.end()) {
-    dropped(ShadowDrop::no_server);
-    running_.erase(found);
+    return end_errand();
   }
+  for (std::uint64_t work = lane.work(); work != lane.work_end(); ++work)
+    if (running_.erase(work) != 0) dropped(ShadowDrop::no_server);
 }
 
-void ShadowRunner::answered(const ShadowLane& lane, ShadowReply reply) {
+void ShadowRunner::answered(const ShadowLane& lane, std::uint64_t work, ShadowReply reply) {
   shard_.worker.loop.tick_within(tick_ms);
-  if (errand_ && lane.work() == errand_work_) return errand_answered(std::move(reply));
-  const auto found = running_.find(lane.work());
+  if (errand_ && work == errand_work_) return errand_answered(std::move(reply));
+  const auto found = running_.find(work);
   if (found == running_.end()) return;
   Job job = std::move(found->second);
   running_.erase(found);
   judge(std::move(job), reply);
-  start_jobs(now_ms());
+  if (lane.state() != ShadowLane::State::busy) start_jobs(now_ms());
 }
 
 // ---- the queue -----------------------------------------------------------------------------------------------------
@@ -258,21 +258,44 @@ void ShadowRunner::start_jobs(std::uint64_t now_ms) {
   const Side side = router::shadow_side(shard_.table());
   const std::uint64_t proven = proven_sample();
   const SharedAccount* busy = nullptr;  // the latest that has no lane free
-  std::size_t looked_at = 0;
-  for (auto at = queue_.begin(); at != queue_.end() && looked_at < looked_ahead; ++looked_at) {
-    if (proven < at->required_sample) return;  // samples are numbered in the order of time, as the queue is
-    SharedAccount* const account = at->taken.read->account;
+  std::size_t at = 0;
+  for (std::size_t looked_at = 0; at < queue_.size() && looked_at < looked_ahead; ++looked_at) {
+    if (proven < queue_[at].required_sample) return;  // samples are numbered in the order of time, as the queue is
+    SharedAccount* const account = queue_[at].taken.read->account;
     ShadowLane* const lane = account == busy ? nullptr : lane_for(*account, side);
     if (lane == nullptr) {
       busy = account;
       ++at;
       continue;
     }
-    const std::uint64_t work = ++works_;
-    Job& job = running_.emplace(work, std::move(*at)).first->second;
-    at = queue_.erase(at);
-    job.since_ms = now_ms;
-    lane->run(*job.taken.read, work, 0);
+    start_train(at, proven, *lane, now_ms);
+  }
+}
+
+// That job, and those behind it that may go along.
+void ShadowRunner::start_train(std::size_t first, std::uint64_t proven, ShadowLane& lane, std::uint64_t now_ms) {
+  const SharedAccount* const account = queue_[first].taken.read->account;
+  std::array<std::size_t, router::ShadowTrain::reads_max> places{};  // in the queue
+  std::array<const ShadowRead*, router::ShadowTrain::reads_max> reads{};
+  std::size_t count = 0;
+  router::ShadowTrain train;
+  const std::size_t end = std::min(queue_.size(), first + looked_ahead);
+  for (std::size_t at = first; at != end && !train.is_full() && proven >= queue_[at].required_sample; ++at) {
+    const ShadowTaken& taken = queue_[at].taken;
+    if (taken.read->account != account) continue;
+    const auto found = known_.find(taken.read->shape);
+    if (!train.takes(found == known_.end() ? router::ShadowPace{} : found->second.pace, taken.us)) continue;
+    places[count] = at;
+    reads[count++] = taken.read.get();
+  }
+  const std::uint64_t work = works_ + 1;
+  count = lane.run(std::span(reads).first(count), work, 0);
+  works_ += count;
+  for (std::size_t i = 0; i != count; ++i) {
+    const auto place = queue_.begin() + static_cast<std::ptrdiff_t>(places[i] - i);  // those before it have left
+    place->since_ms = now_ms;
+    running_.emplace(work + i, std::move(*place));
+    queue_.erase(place);
   }
 }
 
@@ -315,6 +338,8 @@ void ShadowRunner::judge(Job job, const ShadowReply& reply) {
     if (both_fine && job.taken.us != 0 && reply.us != 0) {
       page_of->latency[0].add(job.taken.us);
       page_of->latency[1].add(reply.us);
+      ++shape.pace.timed;
+      shape.pace.other_us = reply.us;
     }
     if (!job.writer.sqlstate.empty()) router::ShadowBook::note_error(*page_of, job.writer.sqlstate, true, false);
     if (!there.sqlstate.empty()) router::ShadowBook::note_error(*page_of, there.sqlstate, false, true);

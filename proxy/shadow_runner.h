@@ -51,7 +51,7 @@ class ShadowRunner {
   void submit(ShadowTaken taken, const router::AnswerDigest& answer, std::uint64_t required_sample);
   void dropped(router::ShadowDrop drop) { book_.dropped(drop); }
   // PostgreSQL: shadow_parameters() of a session. Most sessions have the same, so the latest is remembered.
-  [[nodiscard]] const Parameters& parameters_for(const Parameters& session);
+  [[nodiscard]] const ParametersPtr& parameters_for(const Parameters& session);
 
   // ---- from the shard
   void interrupt();                          // drops all, closes the lanes
@@ -68,7 +68,7 @@ class ShadowRunner {
   [[nodiscard]] const router::ShapeHash& hash_start() const { return hash_start_; }
   void opened();
   void failed(const ShadowLane& lane, bool was_busy);
-  void answered(const ShadowLane& lane, ShadowReply reply);
+  void answered(const ShadowLane& lane, std::uint64_t work, ShadowReply reply);
 
  private:
   struct Job {
@@ -80,6 +80,7 @@ class ShadowRunner {
   // What is known of a shape on this worker, beyond what control has been told.
   struct Known {
     router::ShadowFacts facts;
+    router::ShadowPace pace;
     std::uint32_t proven = 0, unsettled = 0;
     bool was_same = false;
   };
@@ -105,6 +106,7 @@ class ShadowRunner {
   void retire(std::vector<std::unique_ptr<ShadowLane>>::iterator lane);
   void sweep_lanes(std::uint64_t now_ms);
   void start_jobs(std::uint64_t now_ms);
+  void start_train(std::size_t first, std::uint64_t proven, ShadowLane& lane, std::uint64_t now_ms);
   void drop_late(std::uint64_t now_ms);
 
   [[nodiscard]] Known& known(const ShadowRead& read);
@@ -123,8 +125,9 @@ class ShadowRunner {
   Shard& shard_;
   const router::ShapeHash hash_start_;
   router::ShadowSampler sampler_;
-  Parameters session_parameters_, shadow_parameters_;  // of the latest copy: its session's, and what came of them
-  std::uint32_t shadow_parameters_ms_ = 0;             // with this time limit; 0 = there is none yet
+  Parameters session_parameters_;           // of the latest copy: its session's,
+  ParametersPtr shadow_parameters_;         // and what came of them
+  std::uint32_t shadow_parameters_ms_ = 0;  // with this time limit; 0 = there is none yet
   router::ShadowBook book_;
   std::unordered_map<std::uint64_t, Known> known_;
   std::unordered_map<std::uint64_t, std::uint64_t> taken_;  // by shape: how many reads, run or dropped

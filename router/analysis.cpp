@@ -43,6 +43,7 @@ const char* name(StepBackKind kind) {
 bool is_of_the_moment(std::string_view sqlstate) {
   constexpr std::array<std::string_view, 6> classes = {"08", "40", "53", "55", "57", "70"};
   constexpr std::array<std::string_view, 2> mysql = {"H1205", "H3024"};  // waited for a lock; took longer than it may
+  if (sqlstate.empty()) return false;                                    // most often: no error
   return std::ranges::find(classes, class_of(sqlstate)) != classes.end() ||
          std::ranges::find(mysql, sqlstate) != mysql.end();
 }

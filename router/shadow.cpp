@@ -29,4 +29,13 @@ bool ShadowSampler::take(std::uint64_t runs) {
   return is_drawn_ || runs < first_runs;
 }
 
+bool ShadowTrain::takes(const ShadowPace& pace, std::uint64_t writer_us) {
+  const bool is_known = pace.timed >= timed_enough;
+  const std::uint64_t us = us_ + (is_known ? std::max(pace.other_us, writer_us) : us_max);
+  if (reads_ != 0 && (is_full() || us >= us_max)) return false;
+  ++reads_;
+  us_ = us;
+  return true;
+}
+
 }  // namespace turnout::router

@@ -6,6 +6,7 @@
 // of an answer), shadow_match.h (are two answers the same), shadow_book.h (by shape).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "router/route.h"
@@ -41,6 +42,31 @@ class ShadowSampler {
   std::uint64_t state_;
   bool is_drawn_ = false;
   std::uint32_t since_new_ = 0;  // units that were nothing new, one after the other
+};
+
+// How long reads of a shape take, as far as that has been measured.
+struct ShadowPace {
+  std::uint32_t timed = 0;     // of its reads
+  std::uint64_t other_us = 0;  // that the other side took for the latest of them
+};
+
+// Reads that go to the other side in one message, each with an answer of its own: sending, and waking a backend, cost
+// more than all the rest of a read that is quick. Only the first one's latency means anything, for the others wait for
+// those before them. So a shape's reads go first, or alone, until enough of them are timed, and nothing waits behind
+// what is not known to be quick: neither a slow read's followers, nor who wants to end what runs there.
+class ShadowTrain {
+ public:
+  static constexpr std::size_t reads_max = 16;
+  static constexpr std::uint64_t us_max = 50'000;     // of all of them, as it was so far
+  static constexpr std::uint32_t timed_enough = 100;  // what is slower is found with fewer: SlowerBounds
+
+  // May it come along? The first one always does. `writer_us`: that the writer took for it.
+  [[nodiscard]] bool takes(const ShadowPace& pace, std::uint64_t writer_us);
+  [[nodiscard]] bool is_full() const { return reads_ == reads_max || us_ >= us_max; }
+
+ private:
+  std::size_t reads_ = 0;
+  std::uint64_t us_ = 0;
 };
 
 }  // namespace turnout::router

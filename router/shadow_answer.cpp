@@ -108,14 +108,15 @@ void AnswerReader::keep_no_more() {
 
 // ---- messages
 
-void AnswerReader::feed(pg::Bytes bytes) {
+std::size_t AnswerReader::feed(pg::Bytes bytes) {
+  const std::size_t all = bytes.size();
   while (!bytes.empty() && !is_over_) {
     if (header_used_ < pg::header_bytes) {
       const std::size_t part = std::min(pg::header_bytes - header_used_, bytes.size());
       std::copy_n(bytes.begin(), part, header_.begin() + static_cast<std::ptrdiff_t>(header_used_));
       header_used_ += part;
       bytes = bytes.subspan(part);
-      if (header_used_ < pg::header_bytes) return;
+      if (header_used_ < pg::header_bytes) return all;
       begin_message();
     }
     const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, bytes.size()));
@@ -124,6 +125,7 @@ void AnswerReader::feed(pg::Bytes bytes) {
     body_left_ -= part;
     if (body_left_ == 0) end_message();
   }
+  return all - bytes.size();
 }
 
 void AnswerReader::begin_message() {
@@ -135,7 +137,8 @@ void AnswerReader::begin_message() {
   }
   type_ = header.type;
   body_left_ = header.body;
-  body_.clear();
+  body_ = {};
+  gathered_.clear();
   row_state_ = Row::count;
   row_ = start_;
   partial_used_ = word_used_ = 0;
@@ -155,10 +158,13 @@ void AnswerReader::begin_message() {
 
 void AnswerReader::take_body(pg::Bytes bytes) {
   if (is_taken_whole(type_)) {
-    if (body_.size() + bytes.size() <= whole_bytes_max)
-      body_.append(pg::text(bytes));
-    else
-      give_up(AnswerGap::malformed);
+    if (gathered_.size() + bytes.size() > whole_bytes_max) return give_up(AnswerGap::malformed);
+    if (gathered_.empty() && bytes.size() == body_left_) {
+      body_ = bytes;
+    } else {
+      gathered_.append(pg::text(bytes));
+      body_ = pg::bytes_of(gathered_);
+    }
   } else if (type_ == 'D' && is_looked_at()) {
     if (keeps_rows_) kept_.append(pg::text(bytes));
     take_row(bytes);
@@ -168,7 +174,7 @@ void AnswerReader::take_body(pg::Bytes bytes) {
 void AnswerReader::end_message() {
   header_used_ = 0;
   if (type_ == 'Z') {
-    status_ = body_.empty() ? 'I' : body_[0];
+    status_ = body_.empty() ? 'I' : static_cast<char>(body_[0]);
     if (skip_ != 0) {
       --skip_;
       return;
@@ -193,7 +199,7 @@ void AnswerReader::end_message() {
       end_result();
       break;
     case 'E':
-      digest_.sqlstate = pg::parse_error(pg::bytes_of(body_)).sqlstate;
+      digest_.sqlstate = pg::parse_error(body_).sqlstate;
       if (!is_sqlstate(digest_.sqlstate)) digest_.sqlstate = "?????";
       break;
     case 's':
@@ -284,7 +290,7 @@ void AnswerReader::end_result() {
 // come in binary, which is the client's choice. A client may ask twice, of the statement and of the portal: the later
 // description stands for both.
 void AnswerReader::describe() {
-  pg::Reader reader(pg::bytes_of(body_));
+  pg::Reader reader(body_);
   const auto count = reader.u16();
   ShapeHash hash = start_;
   hash.mix(columns_before_);
@@ -300,7 +306,7 @@ void AnswerReader::describe() {
     if (!column || !table || !attribute || !type || !size || !modifier || !format) return give_up(AnswerGap::malformed);
     const std::uint32_t native = numbers_ == nullptr ? *type : numbers_->translate(*type);
     if (numbers_ != nullptr && *format == 1 && numbers_->shape(*type) != nullptr) give_up(AnswerGap::type_numbers);
-    hash.mix_text(*column);
+    hash.mix_bytes(*column);
     hash.mix(native);
     hash.mix(*modifier);
     if (limits_.kept_bytes_max != 0) columns_.push_back({std::string(*column), native, kind_of(native), *format == 1});

@@ -86,8 +86,9 @@ class AnswerReader {
 
   // Answers to be passed over before the one that counts: of settings that are set first.
   void skip(std::size_t answers) { skip_ += answers; }
-  // The server's bytes, in order, cut anywhere. Whatever comes after the answer is not looked at.
-  void feed(protocol::pg::Bytes bytes);
+  // The server's bytes, in order, cut anywhere. How many of them are this answer's: what comes after it is not looked
+  // at.
+  std::size_t feed(protocol::pg::Bytes bytes);
 
   [[nodiscard]] bool is_over() const { return is_over_; }  // its ReadyForQuery has come
   [[nodiscard]] char status() const { return status_; }    // that it told
@@ -133,7 +134,8 @@ class AnswerReader {
   std::size_t header_used_ = 0;
   char type_ = 0;
   std::uint64_t body_left_ = 0;
-  std::string body_;  // of one that must be whole
+  protocol::pg::Bytes body_;  // of one that must be whole: where it was read, or what has been gathered of it
+  std::string gathered_;
 
   // ---- the row that is being read
   Row row_state_ = Row::count;

@@ -19,6 +19,13 @@ void take_newest(std::string& into, const std::string& newest, std::size_t bytes
   if (!newest.empty()) into = shortened(newest, bytes_max);
 }
 
+// All of the time that the writer had for it, by the reads that were timed: of what is quick and comes often only some
+// are (ShadowTrain).
+double writer_ms(const ShadowShape& shape) {
+  const std::uint64_t timed = shape.latency[0].count();
+  return timed == 0 ? 0 : shape.latency[0].sum_ms() * static_cast<double>(shape.runs()) / static_cast<double>(timed);
+}
+
 void add_up(ShadowShape& sum, const ShadowShape& more) {
   for (std::size_t i = 0; i < shadow_outcomes; ++i) sum.outcomes[i] += more.outcomes[i];
   for (std::size_t side = 0; side < sum.latency.size(); ++side) {
@@ -168,7 +175,7 @@ std::vector<const ShadowShape*> ShadowBook::shapes(const SlowerBounds& bounds, s
   ranked.reserve(entries_.size());
   for (const auto& [shape, entry] : entries_) {
     const ShadowShape& one = entry.since;
-    ranked.emplace_back(one.proven(), is_slower(one.latency[1], one.latency[0], bounds), one.latency[0].sum_ms(), &one);
+    ranked.emplace_back(one.proven(), is_slower(one.latency[1], one.latency[0], bounds), writer_ms(one), &one);
   }
   std::ranges::sort(ranked, [](const auto& left, const auto& right) {
     if (std::get<0>(left) != std::get<0>(right)) return std::get<0>(left) > std::get<0>(right);

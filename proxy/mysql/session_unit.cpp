@@ -23,7 +23,7 @@ Session::Begin Session::begin_unit(Bytes rest) {
   ramped_ = route.access == router::Access::read;
   if (ramped_) answer_begun_ = false;
   if (shadow_) shadow_.reset();
-  if (shard_.shadow) begin_shadow(unit, route, rest);
+  if (is_looked_at_) begin_shadow(unit, route, rest);
   measure_begin(route);
   words_.reset();
   // A proven read asks for nothing that another statement has left.

@@ -41,8 +41,9 @@ std::optional<Abandoned> ShadowLane::cut_short() {
 
 // ---- asking --------------------------------------------------------------------------------------------------------
 
-void ShadowLane::put(const ShadowRead& read, std::uint64_t kept_bytes_max) {
-  const auto& request = static_cast<const ShadowRequest&>(read);
+// One command at a time.
+std::size_t ShadowLane::put(std::span<const ShadowRead* const> reads, std::uint64_t kept_bytes_max) {
+  const auto& request = static_cast<const ShadowRequest&>(*reads.front());
   const conf::Deployment& conf = account_.shard.settings->conf;
   const router::MysqlAnswerReader::Limits limits{conf.shadow.result_bytes_max, kept_bytes_max};
   reader_.emplace(runner_.hash_start(), limits, request.is_prepared());
@@ -68,6 +69,7 @@ void ShadowLane::put(const ShadowRead& read, std::uint64_t kept_bytes_max) {
   }
   start_clock();
   connection().send(message);
+  return 1;
 }
 
 // A session without a database reads nothing that its name would stand for: it may run in any.

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "proxy/mysql/server_connection.h"
@@ -27,7 +28,7 @@ class ShadowLane final : public proxy::ShadowLane, public LineKeeper {
   using Received = protocol::mysql::Exchange::Received;
 
   [[nodiscard]] std::unique_ptr<Connection> make_connection() override;
-  void put(const ShadowRead& read, std::uint64_t kept_bytes_max) override;
+  [[nodiscard]] std::size_t put(std::span<const ShadowRead* const> reads, std::uint64_t kept_bytes_max) override;
   void forget_answer() override { reader_.reset(); }
   [[nodiscard]] std::optional<Abandoned> cut_short() override;
 

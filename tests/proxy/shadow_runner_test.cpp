@@ -11,6 +11,7 @@
 
 #include "proxy/proxy.h"
 #include "router/catalog.h"
+#include "router/shadow.h"
 #include "tests/proxy/fake_server.h"
 
 namespace turnout::proxy {
@@ -184,6 +185,78 @@ TEST_F(Shadow, AServerThatHangsUpOrTalksNonsenseCostsTheReadAndNoMore) {
   green_->talks_nonsense = false;
   EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= 5; }));
   EXPECT_EQ(count(ShadowOutcome::different) + count(ShadowOutcome::failed), 0U);
+}
+
+class Trains : public Shadow {
+ protected:
+  static constexpr std::uint64_t reads = 3 * router::ShadowTrain::reads_max;
+
+  // The client's shape is known to be quick, and so many of its reads wait.
+  void let_reads_wait() {
+    begin("blue");
+    client_ = std::make_unique<FakeClient>(port_, "app");  // one, for every worker has its own shadow
+    ASSERT_TRUE(eventually([&] {
+      read();
+      return timed() >= router::ShadowTrain::timed_enough;
+    }));
+    ASSERT_TRUE(eventually([&] { return count(ShadowOutcome::same) == read_; }));
+    proxy_->tokens(0).proven = 0;
+    for (std::uint64_t i = 0; i < reads; ++i) read();
+  }
+  void read() {
+    EXPECT_EQ(client_->query("SELECT 1").row, "blue");
+    ++read_;
+  }
+  std::uint64_t timed() {
+    look();
+    const auto shapes = seen_.shapes({}, 1);
+    return shapes.empty() ? 0 : shapes[0]->latency[1].count();
+  }
+
+  std::unique_ptr<FakeClient> client_;
+  std::uint64_t read_ = 0;
+};
+
+TEST_F(Trains, QuickReadsGoTogetherAndTheFirstOneIsTimed) {
+  let_reads_wait();
+  const std::uint64_t before = timed();
+  proxy_->tokens(0).proven = ever_after;
+  EXPECT_TRUE(eventually([&] { return count(ShadowOutcome::same) == read_; }));
+  EXPECT_LE(timed(), before + reads / 2) << "on a busy machine they are less quick, and trains shorter";
+}
+
+TEST_F(Trains, AllOfOneAreLostWithItsConnection) {
+  let_reads_wait();
+  green_->hangs_up = true;
+  proxy_->tokens(0).proven = ever_after;
+  EXPECT_TRUE(eventually([&] { return count(ShadowDrop::no_server) == reads; }));
+  green_->hangs_up = false;
+  const std::uint64_t same = count(ShadowOutcome::same);
+  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= same + 5; }));
+}
+
+TEST_F(Trains, AnErrorIsOneReadsOwn) {
+  let_reads_wait();
+  const std::uint64_t same = count(ShadowOutcome::same);
+  green_->fails_reads = true;
+  proxy_->tokens(0).proven = ever_after;
+  EXPECT_TRUE(eventually([&] { return count(ShadowOutcome::failed) + count(ShadowOutcome::unproven) == reads; }));
+  EXPECT_EQ(count(ShadowOutcome::same), same);
+  EXPECT_EQ(count(ShadowDrop::no_server), 0U);
+}
+
+TEST_F(Trains, AHoldLeavesNothingOfOne) {
+  let_reads_wait();
+  green_->delay_ms = 100;
+  proxy_->tokens(0).proven = ever_after;
+  const std::uint64_t asked = green_->queries();
+  ASSERT_TRUE(eventually([&] { return green_->queries() > asked; }));
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_TRUE(proxy_->shadow_pids(0, Side::green).empty());
+  EXPECT_TRUE(eventually([&] { return green_->open() == 0; }));
+  EXPECT_GE(count(ShadowDrop::interrupted), reads - 5);
 }
 
 // The connection is lost while it idles; the next read opens another one.

@@ -110,7 +110,8 @@ TEST(shadow_answer, what_comes_before_and_behind_is_not_its_own) {
   const std::string bytes = set + complete("SET") + ready() + complete("SET") + ready() + answer({{"7"}});
   AnswerReader reader(ShapeHash(42), {});
   reader.skip(2);
-  reader.feed(pg::bytes_of(bytes + answer({{"8"}})));
+  const std::string all = bytes + answer({{"8"}});
+  EXPECT_EQ(reader.feed(pg::bytes_of(all)), bytes.size()) << "what follows is the next one's";
   EXPECT_EQ(match(digest_of(answer({{"7"}})), reader.digest(), true), ShadowMatch::same);
   EXPECT_FALSE(reader.has_failed_before());
 

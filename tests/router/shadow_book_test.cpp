@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 namespace turnout::router {
 namespace {
 
@@ -62,6 +64,16 @@ TEST(shadow_book, texts_and_error_classes_are_bounded) {
   sum.add(book.take());
   ASSERT_NE(sum.find(1), nullptr);
   EXPECT_LE(sum.find(1)->different.size(), ShadowBook::explanation_bytes_max + 3);
+}
+
+TEST(shadow_book, what_comes_often_takes_time_though_few_of_its_reads_are_timed) {
+  ShadowBook book(10);
+  for (const auto& [shape, runs, us] : {std::tuple(1, 20, 1'000), std::tuple(2, 1'000, 100)}) {
+    ShadowShape* const page = book.open(static_cast<std::uint64_t>(shape), "app", "");
+    page->outcomes[index(ShadowOutcome::same)] = static_cast<std::uint64_t>(runs);
+    for (int i = 0; i < 20; ++i) page->latency[0].add(static_cast<std::uint64_t>(us));
+  }
+  EXPECT_EQ(book.shapes({}, 1)[0]->shape, 2U);
 }
 
 TEST(shadow_book, what_differs_comes_first_then_what_got_slower_then_what_takes_time) {

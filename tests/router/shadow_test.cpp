@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 
 #include "router/shadow_facts.h"
 #include "router/shadow_match.h"
@@ -69,6 +70,43 @@ TEST(shadow, a_ramped_read_casts_none) {
   Unit unit = plain_read();
   unit.policy = conf::TokenPolicy::strict;
   EXPECT_TRUE(is_shadowed(table, unit)) << "policy strict: shadow only";
+}
+
+constexpr ShadowPace known_quick{ShadowTrain::timed_enough, 100};
+
+TEST(shadow_train, what_is_known_to_be_quick_goes_together) {
+  ShadowTrain train;
+  for (std::size_t i = 0; i < ShadowTrain::reads_max; ++i) EXPECT_TRUE(train.takes(known_quick, 100)) << i;
+  EXPECT_TRUE(train.is_full());
+  EXPECT_FALSE(train.takes(known_quick, 100));
+}
+
+TEST(shadow_train, what_is_to_be_timed_goes_first_and_nothing_behind_it) {
+  const ShadowPace hardly_known{ShadowTrain::timed_enough - 1, 100};
+  ShadowTrain train;
+  EXPECT_TRUE(train.takes(known_quick, 100));
+  EXPECT_FALSE(train.takes(hardly_known, 100));
+  EXPECT_TRUE(train.takes(known_quick, 100)) << "what was not taken takes no room";
+  ShadowTrain alone;
+  EXPECT_TRUE(alone.takes(hardly_known, 100));
+  EXPECT_TRUE(alone.is_full());
+  EXPECT_FALSE(alone.takes(known_quick, 0));
+}
+
+TEST(shadow_train, what_takes_long_on_either_side_goes_alone) {
+  const ShadowPace slow_there{ShadowTrain::timed_enough, ShadowTrain::us_max};
+  for (const auto& [pace, writer_us] :
+       {std::pair(slow_there, std::uint64_t{100}), {known_quick, ShadowTrain::us_max}}) {
+    ShadowTrain train;
+    EXPECT_TRUE(train.takes(pace, writer_us));
+    EXPECT_FALSE(train.takes(known_quick, 100));
+    ShadowTrain behind;
+    EXPECT_TRUE(behind.takes(known_quick, 100));
+    EXPECT_FALSE(behind.takes(pace, writer_us));
+  }
+  ShadowTrain sum;
+  EXPECT_TRUE(sum.takes(known_quick, ShadowTrain::us_max / 2));
+  EXPECT_FALSE(sum.takes(known_quick, ShadowTrain::us_max / 2)) << "all of them together";
 }
 
 TEST(shadow_sampler, a_share_by_chance_and_the_first_runs_of_a_shape) {
