@@ -1,5 +1,6 @@
 #include "proxy/postgres_shadow_lane.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "proxy/shadow_request.h"
@@ -10,6 +11,13 @@
 namespace turnout::proxy {
 
 namespace pg = protocol::pg;
+
+namespace {
+
+// Longer messages go through the lens in pieces, as they do on their way to clients.
+constexpr std::size_t whole_bytes_max = 32 * 1024;
+
+}  // namespace
 
 PostgresShadowLane::~PostgresShadowLane() {
   close();
@@ -26,21 +34,28 @@ std::optional<Abandoned> PostgresShadowLane::cut_short() {
 }
 
 void PostgresShadowLane::put(const ShadowRead& read, std::uint64_t kept_bytes_max) {
-  const auto& request = static_cast<const ShadowRequest&>(read);
-  const conf::Deployment& conf = account_.shard.settings->conf;
-  types_ = side_ == router::Side::green ? account_.types : nullptr;
+  ServerConnection& connection = of_postgres(*connection_);
+  connection.look_through(side_ == router::Side::green ? account_.types : nullptr);
+  request_ = &static_cast<const ShadowRequest&>(read);
+  kept_bytes_max_ = kept_bytes_max;
   std::string message;
-  const ShadowSent sent =
-      put_request(message, request, of_postgres(*connection_), types_ ? &types_->to_server : nullptr,
-                  conf.pool.prepared_statements_max, kept_bytes_max != 0 || types_ != nullptr);
-  is_as_usual_ = sent.is_as_usual;
-  prepares_ = sent.prepares;
-  is_prepared_ = request.statement != nullptr;
-  reader_.emplace(runner_.hash_start(), router::AnswerReader::Limits{conf.shadow.result_bytes_max, kept_bytes_max},
-                  types_ ? &types_->to_native : nullptr);
-  reader_->skip(sent.answers_before);
+  const std::uint32_t keep_max = account_.shard.settings->conf.pool.prepared_statements_max;
+  sent_ = put_request(message, *request_, connection, keep_max, kept_bytes_max_ != 0);
+  begin_answer();
+  reader_->skip(sent_.answers_before);
   start_clock();
   connection_->send(message);
+}
+
+void PostgresShadowLane::begin_answer() {
+  const std::uint64_t bytes_max = account_.shard.settings->conf.shadow.result_bytes_max;
+  reader_.emplace(runner_.hash_start(), router::AnswerReader::Limits{bytes_max, kept_bytes_max_});
+}
+
+void PostgresShadowLane::forget_answer() {
+  reader_.reset();
+  request_ = nullptr;
+  body_left_ = 0;
 }
 
 // ---- from the connection -------------------------------------------------------------------------------------------
@@ -53,26 +68,87 @@ void PostgresShadowLane::line_failed(ServerConnection&, const LoginFailure&) {
   lost();
 }
 
-std::size_t PostgresShadowLane::line_bytes(ServerConnection&, pg::Bytes data) {
+std::size_t PostgresShadowLane::line_bytes(ServerConnection& line, pg::Bytes data) {
   if (!reader_) return data.size();  // nobody has asked: a notice, or last words
-  reader_->feed(data);
-  if (reader_->is_over()) finish();
+  std::size_t used = data.size();
+  if (line.lens)
+    used = read_through(*line.lens, data);
+  else
+    reader_->feed(data);
+  if (!reader_->is_over()) return used;
+  finish();
   return data.size();
 }
 
+// The answer as a client would see it. How much of the bytes was used up: messages that are looked at whole wait.
+std::size_t PostgresShadowLane::read_through(TypeLens& lens, pg::Bytes data) {
+  std::size_t at = 0;
+  while (at < data.size() && !reader_->is_over()) {
+    const pg::Bytes rest = data.subspan(at);
+    if (body_left_ != 0) {
+      const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, rest.size()));
+      body_left_ -= part;
+      take_piece(lens, {}, rest.first(part), body_left_ == 0);
+      at += part;
+      continue;
+    }
+    pg::Header header;
+    const pg::Framing framing = pg::read_header(rest, UINT32_MAX, header);
+    if (framing == pg::Framing::incomplete) return at;
+    if (framing == pg::Framing::malformed) {
+      reader_->feed(rest);
+      return data.size();
+    }
+    const std::size_t available = std::min(rest.size(), header.total());
+    const pg::Bytes body = rest.subspan(pg::header_bytes, available - pg::header_bytes);
+    const bool is_whole = available == header.total();
+    const bool may_wait = !is_whole && header.total() <= whole_bytes_max;
+    if (may_wait && (header.type != 'D' || body.empty())) return at;
+    const bool is_description = header.type == 'T' || header.type == 't' || header.type == 'n';
+    const TypeLens::Ticket ticket = header.type == 'D' ? sent_.rows : is_description ? sent_.description : 0;
+    if (lens.begin_message(header.type, ticket, body, is_whole) && lens.wants_whole() && may_wait) return at;
+    if (header.type == 'E') lens.failed();
+    body_left_ = header.total() - available;
+    take_piece(lens, std::string(pg::text(rest.first(pg::header_bytes))), body, is_whole);
+    at += available;
+  }
+  return at;
+}
+
+// `message`: its header, if this is the first piece.
+void PostgresShadowLane::take_piece(TypeLens& lens, std::string message, pg::Bytes body, bool is_last) {
+  const bool resizes = lens.is_in_message() && lens.wants_whole() && is_last;
+  if (lens.is_in_message())
+    lens.body(message, body, is_last);
+  else
+    message.append(pg::text(body));
+  if (resizes) put_length(message, 0);
+  reader_->feed(pg::bytes_of(message));
+}
+
 void PostgresShadowLane::finish() {
+  ServerConnection& connection = of_postgres(*connection_);
+  if (connection.lens) connection.lens->ready(false);
+  const bool has_failed = !reader_->digest().sqlstate.empty();
   // "cached plan must not change result type": the statement that the connection keeps is older than the tables.
-  const bool is_stale = is_prepared_ && reader_->digest().sqlstate == "0A000";
+  const bool is_stale = request_->statement && reader_->digest().sqlstate == "0A000";
   const bool is_usable = !is_stale && !reader_->has_failed_before() && reader_->status() == 'I' &&
                          reader_->digest().gap != router::AnswerGap::malformed;
   if (!is_usable) return lost();  // it is not as the session had it, or not understood
+  if (sent_.awaits_types && !has_failed) {
+    std::string message;
+    put_execution(message, *request_, connection, kept_bytes_max_ != 0, sent_);
+    begin_answer();
+    connection_->send(message);
+    return;
+  }
   ShadowReply reply;
   reply.answer = {reader_->digest(), reader_->columns(), reader_->kept(), reader_->keeps_rows()};
-  if (is_as_usual_) reply.us = clock_us();
-  reader_.reset();
+  if (sent_.is_as_usual) reply.us = clock_us();
+  forget_answer();
   rest();
   // Whether the server keeps what was prepared in a request that failed is not known here.
-  if (prepares_ && !reply.answer.digest.sqlstate.empty()) close();
+  if (sent_.prepares && has_failed) close();
   answered(std::move(reply));
 }
 

@@ -6,6 +6,7 @@
 
 #include "proxy/server_connection.h"
 #include "proxy/shadow_lane.h"
+#include "proxy/shadow_request.h"
 #include "router/shadow_answer.h"
 
 namespace turnout::proxy {
@@ -27,13 +28,18 @@ class PostgresShadowLane final : public ShadowLane, public LineKeeper {
  private:
   [[nodiscard]] std::unique_ptr<Connection> make_connection() override;
   void put(const ShadowRead& read, std::uint64_t kept_bytes_max) override;
-  void forget_answer() override { reader_.reset(); }
+  void forget_answer() override;
   [[nodiscard]] std::optional<Abandoned> cut_short() override;
+  void begin_answer();
+  [[nodiscard]] std::size_t read_through(TypeLens& lens, protocol::pg::Bytes data);
+  void take_piece(TypeLens& lens, std::string message, protocol::pg::Bytes body, bool is_last);
   void finish();
 
-  protocol::pg::TypeMapPtr types_;  // of the request that runs; null where numbers are those that clients know
+  const ShadowRequest* request_ = nullptr;  // what runs; the runner keeps it until it is answered
+  std::uint64_t kept_bytes_max_ = 0;
+  ShadowSent sent_;
   std::optional<router::AnswerReader> reader_;
-  bool is_as_usual_ = false, prepares_ = false, is_prepared_ = false;
+  std::uint64_t body_left_ = 0;  // of a message that goes through the lens
 };
 
 [[nodiscard]] inline std::unique_ptr<ShadowLane> postgres_shadow_lane(ShadowRunner& runner, Account& account,
