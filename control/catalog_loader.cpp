@@ -21,6 +21,15 @@ constexpr const char* functions_sql =
     "SELECT n.nspname, p.proname, max(CASE WHEN p.prokind IN ('f', 'a', 'w') THEN p.provolatile ELSE 'v' END) "
     "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace GROUP BY 1, 2";
 
+// What stable functions run, with the defaults of their arguments, where it is in a language of SQL's names: of all
+// overloads, or of none.
+constexpr const char* bodies_sql =
+    "SELECT n.nspname, p.proname, string_agg(concat_ws(E'\\n', coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), "
+    "pg_get_expr(p.proargdefaults, 0)), E'\\n' ORDER BY p.oid) "
+    "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang "
+    "WHERE p.provolatile = 's' AND p.oid >= 16384 GROUP BY 1, 2 "
+    "HAVING bool_and(p.prokind = 'f' AND l.lanname IN ('sql', 'plpgsql')) AND sum(length(p.prosrc)) <= 65536";
+
 // A partitioned table is carried if every partition is; which tables are ready is the follower's book.
 constexpr const char* relations_sql =
     "SELECT n.nspname, c.relname, c.relkind::text, c.relpersistence::text FROM pg_class c JOIN pg_namespace n ON n.oid "
@@ -109,6 +118,10 @@ class DatabaseCatalog {
     const auto rows = ask(functions_sql, 3);
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_function(stream_.database, {rows.text(row, 0), rows.text(row, 1), letter(rows.text(row, 2), 'v')});
+    }
+    const auto bodies = ask(bodies_sql, 3);
+    for (int row = 0; row < bodies.size(); ++row) {
+      builder_.add_function_body(stream_.database, {bodies.text(row, 0), bodies.text(row, 1), bodies.text(row, 2)});
     }
   }
 

@@ -32,21 +32,22 @@ class PostgresShadowLane final : public ShadowLane, public LineKeeper {
  private:
   [[nodiscard]] std::unique_ptr<Connection> make_connection() override;
   [[nodiscard]] std::size_t put(std::span<const ShadowRead* const> reads, std::uint64_t kept_bytes_max) override;
-  void forget_answer() override { reader_.reset(); }
+  void forget_answer() override;
   [[nodiscard]] std::optional<Abandoned> cut_short() override;
   void begin_answer();
+  [[nodiscard]] std::size_t read_through(TypeLens& lens, protocol::pg::Bytes data);
+  void take_piece(TypeLens& lens, std::string message, protocol::pg::Bytes body, bool is_last);
   void finish();
 
-  // What was said of a read.
   struct Asked {
+    const ShadowRequest* request;  // the runner keeps it until it is answered
     ShadowSent sent;
-    bool is_prepared = false;
   };
-  protocol::pg::TypeMapPtr types_;  // of the requests that run; null where numbers are those that clients know
   std::uint64_t kept_bytes_max_ = 0;
   std::vector<Asked> asked_;                    // together, in order
   std::size_t at_ = 0;                          // of them, whose answer comes
   std::optional<router::AnswerReader> reader_;  // of it; none: no answer is awaited
+  std::uint64_t body_left_ = 0;                 // of a message that goes through the lens
 };
 
 [[nodiscard]] inline std::unique_ptr<ShadowLane> postgres_shadow_lane(ShadowRunner& runner, Account& account,

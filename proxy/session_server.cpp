@@ -221,9 +221,9 @@ std::size_t Session::on_server_bytes(ServerConnection& connection, pg::Bytes dat
     connection.body_left = header.total() - available;
     at += available;
   }
-  if (shadow_) feed_shadow(data.first(at));
   pg::Exchange::Entry entry{};
   while (!exchange.is_simple_only() && exchange.next_fabricated(entry)) put_fabricated(out.own(), entry);
+  if (shadow_) feed_shadow(pg::bytes_of(out.view()));
   if (out.empty()) return at;
   if ((ramped_ && !answered_) || (lock_transfer_ && lock_transfer_->is_cancelling)) {
     held_reply_.append(out.view());

@@ -27,11 +27,6 @@ void Session::begin_shadow(const router::Unit& unit, const router::Route& route,
     runner.dropped(router::ShadowDrop::not_whole);
     return;
   }
-  const bool crosses = account_.types && shard_.table().writer == router::Side::blue;
-  if (crosses && !may_cross(*request, account_.types->to_server)) {
-    runner.dropped(router::ShadowDrop::not_whole);
-    return;
-  }
   request->account = &account_.shared;
   request->shape = shape;
   request->parameters = runner.parameters_for(parameters_);
@@ -41,15 +36,11 @@ void Session::begin_shadow(const router::Unit& unit, const router::Route& route,
       std::move(*taken), router::AnswerReader(runner.hash_start(), runner.answer_limits())});
 }
 
-// What Turnout itself has sent on this connection is answered first. Where types have other numbers than clients know,
-// more is asked than the client did, and the answer is not the client's.
 void Session::attach_shadow(const ServerConnection& connection) {
-  const bool is_writers = connection.pool().side() == shard_.table().writer;
-  if (is_writers && !connection.lens) return shadow_->answer.skip(connection.exchange.units_owed());
-  if (is_writers && shard_.shadow) shard_.shadow->dropped(router::ShadowDrop::not_whole);
-  shadow_.reset();
+  if (connection.pool().side() != shard_.table().writer) shadow_.reset();
 }
 
+// What the client gets: nothing that only Turnout has asked for is in it, and types have the numbers that clients know.
 void Session::feed_shadow(pg::Bytes data) {
   shadow_->answer.feed(data);
 }

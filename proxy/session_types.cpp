@@ -108,9 +108,7 @@ void Session::pass_body(ServerConnection& connection, pg::Bytes bytes, bool is_l
   std::string& out = worker().to_client.own();
   const std::size_t at = out.size();
   types.body(out, bytes, is_last);
-  if (!resizes) return;
-  const auto length = static_cast<std::uint32_t>(out.size() - at + 4);
-  for (std::size_t i = 0; i < 4; ++i) out[at - 4 + i] = static_cast<char>(length >> (24 - 8 * i));
+  if (resizes) put_length(out, at - pg::header_bytes);
 }
 
 }  // namespace turnout::proxy

@@ -13,66 +13,45 @@ namespace {
 
 constexpr std::string_view explain = "EXPLAIN ";
 
-// A Bind's body behind the names, taken apart: formats of the values, the values, formats of the columns.
-struct BindParts {
-  std::vector<bool> binary;     // of the values: as many as there are, none, or one for all
-  std::vector<bool> has_bytes;  // of the values
-  std::size_t columns_at = 0;   // where the formats of the columns begin
-};
-
-std::optional<BindParts> take_apart(std::string_view bind) {
-  pg::Reader reader(pg::bytes_of(bind));
-  BindParts parts;
-  const auto formats = reader.u16();
-  for (std::uint32_t i = 0; formats && i < *formats; ++i) {
-    const auto format = reader.u16();
-    if (!format) return std::nullopt;
-    parts.binary.push_back(*format == 1);
-  }
+// Where the formats of the columns begin in a Bind's body behind the names. Nothing: malformed.
+std::optional<std::size_t> columns_of(std::string_view bind) {
+  std::size_t at = 0;
+  if (!pg::read_formats(pg::bytes_of(bind), at)) return std::nullopt;
+  pg::Reader reader(pg::bytes_of(bind).subspan(at));
   const auto values = reader.u16();
-  if (!formats || !values) return std::nullopt;
+  if (!values) return std::nullopt;
   for (std::uint32_t i = 0; i < *values; ++i) {
     const auto length = reader.u32();
-    if (!length) return std::nullopt;
-    parts.has_bytes.push_back(*length != UINT32_MAX);
-    if (*length != UINT32_MAX && !reader.take(*length)) return std::nullopt;
+    if (!length || (*length != UINT32_MAX && !reader.take(*length))) return std::nullopt;
   }
-  parts.columns_at = bind.size() - reader.rest().size();
-  return parts;
+  return bind.size() - reader.rest().size();
 }
 
-std::vector<pg::Oid> declared_types(std::string_view content) {
-  std::vector<pg::Oid> types;
-  const std::size_t zero = content.find('\0');
-  if (zero == std::string_view::npos) return types;
-  pg::Reader reader(pg::bytes_of(content.substr(zero + 1)));
-  const auto count = reader.u16();
-  for (std::uint32_t i = 0; count && i < *count; ++i) {
-    const auto type = reader.u32();
-    if (!type) break;
-    types.push_back(*type);
-  }
-  return types;
+std::string name_on(const ServerConnection& connection, const ShadowRequest& request) {
+  if (!request.statement) return {};
+  return server_side_name(request.statement->number, connection.statement_generation());
 }
 
-void put_content(std::string& out, std::string_view content, const pg::OidTable* to_server) {
-  const std::size_t zero = content.find('\0');
-  if (to_server == nullptr || zero == std::string_view::npos) {
-    out.append(content);
+DescribedPtr described_on(const ServerConnection& connection, const ShadowRequest& request) {
+  TypeLens& lens = *connection.lens;
+  return request.statement ? lens.statement(request.statement->number, request.statement->content) : lens.unnamed();
+}
+
+void put_parse(std::string& out, const ServerConnection& connection, const ShadowRequest& request) {
+  const std::string_view content = request.statement ? request.statement->content : request.parse;
+  pg::Writer message(out);
+  message.begin('P').cstring(name_on(connection, request));
+  if (!connection.lens) {
+    message.raw(content).end();
     return;
   }
-  const std::vector<pg::Oid> types = declared_types(content);
-  out.append(content.substr(0, zero + 1));
-  pg::Writer writer(out);
-  writer.u16(static_cast<std::uint16_t>(types.size()));
-  for (const pg::Oid type : types) writer.u32(to_server->translate(type));
+  connection.lens->put_content(out, content);
+  if (!request.statement) connection.lens->unnamed_parsed(content);
+  message.end();
 }
 
-void put_parse(std::string& out, std::string_view name, std::string_view content, const pg::OidTable* to_server) {
-  pg::Writer message(out);
-  message.begin('P').cstring(name);
-  put_content(out, content, to_server);
-  message.end();
+void put_description(std::string& out, char of, std::string_view name) {
+  pg::Writer(out).begin('D').u8(static_cast<std::uint8_t>(of)).cstring(name).end();
 }
 
 }  // namespace
@@ -164,31 +143,17 @@ std::optional<ShadowRequest> explain_request(const ShadowRequest& request) {
     asked.sql = std::string(explain) + request.sql;
     return asked;
   }
-  const auto parts = take_apart(request.bind);
-  if (!parts) return std::nullopt;
-  asked.bind.resize(parts->columns_at);
+  const auto columns_at = columns_of(request.bind);
+  if (!columns_at) return std::nullopt;
+  asked.bind.resize(*columns_at);
   pg::Writer(asked.bind).u16(0);  // the plan's one column comes as text
   asked.parse = std::string(explain) + (request.statement ? request.statement->content : request.parse);
   asked.statement.reset();
   return asked;
 }
 
-bool may_cross(const ShadowRequest& request, const pg::OidTable& to_server) {
-  if (request.is_simple()) return true;
-  const auto parts = take_apart(request.bind);
-  if (!parts) return false;
-  const std::vector<pg::Oid> types = declared_types(request.statement ? request.statement->content : request.parse);
-  for (std::size_t i = 0; i < parts->has_bytes.size(); ++i) {
-    const bool is_binary = parts->binary.size() == 1 ? parts->binary[0] : i < parts->binary.size() && parts->binary[i];
-    if (!is_binary || !parts->has_bytes[i]) continue;
-    const bool is_declared = i < types.size() && types[i] != 0;
-    if (!is_declared || to_server.shape(types[i]) != nullptr) return false;
-  }
-  return true;
-}
-
 ShadowSent put_request(std::string& out, const ShadowRequest& request, ServerConnection& connection,
-                       const pg::OidTable* to_server, std::uint32_t keep_max, bool wants_description) {
+                       std::uint32_t keep_max, bool wants_description) {
   ShadowSent sent;
   static const Parameters none;
   const Parameters& wanted = request.parameters ? *request.parameters : none;
@@ -202,33 +167,68 @@ ShadowSent put_request(std::string& out, const ShadowRequest& request, ServerCon
     }
     connection.parameters = wanted;
   }
+  TypeLens* const lens = connection.lens.get();
   if (request.is_simple()) {
-    pg::put_query(out, request.sql);
+    const pg::CatalogUse use = lens != nullptr ? pg::catalog_use(request.sql) : pg::CatalogUse::none;
+    const auto text = lens != nullptr ? lens->text_for_server(request.sql, use) : std::nullopt;
+    pg::put_query(out, text ? *text : request.sql);
+    if (lens != nullptr) sent.description = sent.rows = lens->query(use);
     return sent;
   }
-  std::string name;
-  if (request.statement) {
-    const std::uint32_t number = request.statement->number, generation = connection.statement_generation();
-    name = server_side_name(number, generation);
-    if (!connection.has_statement(number)) {
-      if (const std::uint32_t old = connection.statement_to_close(keep_max); old != 0) {
-        pg::put_close_statement(out, server_side_name(old, generation));
-        connection.drop_statement(old);
-      }
-      put_parse(out, name, request.statement->content, to_server);
-      connection.add_statement(number);
-      sent.prepares = true;
-      sent.is_as_usual = false;
-    }
-  } else {
-    put_parse(out, name, request.parse, to_server);
+  if (!request.statement) {
+    put_parse(out, connection, request);
     sent.is_as_usual = sent.is_as_usual && request.is_parsed_anew;
+  } else if (!connection.has_statement(request.statement->number)) {
+    if (const std::uint32_t old = connection.statement_to_close(keep_max); old != 0) {
+      pg::put_close_statement(out, server_side_name(old, connection.statement_generation()));
+      connection.drop_statement(old);
+    }
+    put_parse(out, connection, request);
+    connection.add_statement(request.statement->number);
+    sent.prepares = true;
+    sent.is_as_usual = false;
   }
-  pg::Writer(out).begin('B').cstring("").cstring(name).raw(request.bind).end();
-  if (request.describes || wants_description) pg::Writer(out).begin('D').u8('P').cstring("").end();
+  const DescribedPtr known = lens != nullptr ? described_on(connection, request) : nullptr;
+  const pg::Bytes bind = pg::bytes_of(request.bind);
+  if (known && TypeLens::bind_readiness(*known, bind, true, bind.size()) == TypeLens::Readiness::needs_description) {
+    put_description(out, 'S', name_on(connection, request));
+    pg::put_empty_message(out, 'S');
+    sent.description = lens->describe_statement(known);
+    sent.awaits_types = true;
+    sent.is_as_usual = false;
+    return sent;
+  }
+  put_execution(out, request, connection, wants_description, sent);
+  return sent;
+}
+
+void put_execution(std::string& out, const ShadowRequest& request, ServerConnection& connection, bool wants_description,
+                   ShadowSent& sent) {
+  TypeLens* const lens = connection.lens.get();
+  const std::size_t bind_at = out.size();
+  pg::Writer bind(out);
+  bind.begin('B').cstring("").cstring(name_on(connection, request));
+  if (lens != nullptr)
+    lens->bind(out, bind_at, "", described_on(connection, request), pg::bytes_of(request.bind), true);
+  else
+    bind.raw(request.bind);
+  bind.end();
+  const auto describe = [&] {
+    put_description(out, 'P', "");
+    if (lens != nullptr) sent.description = lens->describe_portal("");
+  };
+  if (request.describes || wants_description) describe();
+  if (lens != nullptr) {
+    TypeLens::Run run = lens->execute("");
+    if (run.needs_description) {
+      describe();
+      run = lens->execute("");
+    }
+    sent.rows = run.ticket;
+  }
   pg::Writer(out).begin('E').cstring("").u32(0).end();
   pg::put_empty_message(out, 'S');
-  return sent;
+  sent.awaits_types = false;
 }
 
 }  // namespace turnout::proxy

@@ -11,11 +11,11 @@
 #include <string>
 #include <string_view>
 
-#include "protocol/pg/type_map.h"
 #include "protocol/pg/wire.h"
 #include "proxy/parameters.h"
 #include "proxy/shadow_read.h"
 #include "proxy/statement.h"
+#include "proxy/type_lens.h"
 
 namespace turnout::proxy {
 
@@ -55,20 +55,21 @@ struct ShadowNames {
 // The same, asking for its plan. Nothing: its Bind cannot be read.
 [[nodiscard]] std::optional<ShadowRequest> explain_request(const ShadowRequest& request);
 
-// May it run where types have other numbers? Not with values in binary whose type is not declared, or holds numbers.
-[[nodiscard]] bool may_cross(const ShadowRequest& request, const protocol::pg::OidTable& to_server);
-
 struct ShadowSent {
   std::size_t answers_before = 0;  // of settings
   bool is_as_usual = true;         // nothing was sent that its latency on the writer did not have
   bool prepares = false;           // a statement that the connection will keep
+  // The server was asked for the types of the values, and nothing else: put_execution() when it has told them.
+  bool awaits_types = false;
+  TypeLens::Ticket description = 0, rows = 0;  // of the connection's lens, if it has one
   // What precedes a read may fail; nothing is sent behind it that builds upon it.
-  [[nodiscard]] bool may_be_followed() const { return answers_before == 0 && !prepares; }
+  [[nodiscard]] bool may_be_followed() const { return answers_before == 0 && !prepares && !awaits_types; }
 };
-// Appends what runs it on that connection, and notes there what it has then. `to_server`: null where types have the
-// numbers that clients know. `keep_max`: statements that the connection keeps.
+// Appends what runs it on that connection, and notes there what it has then. `keep_max`: statements that the connection
+// keeps.
 [[nodiscard]] ShadowSent put_request(std::string& out, const ShadowRequest& request, ServerConnection& connection,
-                                     const protocol::pg::OidTable* to_server, std::uint32_t keep_max,
-                                     bool wants_description);
+                                     std::uint32_t keep_max, bool wants_description);
+void put_execution(std::string& out, const ShadowRequest& request, ServerConnection& connection, bool wants_description,
+                   ShadowSent& sent);
 
 }  // namespace turnout::proxy

@@ -60,13 +60,12 @@ std::optional<std::vector<bool>> result_formats(pg::Bytes values) {
   return pg::read_formats(reader.rest(), used);
 }
 
-// Of the message that begins there and ends with `out`.
+}  // namespace
+
 void put_length(std::string& out, std::size_t message_at) {
   const auto length = static_cast<std::uint32_t>(out.size() - message_at - 1);
   for (std::size_t i = 0; i < 4; ++i) out[message_at + 1 + i] = static_cast<char>(length >> (24 - 8 * i));
 }
-
-}  // namespace
 
 void TypeLens::use(const pg::TypeMapPtr& map) {
   if (map == map_) return;

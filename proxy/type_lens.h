@@ -35,6 +35,9 @@ struct Described {
 };
 using DescribedPtr = std::shared_ptr<Described>;
 
+// Of the message that begins there and ends with `out`.
+void put_length(std::string& out, std::size_t message_at);
+
 class TypeLens {
  public:
   using Ticket = std::uint32_t;

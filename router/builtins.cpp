@@ -206,7 +206,7 @@ Effect effect_of_function(std::string_view schema, std::string_view name, char v
   const std::string shown = std::string(schema).append(".").append(name).append("()");
   if (is_system_schema(schema)) return effect_of_builtin(name, volatility, shown);
   if (volatility == 'i') return {true, Verdict::read, ""};
-  // Its body is not looked into, so it may read relations that are not carried, or the catalogs.
+  // With nothing known of its body it may read relations that are not carried, or the catalogs.
   if (volatility == 's') return {true, Verdict::read_writer, shown + " may read anything: it is stable, not immutable"};
   return {true, Verdict::write, shown + " is volatile"};
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "router/builtins.h"
+#include "router/function_body.h"
 
 namespace turnout::router {
 
@@ -41,12 +42,18 @@ bool is_system_schema(std::string_view schema) {
 }
 
 struct Catalog::Database {
+  enum class Visit : std::uint8_t { not_yet, running, done };
   struct Relation {
     RelationRow row;
     std::vector<std::string> definitions;
     std::vector<std::string> used_relations;  // joined keys
     Effect effect;
-    enum class Visit : std::uint8_t { not_yet, running, done } visit = Visit::not_yet;
+    Visit visit = Visit::not_yet;
+  };
+  struct Body {
+    std::string text;
+    Effect effect;
+    Visit visit = Visit::not_yet;
   };
   // What was told of a relation, perhaps before the relation itself.
   struct Told {
@@ -56,6 +63,7 @@ struct Catalog::Database {
 
   std::string name;
   NameMap<char> functions;      // joined key → worst volatility
+  NameMap<Body> bodies;         // joined key; of functions that are stable at worst
   NameMap<Relation> relations;  // joined key
   NameMap<Effect> operators;    // by name; only what is worse than a read
   NameMap<Effect> types;
@@ -65,9 +73,12 @@ struct Catalog::Database {
   std::uint32_t resolving = 0;
   bool carries_everything = true;
 
-  [[nodiscard]] Effect function(std::string_view schema, std::string_view function_name) const;
-  // Looks into the relation at its first call, which is always during build(): afterwards nothing changes.
+  // Look into what they are asked for at the first call, which is always during build(): afterwards nothing changes.
+  [[nodiscard]] Effect function(const Catalog& catalog, std::string_view schema, std::string_view function_name);
   const Effect& resolve(const Catalog& catalog, Relation& relation);
+  const Effect& resolve(const Catalog& catalog, std::string_view key, Body& body);
+  // The worst of the user's that is called so, or of the system's without a parenthesis behind it.
+  [[nodiscard]] Effect anything(const Catalog& catalog, const std::string& called, std::string_view but_function);
   void resolve_all(const Catalog& catalog);
 };
 
@@ -81,11 +92,14 @@ void worsen(Effect& effect, const Effect& by) {
 
 }  // namespace
 
-Effect Catalog::Database::function(std::string_view schema, std::string_view function_name) const {
-  const auto found = functions.find(joined(schema, function_name));
+Effect Catalog::Database::function(const Catalog& catalog, std::string_view schema, std::string_view function_name) {
+  const std::string key = joined(schema, function_name);
+  const auto found = functions.find(key);
   if (found == functions.end()) {
     return {false, Verdict::write, "function " + shown(schema, function_name) + "() is not known"};
   }
+  const auto body = found->second == 's' ? bodies.find(key) : bodies.end();
+  if (body != bodies.end()) return resolve(catalog, key, body->second);
   return effect_of_function(schema, function_name, found->second);
 }
 
@@ -123,7 +137,6 @@ constexpr std::uint32_t views_deep_max = 64;
 
 // Depth first: classifying a definition asks for the relations in it, which come back here.
 const Effect& Catalog::Database::resolve(const Catalog& catalog, Relation& relation) {
-  using Visit = Relation::Visit;
   static const Effect circular{true, Verdict::read_writer, "its definition refers to itself"};
   static const Effect too_deep{true, Verdict::write, "views nested too deep"};
   if (relation.visit == Visit::done) return relation.effect;
@@ -154,6 +167,51 @@ const Effect& Catalog::Database::resolve(const Catalog& catalog, Relation& relat
   return relation.effect;
 }
 
+Effect Catalog::Database::anything(const Catalog& catalog, const std::string& called, std::string_view but_function) {
+  Effect worst{true, Verdict::read, ""};
+  const bool is_of_system = is_system_schema(called) || called.starts_with("pg_");
+  if ((is_of_system && called != "pg_catalog") || is_system_column(called) || is_catalog_type(called))
+    worsen(worst, {true, Verdict::read_writer, called + " is the server's own"});
+  if (const auto schemas = function_schemas.find(called); schemas != function_schemas.end())
+    for (const std::string& schema : schemas->second)
+      if (joined(schema, called) != but_function) worsen(worst, function(catalog, schema, called));
+  if (const auto schemas = relation_schemas.find(called); schemas != relation_schemas.end())
+    for (const std::string& schema : schemas->second)
+      worsen(worst, resolve(catalog, relations.find(joined(schema, called))->second));
+  if (const auto type = types.find(called); type != types.end()) worsen(worst, type->second);
+  return worst;
+}
+
+// What is stable never changes anything, says who made it: at worst its answer belongs to the writer.
+const Effect& Catalog::Database::resolve(const Catalog& catalog, std::string_view key, Body& body) {
+  static const Effect circular{true, Verdict::read_writer, "functions that call each other"};
+  static const Effect too_deep{true, Verdict::read_writer, "functions nested too deep"};
+  if (body.visit == Visit::done) return body.effect;
+  if (body.visit == Visit::running) return circular;
+  if (resolving >= views_deep_max) return too_deep;
+  ++resolving;
+  body.visit = Visit::running;
+  BodyNames names = names_in_body(body.text);
+  const std::size_t split = key.find('\0');
+  const std::string shown_name = shown(key.substr(0, split), key.substr(split + 1)) + "()";
+  Effect effect{true, Verdict::read, ""};
+  if (!names.refusal.empty()) worsen(effect, {true, Verdict::read_writer, std::move(names.refusal)});
+  for (const std::string& one : names.names) worsen(effect, anything(catalog, one, key));
+  for (const std::string& one : names.calls)
+    if (functions.contains(joined("pg_catalog", one))) worsen(effect, function(catalog, "pg_catalog", one));
+  for (const auto& [operation, of_it] : operators)
+    if (body.text.find(operation) != std::string::npos) worsen(effect, of_it);
+  if (effect.verdict != Verdict::read) {
+    const bool is_long = effect.why.size() > 300;
+    effect = {true, Verdict::read_writer, is_long ? effect.why : shown_name + ": " + effect.why};
+  }
+  body.effect = std::move(effect);
+  body.text = {};
+  body.visit = Visit::done;
+  --resolving;
+  return body.effect;
+}
+
 void Catalog::Database::resolve_all(const Catalog& catalog) {
   for (auto& [key, of_relation] : told) {
     const auto relation = relations.find(key);
@@ -162,6 +220,7 @@ void Catalog::Database::resolve_all(const Catalog& catalog) {
     relation->second.used_relations = std::move(of_relation.used_relations);
   }
   told.clear();
+  for (auto& [key, body] : bodies) resolve(catalog, key, body);
   for (auto& [key, relation] : relations) {
     const Effect& effect = resolve(catalog, relation);
     const char kind = relation.row.kind;
@@ -193,9 +252,9 @@ bool Catalog::knows(std::string_view database) const {
 }
 
 Effect Catalog::function(std::string_view database, std::string_view schema, std::string_view name) const {
-  const Database* known = find(database);
+  Database* known = find(database);
   if (known == nullptr) return {false, Verdict::write, "the functions of this database are not known"};
-  return known->function(schema, name);
+  return known->function(*this, schema, name);
 }
 
 Effect Catalog::relation(std::string_view database, std::string_view schema, std::string_view name) const {
@@ -268,6 +327,10 @@ void CatalogBuilder::add_function(std::string_view database, const FunctionRow& 
   const auto [slot, is_new] = known.functions.try_emplace(joined(row.schema, row.name), row.volatility);
   if (!is_new && is_worse(row.volatility, slot->second)) slot->second = row.volatility;
   if (is_new && !is_system_schema(row.schema)) known.function_schemas[row.name].push_back(row.schema);
+}
+
+void CatalogBuilder::add_function_body(std::string_view database, const FunctionBodyRow& row) {
+  this->database(database).bodies[joined(row.schema, row.name)].text = row.body;
 }
 
 void CatalogBuilder::add_relation(std::string_view database, const RelationRow& row) {

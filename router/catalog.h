@@ -2,9 +2,9 @@
 // they are carried to green, and what lies behind views. A value: control builds a new one from catalog queries,
 // workers share it; nothing in it ever changes.
 //
-// Always true: views are resolved when the catalog is built, so a lookup never follows a chain; a name that is not in
-// the catalog is `unknown`, and the classifier treats that as the worse case; a database that was never added knows
-// nothing at all.
+// Always true: views and functions are resolved when the catalog is built, so a lookup never follows a chain; a name
+// that is not in the catalog is `unknown`, and the classifier treats that as the worse case; a database that was never
+// added knows nothing at all.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,13 @@ struct FunctionRow {
   std::string schema;
   std::string name;
   char volatility = 'v';  // pg_proc.provolatile; overloads of one name: the worst counts
+};
+
+// Of a stable function of the user's: all that its overloads of that name run, if it can be read (function_body.h).
+struct FunctionBodyRow {
+  std::string schema;
+  std::string name;
+  std::string body;
 };
 
 struct RelationRow {
@@ -114,14 +121,15 @@ class CatalogBuilder {
   // Rows for `database`; the order does not matter. add_database() alone makes it known, with nothing in it.
   void add_database(std::string_view database);
   void add_function(std::string_view database, const FunctionRow& row);
+  void add_function_body(std::string_view database, const FunctionBodyRow& row);
   void add_relation(std::string_view database, const RelationRow& row);
   void add_definition(std::string_view database, const DefinitionRow& row);
   void add_relation_use(std::string_view database, const RelationUse& row);
   void add_operator(std::string_view database, const OperatorRow& row);
   void add_type(std::string_view database, const TypeRow& row);
 
-  // Resolves the views, 20 µs and more for each. `generation` grows with every build of a deployment. The builder is
-  // empty afterwards.
+  // Resolves the views, 20 µs and more for each, and the functions. `generation` grows with every build of a
+  // deployment. The builder is empty afterwards.
   [[nodiscard]] CatalogPtr build(std::uint64_t generation, std::string_view deployment = {});
 
  private:

@@ -47,8 +47,6 @@ const char* name(AnswerGap gap) {
       return "none";
     case AnswerGap::too_long:
       return "too_long";
-    case AnswerGap::type_numbers:
-      return "type_numbers";
     case AnswerGap::suspended:
       return "suspended";
     case AnswerGap::copy:
@@ -90,8 +88,8 @@ void AnswerTally::end_answer(AnswerDigest& digest) const {
 
 // ---- PostgreSQL's reader
 
-AnswerReader::AnswerReader(const ShapeHash& start, const Limits& limits, const pg::OidTable* numbers)
-    : start_(start), limits_(limits), numbers_(numbers), row_(start), tally_(start) {
+AnswerReader::AnswerReader(const ShapeHash& start, const Limits& limits)
+    : start_(start), limits_(limits), row_(start), tally_(start) {
   keeps_rows_ = limits.kept_bytes_max != 0;
 }
 
@@ -304,12 +302,10 @@ void AnswerReader::describe() {
     const auto modifier = reader.u32();
     const auto format = reader.u16();
     if (!column || !table || !attribute || !type || !size || !modifier || !format) return give_up(AnswerGap::malformed);
-    const std::uint32_t native = numbers_ == nullptr ? *type : numbers_->translate(*type);
-    if (numbers_ != nullptr && *format == 1 && numbers_->shape(*type) != nullptr) give_up(AnswerGap::type_numbers);
     hash.mix_bytes(*column);
-    hash.mix(native);
+    hash.mix(*type);
     hash.mix(*modifier);
-    if (limits_.kept_bytes_max != 0) columns_.push_back({std::string(*column), native, kind_of(native), *format == 1});
+    if (limits_.kept_bytes_max != 0) columns_.push_back({std::string(*column), *type, kind_of(*type), *format == 1});
   }
   digest_.columns = hash.low() | 1U;
 }

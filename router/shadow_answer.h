@@ -16,7 +16,6 @@
 #include <string_view>
 #include <vector>
 
-#include "protocol/pg/type_map.h"
 #include "protocol/pg/wire.h"
 #include "router/shape.h"
 
@@ -30,10 +29,9 @@ struct HashPair {
 // Why an answer cannot be compared with another one.
 enum class AnswerGap : std::uint8_t {
   none,
-  too_long,      // beyond shadow.result_size
-  type_numbers,  // values in binary that hold numbers of types, which differ between the sides
-  suspended,     // a part of the rows was asked for
-  copy,          // rows that are no DataRow
+  too_long,   // beyond shadow.result_size
+  suspended,  // a part of the rows was asked for
+  copy,       // rows that are no DataRow
   malformed,
 };
 [[nodiscard]] const char* name(AnswerGap gap);
@@ -80,14 +78,12 @@ class AnswerReader {
     std::uint64_t bytes_max = 8ULL * 1024 * 1024;
     std::uint64_t kept_bytes_max = 0;  // of rows to be looked at again; 0 = none is kept
   };
-  // `numbers`: of a side whose types have other numbers than clients know, how they are translated; else null. Kept by
-  // the caller for as long as the reader lives.
-  AnswerReader(const ShapeHash& start, const Limits& limits, const protocol::pg::OidTable* numbers = nullptr);
+  AnswerReader(const ShapeHash& start, const Limits& limits);
 
   // Answers to be passed over before the one that counts: of settings that are set first.
   void skip(std::size_t answers) { skip_ += answers; }
-  // The server's bytes, in order, cut anywhere. How many of them are this answer's: what comes after it is not looked
-  // at.
+  // The server's bytes, in order, cut anywhere, with the numbers of types that clients know. How many of them are this
+  // answer's: what comes after it is not looked at.
   std::size_t feed(protocol::pg::Bytes bytes);
 
   [[nodiscard]] bool is_over() const { return is_over_; }  // its ReadyForQuery has come
@@ -120,7 +116,6 @@ class AnswerReader {
 
   const ShapeHash start_;
   const Limits limits_;
-  const protocol::pg::OidTable* numbers_;
   std::size_t skip_ = 0;
   bool is_over_ = false, has_failed_before_ = false;
   char status_ = 'I';

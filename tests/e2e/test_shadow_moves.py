@@ -1,7 +1,6 @@
 """The shadow at all that is read, and a cutover in the midst of it: nobody notices. A former writer is left alone until asked for."""
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from conftest import Fresh
@@ -34,8 +33,6 @@ def test_cutover_and_rollback_in_the_midst_of_shadow_reads(fresh: Fresh) -> None
             ledger.wait_commits(20)
             turnout.ask("shadow", "app", "on", "100")
             assert not report(turnout)["standing_still"]
-            if former == "blue":  # the new writer's types have other numbers than clients know: nothing it answers is compared
-                continue
             found = wait_for_reads(turnout, former, 200)
             assert found["different"] == 0 and found["failed"] == 0, [one for one in found["shapes"] if one["difference"]]
         with ledger.resting():
@@ -44,17 +41,3 @@ def test_cutover_and_rollback_in_the_midst_of_shadow_reads(fresh: Fresh) -> None
         result = pgbench.stop()
         assert result.clean(), result.errors[:5]
     assert_writer(fresh.pair, turnout, "blue")
-
-
-def test_what_cannot_be_compared_behind_a_move_is_counted(fresh: Fresh) -> None:
-    """Green's types have other numbers than clients know, so it is asked more than the client did."""
-    turnout = fresh.turnout
-    turnout.ask("cutover", "app")
-    turnout.wait_settled()
-    turnout.ask("shadow", "app", "on", "100")
-    deadline = time.monotonic() + 30
-    with turnout.connect() as connection:
-        while (found := report(turnout))["side"] != "blue" or found["dropped"]["not_whole"] < 20:
-            assert time.monotonic() < deadline, found
-            connection.execute("SELECT abalance FROM pgbench_accounts WHERE aid = 7")
-    assert found["runs"] == 0, found

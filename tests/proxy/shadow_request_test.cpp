@@ -150,24 +150,6 @@ TEST(shadow_request, what_asks_for_the_plan_keeps_the_values_and_drops_the_forma
   }
 }
 
-TEST(shadow_request, values_in_binary_cross_only_where_no_number_of_a_type_is_in_them) {
-  const pg::TypeMapPtr map =
-      pg::make_type_map({{{"mood", 17000, pg::TypeKind::plain, 0}, {"mood[]", 17001, pg::TypeKind::array, 17000}}, {}},
-                        {{{"mood", 18000, pg::TypeKind::plain, 0}, {"mood[]", 18001, pg::TypeKind::array, 18000}}, {}});
-  ASSERT_TRUE(map);
-  const auto request = [](const std::vector<pg::Oid>& types, bool is_binary) {
-    ShadowRequest made;
-    made.parse = parse("", "SELECT $1", types).substr(pg::header_bytes + 1);
-    made.bind = bind_body("1234", is_binary);
-    return made;
-  };
-  EXPECT_TRUE(may_cross(request({17001}, false), map->to_server));
-  EXPECT_TRUE(may_cross(request({}, false), map->to_server));
-  EXPECT_TRUE(may_cross(request({23}, true), map->to_server));
-  EXPECT_FALSE(may_cross(request({17001}, true), map->to_server));
-  EXPECT_FALSE(may_cross(request({}, true), map->to_server)) << "of what type it is, nobody has said";
-}
-
 TEST(shadow_request, settings_that_change_no_answer_do_not_travel) {
   Parameters session;
   session.set("application_name", "'x'");

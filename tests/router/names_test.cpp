@@ -3,6 +3,7 @@
 
 #include "router/builtins.h"
 #include "router/catalog.h"
+#include "router/function_body.h"
 #include "router/parse_tree.h"
 #include "router/search_path.h"
 
@@ -135,6 +136,41 @@ TEST(builtins, rows) {
   };
   for (const Row& row : rows) {
     EXPECT_EQ(effect_of_function(row.schema, row.function, row.volatility).verdict, row.verdict) << row.function;
+  }
+}
+
+TEST(function_body, names_and_calls) {
+  const BodyNames found =
+      names_in_body("SELECT Sum (t.x), \"Odd Name\", 'a literal' /* a comment */ FROM t -- and one more");
+  EXPECT_EQ(found.refusal, "");
+  EXPECT_THAT(found.names, ElementsAre("Odd Name", "from", "select", "sum", "t", "x"));
+  EXPECT_THAT(found.calls, ElementsAre("sum"));
+}
+
+TEST(function_body, what_its_names_do_not_tell) {
+  for (const char* body : {"EXECUTE q", "SELECT 'x", "SELECT U&\"a\"", "SELECT user", "/* x", "SELECT Session_User"})
+    EXPECT_NE(names_in_body(body).refusal, "") << body;
+  for (const char* body : {"", "SELECT \"execute\"", "SELECT 'EXECUTE'", "SELECT executed"})
+    EXPECT_EQ(names_in_body(body).refusal, "") << body;
+}
+
+TEST(function_body, of_functions_that_call_functions_all_count_wherever_it_begins) {
+  for (const char* end : {"SELECT 1", "SELECT nextval('s')"}) {
+    CatalogBuilder builder;
+    builder.add_function("d", {"pg_catalog", "nextval", 'v'});
+    for (int i = 0; i < 20; ++i) {
+      const std::string called = i == 0 ? end : "SELECT s.f" + std::to_string(i - 1) + "()";
+      builder.add_function_body("d", {"s", "f" + std::to_string(i), called});
+      builder.add_function("d", {"s", "f" + std::to_string(i), 's'});
+    }
+    builder.add_function_body("d", {"s", "worse", "SELECT 1"});  // it has a volatile overload
+    builder.add_function("d", {"s", "worse", 's'});
+    builder.add_function("d", {"s", "worse", 'v'});
+    const CatalogPtr catalog = builder.build(1);
+    const Verdict expected = end == std::string_view("SELECT 1") ? Verdict::read : Verdict::read_writer;
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(catalog->function("d", "s", "f" + std::to_string(i)).verdict, expected) << i;
+    EXPECT_LT(catalog->function("d", "s", "f19").why.size(), 400U);
+    EXPECT_EQ(catalog->function("d", "s", "worse").verdict, Verdict::write);
   }
 }
 

@@ -70,6 +70,32 @@ CatalogPtr sample_catalog(std::uint64_t generation, std::string_view deployment)
                 "pg_create_restore_point"});
   builder.add_function(db, {"public", "add_tax", 'i'});
   builder.add_function(db, {"public", "current_rate", 's'});
+  const auto stable = [&](const char* name, const char* body) {
+    builder.add_function(db, {"public", name, 's'});
+    builder.add_function_body(db, {"public", name, body});
+  };
+  stable("order_total", "SELECT sum(o.total) FROM public.orders o -- audited by log_access\n WHERE o.id = n");
+  stable("order_age", "BEGIN RETURN (SELECT now() - made FROM orders WHERE note <> 'EXECUTE user'); END");
+  stable("order_facts", "SELECT version, order_total(id), (v_orders.id) FROM \"Mixed\", v_orders");
+  stable("factorial", "SELECT CASE WHEN n < 2 THEN 1 ELSE n * factorial(n - 1) END");
+  stable("reads_local", "SELECT count(*) FROM local_only");
+  stable("reads_sums", "SELECT total FROM v_sums");
+  stable("reads_quoted_sums", "SELECT total FROM \"sums\"");
+  stable("reads_stock", "BEGIN RETURN (SELECT max(n) FROM stock); END");  // shop has one that is not carried
+  stable("reads_catalog", "SELECT relname FROM pg_class");
+  stable("reads_number", "SELECT tableoid FROM orders");
+  stable("asks_version", "SELECT pg_catalog.version ()");
+  stable("asks_user", "SELECT CURRENT_USER::text");
+  stable("asks_setting", "SELECT current_setting('app.tenant')");
+  stable("builds_text", "BEGIN RETURN QUERY Execute 'SELECT 1 FROM ' || t; END");
+  stable("lies", "SELECT nextval('s')");
+  stable("lies_deep", "SELECT lies(), 1");
+  stable("logs", "SELECT log_access()");
+  stable("uses_operator", "SELECT a <?> b FROM orders");
+  stable("uses_type", "SELECT a::audited FROM orders");
+  stable("open_end", "SELECT 'x");
+  stable("round_a", "SELECT round_b()");
+  stable("round_b", "SELECT round_a()");
   builder.add_function(db, {"public", "log_access", 'v'});
   builder.add_function(db, {"public", "dblink", 'v'});
   builder.add_function(db, {"public", "dblink_exec", 'v'});
