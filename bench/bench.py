@@ -145,11 +145,12 @@ class Bench:
     def cutover(self) -> dict[str, Any]:
         options = self.options
         pair = options.ground.mysql_pair
-        site = mysql_cutover.Ground(pair) if pair else cutover.Ground(self.workspace, options.scale)
+        site = mysql_cutover.Ground(pair, options.durable) if pair else cutover.Ground(self.workspace, options.scale)
         chosen = [name for name in site.movers if not options.targets or name in options.targets]
+        asked = {"rate": options.rate, "moves": options.moves, "window_s": options.window, "baseline_s": options.baseline}
+        measured = site.options | {name: value for name, value in asked.items() if value is not None}
         return cutover.run(self.workspace, site, chosen, cutover.Options(
-            runs=options.runs, window_s=options.window, baseline_s=options.baseline, rate=options.rate, scale=options.scale,
-            workers=options.workers[0], cutover_arguments=options.cutover_args.split()))
+            runs=options.runs, workers=options.workers[0], cutover_arguments=options.cutover_args.split(), **measured))
 
 
 def arguments() -> argparse.Namespace:
@@ -172,10 +173,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--modes", type=names, help="of pgbench: simple, extended, prepared; of mysql: text, prepared, read_write")
     parser.add_argument("--workers", type=numbers, default=[0, 1], help="of Turnout, each a target; 0 = its default, one a core")
     parser.add_argument("--idle-clients", type=int, default=2000)
-    parser.add_argument("--runs", type=int, default=3, help="cutovers of each")
-    parser.add_argument("--rate", type=float, help="transactions a second in cutovers; default: half of what the machine does")
-    parser.add_argument("--window", type=float, default=4, help="seconds of a cutover's window, at least")
-    parser.add_argument("--baseline", type=float, default=12, help="seconds of load before the window")
+    parser.add_argument("--runs", type=int, default=3, help="of cutovers, each with a fresh pair")
+    parser.add_argument("--moves", type=int, help="of the writes in each run, to and fro; default: 1, of mysql 6")
+    parser.add_argument("--rate", type=float, help="transactions a second in cutovers; default: half of what the machine does, of mysql 60")
+    parser.add_argument("--window", type=float, help="seconds of a cutover's window, at least; default: 4, of mysql 2")
+    parser.add_argument("--baseline", type=float, help="seconds of load before each window; default: 12, of mysql 8")
+    parser.add_argument("--durable", action="store_true", help="of mysql: commits wait for the disk in cutovers, as PostgreSQL's always do")
     parser.add_argument("--scale", type=int, default=10, help="of pgbench's tables in cutovers")
     parser.add_argument("--cutover-args", default="", help="more words for `turnout cutover`, e.g. '--waive jobs'")
     parser.add_argument("--json", metavar="FILE", help="all figures of all rounds")

@@ -1,8 +1,9 @@
 """The pause of a cutover, as the clients of one run feel it: Turnout's, and PgBouncer's recipe beside it.
 
-Each run gets a fresh blue/green pair (fsync on, replicating), load at a fixed rate, and the open-loop probe
-(probe.cpp). What the pair and its load are is the ground's: Ground here for PostgreSQL, mysql_cutover.py for MariaDB. The pause is the longest answer in the window of the cutover, minus the longest in an equally long window
-without one: the median over the windows just before, so that one lucky or unlucky window does not decide.
+Each run gets a fresh blue/green pair (replicating), load at a fixed rate, and the open-loop probe (probe.cpp); in it the writes
+move once, or to and fro. What the pair and its load are is the ground's: Ground here for PostgreSQL, mysql_cutover.py for MariaDB
+and MySQL. The pause is the longest answer in the window of a move, minus the longest in an equally long window without one: the
+median over the windows just before, so that one lucky or unlucky window does not decide.
 """
 from __future__ import annotations
 
@@ -24,20 +25,23 @@ from peers import DATABASE, PGBENCH, USER, Missing, Peer, PgBouncer, Turnout, di
 
 from harness.mariadb import PASSWORD  # peers.py has put tests/e2e on the path
 from harness.pair import Pair
+from harness.postgres import Postgres
 from harness.workspace import Workspace, die_with_parent
 
 
 @dataclass
 class Options:
+    """What a ground has no word on, it leaves as it is here."""
+
     runs: int = 3
+    moves: int = 1             # of the writes in each run, to and fro; the recipe knows no way back
     window_s: float = 4.0      # at least; a longer cutover makes it longer
-    baseline_s: float = 12.0   # of the same load before the window
+    baseline_s: float = 12.0   # of the same load before each window
     period_ms: float = 5.0
     connections: int = 4       # of the probe, for reads and for writes
-    clients: int = 12          # of pgbench; with the probe's, 16 that write
+    clients: int = 12          # of the load; with the probe's, 16 that write
     mode: str = "simple"
     rate: float | None = None  # transactions a second; None = half of what the machine does
-    scale: int = 10
     workers: int = 0
     cutover_arguments: list[str] = field(default_factory=list)
 
@@ -48,7 +52,7 @@ class Mover(Protocol):
     peer: Peer
 
     def prepare(self) -> None: ...
-    def cut_over(self) -> dict[str, Any]: ...
+    def move(self, number: int) -> dict[str, Any]: ...  # from 0: to green, back to blue, …
 
 
 class TurnoutMover:
@@ -63,10 +67,11 @@ class TurnoutMover:
         if outcome.code != 0:
             raise RuntimeError(f"turnout prepare: {outcome}\n{self.peer.log_tail()}")
 
-    def cut_over(self) -> dict[str, Any]:
-        outcome = self.peer.server.cli("cutover", DATABASE, "-o", "json", "--yes", *self._options.cutover_arguments)
+    def move(self, number: int) -> dict[str, Any]:
+        verb = ("cutover", "rollback")[number % 2]
+        outcome = self.peer.server.cli(verb, DATABASE, "-o", "json", "--yes", *self._options.cutover_arguments)
         if outcome.code != 0:
-            raise RuntimeError(f"turnout cutover: {outcome}\n{self.peer.log_tail()}")
+            raise RuntimeError(f"turnout {verb}: {outcome}\n{self.peer.log_tail()}")
         report = outcome.json
         return {name: report.get(name) for name in ("outcome", "pause_ms", "phases_ms", "steps", "held_sessions", "client_errors")}
 
@@ -92,7 +97,9 @@ class RecipeMover:
         connection.autocommit = True
         return connection.cursor()
 
-    def cut_over(self) -> dict[str, Any]:
+    def move(self, number: int) -> dict[str, Any]:
+        if number > 0:
+            raise RuntimeError("the recipe knows no way back: one move a run")
         steps: dict[str, float] = {}
         last = time.monotonic()
 
@@ -181,13 +188,14 @@ class Ground:
 
     movers = {"turnout": TurnoutMover, "pgbouncer": RecipeMover}
     load = staticmethod(PgbenchLoad)
+    options: dict[str, Any] = {}
 
     def __init__(self, workspace: Workspace, scale: int) -> None:
         self._workspace = workspace
         self._origin = Pair(workspace, "bench-pair", fsync=True)
         self._origin.build(scale)
         self._add_probe_table(self._origin)
-        self.description = self._origin.describe()
+        self.description = self._origin.describe() + ", fsync on"
         self._origin.stop()
         self._copies = 0
 
@@ -215,7 +223,6 @@ class Ground:
         pair.stop()
         subprocess.run(["rm", "-rf", str(self._workspace.path / pair.name)], check=True)
 
-
     def measured_tps(self, peer: Peer, options: Options) -> float:
         load = ("-M", options.mode, "-c", str(options.clients), "-j", "2")
         pgbench(peer, *load, "-T", "1")
@@ -226,9 +233,9 @@ class Ground:
         return f"host=127.0.0.1 port={port} user={USER} dbname={DATABASE} sslmode=disable"
 
     @staticmethod
-    def stored(pair: Pair) -> list[int]:
-        """The numbers of the probe's writes that green has."""
-        return [row[0] for row in pair.green.sql("SELECT number FROM bench_probe")]
+    def stored(writer: Postgres) -> list[int]:
+        """The numbers of the probe's writes that it has."""
+        return [row[0] for row in writer.sql("SELECT number FROM bench_probe")]
 
 
 # ---- one run
@@ -323,7 +330,8 @@ def pauses(answers: list[Answer], start_s: float, window_s: float, baseline_s: f
     return result
 
 
-def run_once(name: str, ground: Any, workspace: Workspace, rate: float, options: Options) -> dict[str, Any]:
+def run_once(name: str, ground: Any, workspace: Workspace, rate: float, options: Options) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Of each move what was felt, and of the whole run whether the books are right."""
     pair = ground.copy()
     traffic: Traffic | None = None
     mover: Mover | None = None
@@ -333,22 +341,13 @@ def run_once(name: str, ground: Any, workspace: Workspace, rate: float, options:
         traffic = Traffic(ground, mover.peer, pair, rate, options)
         time.sleep(2)  # connections, caches, the first checkpoint's shock
         done_before, begun = traffic.load.transactions(), time.monotonic()
-        time.sleep(options.baseline_s)
+        moves = [move_once(mover, number, traffic, options) for number in range(options.moves)]
         load_tps = (traffic.load.transactions() - done_before) / (time.monotonic() - begun)
-        traffic.check()
-        start = time.monotonic()
-        report = mover.cut_over()
-        took = time.monotonic() - start
-        window = max(options.window_s, took + 0.5)
-        time.sleep(max(0.0, start + window + 0.5 - time.monotonic()))
-        traffic.check()
         answers, load_errors = traffic.end()
-        result = {"target": name, "window_s": round(window, 2), "took_ms": round(took * 1000, 1), "load_tps": round(load_tps, 1),
-                  **pauses(answers, start, window, options.baseline_s), **_ledger(ground.stored(pair), answers), "load_errors": len(load_errors),
-                  "read_after_hold_ms": read_after_hold_ms(answers, start, start + window), "report": report,
-                  "read_in_hold_ms": read_in_hold_ms(answers, start, start + window)}
-        result["error_texts"] = load_errors[:3]
-        return result
+        writer = pair.sides[("blue", "green")[options.moves % 2]]
+        books = {"target": name, "load_tps": round(load_tps, 1), **_ledger(ground.stored(writer), answers), "load_errors": len(load_errors),
+                 "error_texts": load_errors[:3]}
+        return [felt(move, answers, options) for move in moves], books
     finally:
         if traffic:
             traffic.kill()
@@ -357,9 +356,38 @@ def run_once(name: str, ground: Any, workspace: Workspace, rate: float, options:
         ground.drop(pair)
 
 
-def _ledger(on_green: list[int], answers: list[Answer]) -> dict[str, int]:
-    """A short pause bought with lost writes would be no achievement: what was acknowledged is on green, once."""
-    stored = collections.Counter(on_green)
+@dataclass
+class Move:
+    number: int
+    start_s: float
+    took_s: float
+    window_s: float
+    report: dict[str, Any]
+
+
+def move_once(mover: Mover, number: int, traffic: Traffic, options: Options) -> Move:
+    time.sleep(options.baseline_s)
+    traffic.check()
+    start = time.monotonic()
+    report = mover.move(number)
+    took = time.monotonic() - start
+    window = max(options.window_s, took + 0.5)
+    time.sleep(max(0.0, start + window + 0.5 - time.monotonic()))
+    traffic.check()
+    return Move(number, start, took, window, report)
+
+
+def felt(move: Move, answers: list[Answer], options: Options) -> dict[str, Any]:
+    end_s = move.start_s + move.window_s
+    return {"move": move.number, "window_s": round(move.window_s, 2), "took_ms": round(move.took_s * 1000, 1),
+            **pauses(answers, move.start_s, move.window_s, options.baseline_s), "report": move.report,
+            "read_after_hold_ms": read_after_hold_ms(answers, move.start_s, end_s),
+            "read_in_hold_ms": read_in_hold_ms(answers, move.start_s, end_s)}
+
+
+def _ledger(on_writer: list[int], answers: list[Answer]) -> dict[str, int]:
+    """A short pause bought with lost writes would be no achievement: what was acknowledged is on the writer, once."""
+    stored = collections.Counter(on_writer)
     acknowledged = {each.number for each in answers if each.kind == "w" and each.sqlstate == "00000"}
     return {"answers": len(answers), "errors": sum(each.sqlstate != "00000" for each in answers),
             "lost": sum(number not in stored for number in acknowledged),
@@ -369,9 +397,10 @@ def _ledger(on_green: list[int], answers: list[Answer]) -> dict[str, int]:
 def run(workspace: Workspace, ground: Any, targets: list[str], options: Options) -> dict[str, Any]:
     """All runs, the movers taking turns in changing order."""
     rate = options.rate or half_of_what_the_machine_does(ground, workspace, options)
-    say(f"{ground.description}, fsync on; load: {rate:.0f} transactions/s, {options.clients} clients; "
+    say(f"{ground.description}; load: {rate:.0f} transactions/s, {options.clients} clients; "
         f"probe: 1 write and 1 read each {options.period_ms:g} ms")
     results: list[dict[str, Any]] = []
+    books: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
     for number in range(options.runs):
         order = targets if number % 2 == 0 else targets[::-1]
@@ -379,14 +408,20 @@ def run(workspace: Workspace, ground: Any, targets: list[str], options: Options)
             if name in left_out:
                 continue
             try:
-                result = run_once(name, ground, workspace, rate, options)
+                moves, book = run_once(name, ground, workspace, rate, options)
             except (Missing, RuntimeError, TimeoutError) as error:
                 left_out[name] = str(error)
                 say(f"cutover: {name} left out: {error}")
                 continue
-            results.append({"run": number, **result})
-            say(f"cutover run {number + 1} {name}: write pause {result['write']['pause_ms']:.1f} ms, read pause "
-                f"{result['read']['pause_ms']:.1f} ms (due {result['read_after_hold_ms']} ms after the longest write; longest of the hold "
-                f"{result['read_in_hold_ms']:.1f} ms), command {result['took_ms']:.0f} ms, "
-                f"errors {result['errors']}+{result['load_errors']}, lost {result['lost']}, {shlex.quote(json.dumps(result['report'].get('phases_ms')))}")
-    return {"rate": rate, "servers": ground.description, "results": results, "left_out": left_out}
+            results += [{"run": number, "target": name, **move} for move in moves]
+            books.append({"run": number, **book})
+            say_what_was_felt(f"cutover run {number + 1} {name}", moves, book)
+    return {"rate": rate, "servers": ground.description, "results": results, "books": books, "left_out": left_out}
+
+
+def say_what_was_felt(who: str, moves: list[dict[str, Any]], book: dict[str, Any]) -> None:
+    for move in moves:
+        say(f"{who}, move {move['move'] + 1}: write pause {move['write']['pause_ms']:.1f} ms, read pause "
+            f"{move['read']['pause_ms']:.1f} ms (due {move['read_after_hold_ms']} ms after the longest write; longest of the hold "
+            f"{move['read_in_hold_ms']:.1f} ms), command {move['took_ms']:.0f} ms, {shlex.quote(json.dumps(move['report'].get('phases_ms')))}")
+    say(f"{who}: load {book['load_tps']} transactions/s, errors {book['errors']}+{book['load_errors']}, lost {book['lost']}")

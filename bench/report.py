@@ -114,15 +114,17 @@ def cutover_tables(document: dict[str, Any], rival: str) -> list[str]:
     body = []
     for name in _sorted(rows):
         own = [row for row in rows if row["target"] == name]
+        books = [book for book in document["books"] if book["target"] == name]
         for kind in ("write", "read"):
             body.append([f"{name} {kind}s", spread(row[kind]["pause_ms"] for row in own),
                          spread(row[kind]["longest_ms"] for row in own),
                          spread(row[kind]["baseline_ms"] for row in own),
+                         spread(_told_holds(own)) if kind == "write" else "-",
                          spread(ratios(rows, name, rival, lambda row: row[kind]["pause_ms"], "run"), 2),
-                         str(sum(row["errors"] + row["load_errors"] for row in own)),
-                         f"{sum(row['lost'] for row in own)}/{sum(row['duplicated'] for row in own)}"])
-    lines = table(f"cutover pause, ms: {len(distinct(rows, 'run'))} runs, load {document['rate']:.0f} transactions/s, fsync on",
-                  ["", "pause", "longest in the window", "longest without", f"× {rival}", "errors", "lost/doubled"], body)
+                         str(sum(book["errors"] + book["load_errors"] for book in books)),
+                         f"{sum(book['lost'] for book in books)}/{sum(book['duplicated'] for book in books)}"])
+    lines = table(f"cutover pause, ms: {len(rows)} moves in {len(document['books'])} runs, load {document['rate']:.0f} transactions/s, {document['servers']}",
+                  ["", "pause", "longest in the window", "longest without", "hold, as told", f"× {rival}", "errors", "lost/doubled"], body)
     holds = [[name, spread(row["read_in_hold_ms"] for row in rows if row["target"] == name)] for name in _sorted(rows)]
     lines += table("longest read that fell due during the hold or within 50 ms of it, ms, nothing subtracted", ["", "read"], holds)
     phases = []
@@ -133,3 +135,8 @@ def cutover_tables(document: dict[str, Any], rival: str) -> list[str]:
                    for phase in names]
         phases.append([name, spread(row["took_ms"] for row in own), ", ".join(medians) or "-"])
     return lines + table("of which, ms", ["", "whole command", "steps (medians)"], phases)
+
+
+def _told_holds(rows: list[Row]) -> list[float]:
+    """The longest wait of held work, by the mover's own report."""
+    return [row["report"]["pause_ms"]["max"] for row in rows if row["report"].get("pause_ms")]

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "control/mysql_identity.h"
 #include "control/mysql_position.h"
@@ -13,7 +14,10 @@ namespace turnout::control {
 
 namespace {
 
-constexpr std::uint32_t connect_ms_max = 5'000;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint32_t connect_ms_max = 5'000;  // and of each question
+constexpr std::int64_t look_ms = 500;            // between two looks whether it is given up
 
 constexpr std::array same_settings = {
     "sql_mode",
@@ -193,12 +197,22 @@ std::optional<std::string> MysqlLook::ask_log_end(const char* name) {
 std::optional<bool> MysqlLook::ask_applied(const char* name, const std::string& position) {
   const auto connection = pair->link().link.value_or(ReplicaLink{}).connection;
   return ask_by<bool>(name, to, [&](MysqlClient& client) {
-    return await_applied(client, pair->kind(), connection, position, LogBehind::anything, config.cutover.lag_ms_max);
+    // In pieces: each is answered before the client takes the server for dead, which a longer lag_time would outlast.
+    for (const auto deadline = Clock::now() + std::chrono::milliseconds(config.cutover.lag_ms_max);;) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+      const auto piece_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(left, 1, look_ms));  // 0 = for ever
+      auto applied = await_applied(client, pair->kind(), connection, position, LogBehind::anything, piece_ms);
+      if (!applied || *applied || give_up || Clock::now() >= deadline) return applied;
+    }
   });
 }
 
 void MysqlLook::could_not_look(const char* name, const std::string& why) {
-  fail(name, "could not look: " + why, "", "see that turnout's admin can log in there and may read what it asks for");
+  fail(
+      name, "could not look: " + why, "",
+      fmt::format("see that turnout's admin can log in there and may read what it asks for, and that the server is not "
+                  "too busy to answer within {} ms",
+                  connect_ms_max));
 }
 
 void judge_servers(const MysqlPair& pair, CheckList& list) {

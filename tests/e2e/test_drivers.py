@@ -8,9 +8,10 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from drivers.driver import MODES
 from drivers.registry import DRIVERS
 from drivers_mysql.registry import DRIVERS as MYSQL_DRIVERS
-from harness.matrix import DRIVERS as ALL_DRIVERS, KNOWN_DIFFERENT, MARKS, MODES, Direct, compare, differences, run, with_schema
+from harness.matrix import DRIVERS as ALL_DRIVERS, KNOWN_DIFFERENT, MARKS, Direct, compare, differences, run, with_schema
 from harness.pair import Pair
 from harness.turnout import Turnout
 from harness.workspace import Workspace

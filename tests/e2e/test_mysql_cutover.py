@@ -2,6 +2,7 @@
 one writer."""
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Iterator
@@ -72,6 +73,22 @@ def test_the_checks_pass_and_nothing_is_touched(moved: Moved) -> None:
                  "schema.parity", "roles.parity", "privileges", "fence.effective", "reverse.possible", "prepared_transactions"):
         assert verdicts[name] == "PASS", (name, answer["checks"])
     assert not moved.pair.read_only("blue")
+
+
+def test_lag_is_waited_for_as_long_as_it_may_last(moved: Moved) -> None:
+    """Longer than any other question may take."""
+    pair = moved.pair
+    patient = make_pair_turnout(pair, "patient", changes={"cutover": {"lag_time": "30s"}})
+    with pair.green.connect("turnout") as reader, connect(patient) as writer:
+        one(reader, "LOCK TABLES item READ")
+        one(writer, "INSERT INTO item (name) VALUES ('late')")
+        release = threading.Timer(6, lambda: one(reader, "UNLOCK TABLES"))
+        release.start()
+        checks = patient.cli("preflight", "app", "-o", "json", timeout_s=60).json["checks"]
+        release.join()
+    patient.stop()
+    lag, = [check for check in checks if check["name"] == "replication.lag"]
+    assert lag["verdict"] == "PASS", lag
 
 
 def test_cutover_and_rollback_under_load(moved: Moved) -> None:

@@ -36,7 +36,7 @@ def moving(names: list[str], pair: MariaPair, product: str, home: Path, moves: i
     turnout = make_pair_turnout(pair, changes={"pool": {"mode": "transaction", "size": 8}})
     turnout.ask("prepare", "app")
     loops = {name: Loop(DRIVERS[name], turnout.port, home, words) for name in names}
-    results = loops_under_moves(loops, turnout, moves, lines=8)
+    results = loops_under_moves(loops, turnout, moves, lines=8, caught_up=pair.caught_up)
     pair.assert_writer("blue")  # and takes what the programs do there directly
     assert_rounds(results, lambda name, result: run(DRIVERS[name], pair.blue.port, *result.rounds, more=words))
 

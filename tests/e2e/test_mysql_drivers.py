@@ -11,11 +11,12 @@ from typing import Iterator
 
 import pytest
 
+from drivers.driver import MODES
 from drivers_mysql import dialect
 from drivers_mysql.registry import DRIVERS
 from harness import mysql97
 from harness.mariadb import PASSWORD, MariaDb
-from harness.matrix import MODES, Direct, compare, run
+from harness.matrix import Direct, compare, run
 from harness.mysql_products import PRODUCTS, SERVERS
 from harness.mysql_turnout import make_turnout
 from harness.turnout import Turnout

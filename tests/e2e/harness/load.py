@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from .postgres import DEBIAN_BIN, Postgres
+from .postgres import DEBIAN_BIN
 from .workspace import die_with_parent
 
 _PROGRESS = re.compile(r"progress: ([\d.]+) s, ([\d.]+) tps, lat ([\d.]+|NaN) ms stddev ([\d.]+|NaN), (\d+) failed")

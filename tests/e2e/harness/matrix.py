@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 from drivers import build, registry
-from drivers.driver import MODES, Driver
+from drivers.driver import Driver
 from drivers_mysql import registry as mysql_registry
 
 from .checks import assert_report
@@ -83,13 +83,20 @@ class Loop:
     def lines(self) -> int:
         return self._out.read_bytes().count(b"\n")
 
-    def wait_lines(self, more: int, seconds: float = 180) -> None:
+    def wait_lines(self, more: int, meanwhile: Callable[[], None], seconds: float = 180) -> None:
         """Until that many more scenarios have run."""
         wanted, deadline = self.lines() + more, time.monotonic() + seconds
         while self.lines() < wanted:
             assert self._process.poll() is None, f"{self._driver.name} ended: {self._err.read_text()[-2000:]}"
             assert time.monotonic() < deadline, f"{self._driver.name} is stuck: {self._err.read_text()[-2000:]}"
             time.sleep(0.02)
+            meanwhile()
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> Results:
         self._stop.touch()
@@ -107,18 +114,36 @@ class Loop:
             self._process.wait()
 
 
-def loops_under_moves(loops: dict[str, Loop], turnout: Turnout, moves: int, lines: int) -> dict[str, Results]:
-    """What the programs print while the writer goes to and fro, `lines` of each of them before the first move and behind every one."""
-    try:
+def loops_under_moves(loops: dict[str, Loop], turnout: Turnout, moves: int, lines: int,
+                      caught_up: Callable[[str], None] | None = None) -> dict[str, Results]:
+    """What the programs print while the writer goes to and fro, `lines` of each of them before the first move and behind every one.
+
+    With `caught_up`, which waits for the other side of a writer, the programs are held again and again until it has, the last
+    time just before a move: as fast as green follows. Nobody holds them during a move.
+    """
+    def keep_pace(writer: str) -> None:
+        if caught_up is None:
+            return
         for loop in loops.values():
-            loop.wait_lines(lines)  # warm: statements prepared, types looked up
+            loop.freeze()
+        try:
+            caught_up(writer)
+        finally:
+            for loop in loops.values():
+                loop.wake()
+
+    def work(writer: str) -> None:
+        for loop in loops.values():
+            loop.wait_lines(lines, lambda: keep_pace(writer))
+
+    try:
+        work("blue")  # warm: statements prepared, types looked up
         for number in range(moves):
             verb, to = (("cutover", "green"), ("rollback", "blue"))[number % 2]
             report = turnout.ask(verb, "app")
             assert_report(report, verb)
             assert report["writer"] == to
-            for loop in loops.values():
-                loop.wait_lines(lines)
+            work(to)
         return {name: loop.stop() for name, loop in loops.items()}
     finally:
         for loop in loops.values():

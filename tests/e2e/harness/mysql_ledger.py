@@ -6,7 +6,6 @@ the connection was lost is `unknown` (its number is never used again); anything 
 """
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any, Callable
 
