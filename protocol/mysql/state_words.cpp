@@ -35,6 +35,55 @@ std::uint8_t tracking_of(std::string_view word) {
 constexpr std::size_t word_bytes_max = 32;  // longer ones are none of ours
 constexpr std::string_view temporary = "temporary";
 
+// What may have a parenthesis behind it and calls no function of a user's.
+constexpr auto key_words = std::to_array<std::string_view>(
+    {"all",       "and",    "any",   "as",       "between", "by",    "case",   "distinct", "else",  "exists", "from",
+     "having",    "in",     "index", "interval", "is",      "join",  "key",    "like",     "not",   "on",     "or",
+     "partition", "select", "some",  "then",     "union",   "using", "values", "when",     "where", "xor"});
+// Only where it stands directly before the parenthesis, and has no schema before it.
+constexpr auto functions = std::to_array<std::string_view>({"abs",
+                                                            "avg",
+                                                            "cast",
+                                                            "ceil",
+                                                            "char_length",
+                                                            "coalesce",
+                                                            "concat",
+                                                            "convert",
+                                                            "count",
+                                                            "curdate",
+                                                            "current_timestamp",
+                                                            "date",
+                                                            "date_add",
+                                                            "date_sub",
+                                                            "floor",
+                                                            "greatest",
+                                                            "if",
+                                                            "ifnull",
+                                                            "json_extract",
+                                                            "json_value",
+                                                            "least",
+                                                            "length",
+                                                            "lower",
+                                                            "max",
+                                                            "min",
+                                                            "mod",
+                                                            "now",
+                                                            "nullif",
+                                                            "rand",
+                                                            "round",
+                                                            "substring",
+                                                            "sum",
+                                                            "timestampdiff",
+                                                            "trim",
+                                                            "unix_timestamp",
+                                                            "upper"});
+static_assert(std::ranges::is_sorted(key_words) && std::ranges::is_sorted(functions));
+
+bool may_be_waiting(std::string_view word) {
+  const char first = static_cast<char>(word[0] | 0x20);
+  return (word.size() == 6 && first == 'n') || (word.size() == 4 && first == 'w');
+}
+
 class Scan {
  public:
   Scan(std::string_view sql, bool has_backslash) : sql_(sql), has_backslash_(has_backslash) {}
@@ -50,6 +99,7 @@ class Scan {
         ++at_;
     }
     if (is_in_executed_) found_.unsure = true;
+    found_.waits = has_wait_ && !may_call_ && statements_ == 1 && !found_.unsure;
     // What else the text sets may be behind it, and is not told then.
     const bool tracks_variables = (found_.tracking & Tracking::system_variables) != 0;
     if (found_.tracking != 0 && (statements_ > 1 || (tracks_variables && has_comma_))) found_.untold = true;
@@ -62,6 +112,7 @@ class Scan {
     const char next = at_ + 1 < sql_.size() ? sql_[at_ + 1] : '\0';
     if (c == '\'' || c == '"' || c == '`') {
       skip_quoted(c);
+      may_call_ = may_call_ || (c != '\'' && is_call_at(at_));
     } else if (c == '#' || (c == '-' && next == '-' && is_blank_at(at_ + 2))) {
       at_ = std::min(sql_.find('\n', at_), sql_.size());
     } else if (c == '/' && next == '*') {
@@ -83,6 +134,17 @@ class Scan {
 
   [[nodiscard]] bool is_blank_at(std::size_t at) const {
     return at >= sql_.size() || static_cast<unsigned char>(sql_[at]) <= ' ';
+  }
+
+  // A comment may stand before the parenthesis.
+  [[nodiscard]] bool is_call_at(std::size_t behind) const {
+    while (behind < sql_.size() && static_cast<unsigned char>(sql_[behind]) <= ' ') ++behind;
+    return behind < sql_.size() && std::string_view("(/#-").find(sql_[behind]) != std::string_view::npos;
+  }
+
+  [[nodiscard]] bool has_schema_before(std::size_t begin) const {
+    while (begin != 0 && static_cast<unsigned char>(sql_[begin - 1]) <= ' ') --begin;
+    return begin != 0 && (sql_[begin - 1] == '.' || sql_[begin - 1] == '/');  // or a comment, behind which it may stand
   }
 
   void skip_quoted(char quote) {
@@ -127,21 +189,26 @@ class Scan {
     const std::string_view word = sql_.substr(begin, at_ - begin);
     if (word.size() > word_bytes_max) {
       is_first_ = previous_is_set_ = false;
+      may_call_ = may_call_ || is_call_at(at_);
       return;
     }
-    std::size_t behind = at_;
-    while (behind < sql_.size() && static_cast<unsigned char>(sql_[behind]) <= ' ') ++behind;
-    // A comment may stand before the parenthesis.
-    const bool is_call = behind < sql_.size() && std::string_view("(/#-").find(sql_[behind]) != std::string_view::npos;
+    const bool is_call = is_call_at(at_);
     const bool is_system = std::exchange(is_system_, false);
     if (is_system && at_ < sql_.size() && sql_[at_] == '.') is_system_ = true;  // @@session.name
     // Where it stands none but this one means anything, and most words stand there.
     const bool may_matter = is_first_ || previous_is_set_ || is_set_ || asks_ || is_call || is_system;
-    if (!may_matter && word.size() != temporary.size()) return;
+    if (!may_matter && word.size() != temporary.size() && !may_be_waiting(word)) return;
     std::array<char, word_bytes_max> lower{};
     std::transform(word.begin(), word.end(), lower.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+    if (is_call) judge_call(begin, {lower.data(), word.size()});
     judge({lower.data(), word.size()}, is_call, is_system);
+  }
+
+  void judge_call(std::size_t begin, std::string_view word) {
+    if (may_call_ || std::ranges::binary_search(key_words, word)) return;
+    const bool is_of_server = sql_[at_] == '(' && std::ranges::binary_search(functions, word);
+    may_call_ = !is_of_server || has_schema_before(begin);
   }
 
   void judge(std::string_view word, bool is_call, bool is_system) {
@@ -163,6 +230,7 @@ class Scan {
       found_.untold = true;
     }
     if (word == temporary) found_.temporary = true;
+    if (is_one_of({"nowait", "wait"})) has_wait_ = true;
     if (is_set_ && word.starts_with("session_track_")) {
       found_.tracking = static_cast<std::uint8_t>(found_.tracking | tracking_of(word));
     }
@@ -190,6 +258,8 @@ class Scan {
   bool asks_ = false;     // the statement is a SHOW or a GET
   bool is_set_ = false;   // the statement is a SET
   bool has_comma_ = false;
+  bool has_wait_ = false;  // NOWAIT or WAIT
+  bool may_call_ = false;  // a stored function, by its name
   bool previous_is_set_ = false;
   bool is_system_ = false;  // behind @@
   StateWords found_;

@@ -36,7 +36,10 @@ struct StateWords {
   bool kills = false;           // KILL: by numbers of the server
   bool plain_set = false;       // nothing but SET and USE: what the trackers say of it by name is all there is
   bool calls = false;           // nothing but CALL: behind each of its results comes another one
-  bool unsure = false;          // nothing of the above can be relied on
+  // It has NOWAIT or WAIT n, and calls nothing that may be a stored function: MariaDB tells that its lock_wait_timeouts
+  // and its state have changed, and has set them back (measured on 10.11).
+  bool waits = false;
+  bool unsure = false;  // nothing of the above can be relied on
   [[nodiscard]] bool is_quiet() const {
     return !user_variable && !lock && !table_lock && !handler && !temporary && !prepares && !untold && tracking == 0 &&
            !diagnostics && !last_insert_id && !kills && !unsure;

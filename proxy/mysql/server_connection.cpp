@@ -250,7 +250,7 @@ void ServerConnection::forget_state() {
   if (std::exchange(has_xa, false)) is_retired = true;
   variables.clear();
   statements_.clear();
-  suspect = has_warnings = false;
+  suspect = has_warnings = owes_lock_waits = false;
 }
 
 void ServerConnection::prove() {

@@ -80,8 +80,10 @@ class ServerConnection final : public Connection {
   bool forward_body = false;
   bool is_broken = false;     // there is no relying on what the server says: nothing more is waited for on it
   bool has_warnings = false;  // or may have: of a statement of a session, until it is cleaned of them
-  bool has_xa = false;        // an XA transaction has begun on it, and is not over there
-  bool ends_packet = false;   // the packet that is being streamed went on as it is: Translation::passed() is due
+  // Of a statement that waited for locks (StateWords::waits): the server has not told yet that it has set them back.
+  bool owes_lock_waits = false;
+  bool has_xa = false;       // an XA transaction has begun on it, and is not over there
+  bool ends_packet = false;  // the packet that is being streamed went on as it is: Translation::passed() is due
 
   // A command of ours: appended, and announced to the exchange.
   void put_own(std::string& out, protocol::mysql::Command command, std::string_view argument, std::uint32_t ticket = 0);

@@ -122,6 +122,7 @@ class Session final : public Client {
   void announce(const Header& header, std::size_t available, const protocol::mysql::Exchange::Entry& entry);
   void forward(const Header& header, Bytes packet, Command command, bool calls = false);
   void begin_message(const Header& header, std::size_t available, bool discards);
+  void heed_waits(const protocol::mysql::StateWords& words);
   void put_before(const LeftBehind::Before& before);
   void track_again();
   // Of the command that begins `input`: an error instead of its answer. It is used up, or discarded as it comes.
@@ -201,6 +202,7 @@ class Session final : public Client {
   std::uint8_t tracking_ = 0;   // the command sets what it wants to hear of its session: bits of Tracking
   bool collates_ = false;       // the command may set a collation
   bool is_plain_set_ = false;   // the command is nothing but SET and USE, or COM_INIT_DB
+  bool waits_ = false;          // the command is as StateWords::waits has it
   bool awaits_number_ = false;  // of a statement that is being prepared again: its command waits
   bool is_table_locked_ = false, has_characteristics_ = false;  // as the server told: pins while they last
   bool begin_only_ = false;      // as the server told: nothing has happened in its transaction but the beginning

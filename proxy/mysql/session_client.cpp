@@ -220,7 +220,7 @@ void Session::take_close(std::uint32_t number) {
 }
 
 Session::Take Session::take_command(const Header& header, Bytes packet, Command command) {
-  is_plain_set_ = is_resetting_ = false;
+  is_plain_set_ = is_resetting_ = waits_ = false;
   tracking_ = 0;
   switch (command) {
     case Command::query:
@@ -300,6 +300,7 @@ std::string_view Session::heed(const my::StateWords& words) {
   if (words.kills)
     return "KILL takes the number of a connection to Turnout, written out or as the one parameter of a prepared "
            "statement, and nothing else stands in its text";
+  heed_waits(words);
   const LeftBehind::Before before = left_behind_.before(words);
   if (words.is_quiet()) return {};
   if (before.is_refused)
@@ -313,6 +314,18 @@ std::string_view Session::heed(const my::StateWords& words) {
   if (words.handler || words.untold || words.unsure) pin(pin_unwatched);
   put_before(before);
   return {};
+}
+
+// MariaDB tells what it has set back with the next OK that tells anything, perhaps another session's: one of ours goes
+// first.
+void Session::heed_waits(const my::StateWords& words) {
+  waits_ = words.waits && shard_.deployment.of_mysql->is_mariadb();
+  if (server_->owes_lock_waits && !words.diagnostics) {
+    server_->put_own(worker().to_server.own(), Command::query, "SET lock_wait_timeout = @@lock_wait_timeout",
+                     static_cast<std::uint32_t>(Own::restore));
+    server_->owes_lock_waits = false;
+  }
+  server_->owes_lock_waits = server_->owes_lock_waits || waits_;
 }
 
 void Session::put_before(const LeftBehind::Before& before) {

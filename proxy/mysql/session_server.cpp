@@ -209,6 +209,7 @@ void Session::note_changes(ServerConnection& connection, std::string_view told) 
       case my::SessionChange::Kind::system_variable: {
         const Variables::Kind kind = Variables::kind_of(change->name);
         if (change->name.starts_with("session_track") && tracking_ != 0) break;
+        if (waits_ && change->name.ends_with("lock_wait_timeout")) break;  // of that statement alone
         if (kind == Variables::Kind::fleeting) pin(pin_unwatched);
         if (kind != Variables::Kind::kept) break;
         if (!variables_.set(change->name, change->value)) pin(pin_unwatched);
@@ -254,7 +255,8 @@ void Session::note_changes(ServerConnection& connection, std::string_view told) 
   begin_only_ = begins && is_empty;
   // Something has changed, and not only what has a name: a user variable, a temporary table, a prepared statement, by
   // whatever a text or a routine did.
-  if (changes.is_malformed() || (has_state && !is_plain_set_ && !is_resetting_)) pin(pin_unwatched);
+  const bool is_known = is_plain_set_ || is_resetting_ || (waits_ && !moves_statements);
+  if (changes.is_malformed() || (has_state && !is_known)) pin(pin_unwatched);
   // They were prepared under other names or settings, and cannot be prepared again as they were.
   if (moves_statements && !prepared_.empty()) pin(pin_sql_prepare);
 }

@@ -238,6 +238,30 @@ def test_what_cannot_move_pins_with_its_reason(pooled: Turnout, make: str, ask: 
         assert one(third, "SELECT @a") is None, "nothing is left for the next one"
 
 
+@pytest.mark.parametrize("wait", ["NOWAIT", "WAIT 3"])
+def test_waiting_for_locks_pins_nobody(pooled: Turnout, mariadb: MariaDb, wait: str) -> None:
+    """MariaDB tells its time limits as if the session had set them."""
+    if mariadb.PRODUCT == "MySQL" and wait != "NOWAIT":
+        pytest.skip("MySQL has no WAIT")
+    ask = "SELECT CONCAT(@@lock_wait_timeout, ' ', @@innodb_lock_wait_timeout)"
+    with connect(pooled) as first, connect(pooled) as second:
+        before = one(second, ask)
+        one(first, "SET lock_wait_timeout = 77")
+        prepared = Prepared(first, f"SELECT CONCAT(COUNT(*)) FROM item WHERE id IN (-1, ?) FOR UPDATE {wait}")
+        wanted = one(first, ask)
+        one(first, f"SELECT MAX(id) FROM item FOR UPDATE {wait}")
+        first.begin()
+        one(first, f"SELECT 1 FROM item WHERE id = 1 FOR UPDATE {wait}")
+        assert prepared.run(-2) == "0"
+        first.commit()
+        one(first, f"SELECT MAX(id) FROM item FOR UPDATE {wait}")
+        second.begin()  # on the same connection: its OK would tell what the statement before it has set back
+        second.commit()
+        clients = pooled.rest("/v1/clients")[1]["clients"]
+        assert not [client for client in clients if client["pinned_by"]], clients
+        cross(pooled, first, second, lambda: (_same(one(first, ask), wanted), _same(one(second, ask), before)))
+
+
 def test_last_insert_id_is_ones_own(pooled: Turnout) -> None:
     with connect(pooled) as first, connect(pooled) as second:
         one(first, "INSERT INTO item (name) VALUES ('a')")

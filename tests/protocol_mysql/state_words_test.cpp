@@ -89,6 +89,26 @@ TEST(StateWordsTest, WhatIsTrackedIsToldAloneOrNotAtAll) {
   EXPECT_EQ(state_words("SELECT 1; SET a = 1; SELECT @@session_track_schema", true).tracking, 0);
 }
 
+TEST(StateWordsTest, WaitsForLocksAndCallsNothingOfAUsers) {
+  for (const char* sql :
+       {"SELECT * FROM t FOR UPDATE NOWAIT",
+        "select a, count(*) from t where (a in (1, 2)) and b = lower('x') for update wait 3",
+        "SELECT * FROM `t` WHERE COALESCE(a, b) = 1 LOCK IN SHARE MODE NoWait;",
+        "SELECT 'f()' FROM t FOR UPDATE NOWAIT", "SELECT * FROM a.t JOIN b USING (id) FOR UPDATE NOWAIT"})
+    EXPECT_TRUE(state_words(sql, true).waits) << sql;
+  for (const char* sql :
+       {"SELECT * FROM t FOR UPDATE", "SELECT * FROM t FOR UPDATE SKIP LOCKED",
+        "SELECT mine(1) FROM t FOR UPDATE NOWAIT", "SELECT `mine`(1) FROM t FOR UPDATE NOWAIT",
+        "SELECT shop.lower(a) FROM t FOR UPDATE NOWAIT", "SELECT shop . lower(a) FROM t FOR UPDATE NOWAIT",
+        "SELECT shop./**/lower(a) FROM t FOR UPDATE NOWAIT", "SELECT count (a) FROM t FOR UPDATE NOWAIT",
+        "SELECT mine/**/(a) FROM t FOR UPDATE NOWAIT", "SELECT \"mine\"(a) FROM t FOR UPDATE NOWAIT",
+        "SELECT a_function_with_a_name_of_more_than_32_bytes(a) FROM t FOR UPDATE NOWAIT",
+        "CALL p(); SELECT * FROM t FOR UPDATE NOWAIT", "SELECT /*! mine(a) */ 1 FROM t FOR UPDATE NOWAIT",
+        "SELECT 'nowait' FROM t", "SELECT * FROM t FOR UPDATE NOWAIT /* open"})
+    EXPECT_FALSE(state_words(sql, true).waits) << sql;
+  EXPECT_TRUE(state_words("SELECT @a FROM t FOR UPDATE NOWAIT", true).user_variable);
+}
+
 TEST(StateWordsTest, NothingButSettings) {
   EXPECT_TRUE(state_words("SET a = 1", true).plain_set);
   EXPECT_TRUE(state_words("USE a; SET b = 1", true).plain_set);
