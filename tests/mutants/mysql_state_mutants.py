@@ -74,8 +74,8 @@ MUTANTS = [
            "  if (words.untold || words.unsure) pin(pin_unwatched);\n"),
     mutant(7, "what_routines_do_is_not_heard", "state that the server says has changed, without a name, keeps no connection",
            "proxy/mysql/session_server.cpp",
-           "  if (changes.is_malformed() || (has_state && !is_plain_set_ && !is_resetting_)) pin(pin_unwatched);\n",
-           "  if (changes.is_malformed()) pin(pin_unwatched);\n"),
+           "  if (changes.is_malformed() || (has_state && !is_known)) pin(pin_unwatched);\n",
+           "  if (changes.is_malformed() && !is_known) pin(pin_unwatched);\n"),
 
     # ---- 8: misleading trackers
     mutant(8, "set_statement_lasts", "what SET STATEMENT sets for one statement is taken for the session's",
