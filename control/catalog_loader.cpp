@@ -17,18 +17,33 @@ namespace {
 constexpr std::uint32_t connect_ms_max = 2'000;
 
 // Overloads of one name: the worst volatility counts. 'v' sorts after 's' after 'i'.
+// An aggregate itself is always said to be immutable: the user's are what their functions are.
 constexpr const char* functions_sql =
-    "SELECT n.nspname, p.proname, max(CASE WHEN p.prokind IN ('f', 'a', 'w') THEN p.provolatile ELSE 'v' END) "
+    "SELECT n.nspname, p.proname, max(CASE WHEN p.prokind IN ('f', 'a', 'w') THEN greatest(p.provolatile::text, "
+    "(SELECT max(f.provolatile::text) FROM pg_aggregate a JOIN pg_proc f ON f.oid IN (a.aggtransfn, a.aggfinalfn, "
+    "a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) "
+    "WHERE p.prokind = 'a' AND p.oid >= 16384 AND a.aggfnoid = p.oid)) ELSE 'v' END) "
     "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace GROUP BY 1, 2";
 
-// What stable functions run, with the defaults of their arguments, where it is in a language of SQL's names: of all
-// overloads, or of none.
+// What stable functions run, with their arguments and results (types, defaults), where it is in a language of SQL's
+// names: of all overloads, or of none. Not those whose settings say that names and literals mean something else there,
+// or that a read connection refuses; nor where bytes above 0x7f may be capital letters. Of immutable ones the defaults
+// and the types of arguments, where those may say something.
 constexpr const char* bodies_sql =
-    "SELECT n.nspname, p.proname, string_agg(concat_ws(E'\\n', coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), "
-    "pg_get_expr(p.proargdefaults, 0)), E'\\n' ORDER BY p.oid) "
+    "SELECT n.nspname, p.proname, string_agg(CASE p.provolatile WHEN 'i' THEN concat_ws(E'\\n', "
+    "oidvectortypes(p.proargtypes), pg_get_expr(p.proargdefaults, 0)) ELSE concat_ws(E'\\n', "
+    "coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), pg_get_function_arguments(p.oid), "
+    "pg_get_function_result(p.oid)) END, E'\\n' ORDER BY p.oid) "
     "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang "
-    "WHERE p.provolatile = 's' AND p.oid >= 16384 GROUP BY 1, 2 "
-    "HAVING bool_and(p.prokind = 'f' AND l.lanname IN ('sql', 'plpgsql')) AND sum(length(p.prosrc)) <= 65536";
+    "WHERE p.oid >= 16384 AND (p.provolatile = 's' OR p.provolatile = 'i' AND (p.pronargdefaults > 0 OR "
+    "oidvectortypes(p.proargtypes) ~ '\\mreg' OR EXISTS (SELECT FROM pg_type t WHERE t.oid = ANY (p.proargtypes) AND "
+    "(t.typtype = 'd' OR EXISTS (SELECT FROM pg_cast c WHERE c.oid >= 16384 AND c.casttarget = t.oid))))) GROUP BY 1, "
+    "2 "
+    "HAVING bool_and(p.provolatile = 'i' OR p.prokind = 'f' AND l.lanname IN ('sql', 'plpgsql') AND "
+    "NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s ~* '^(standard_conforming_strings|transaction_)' "
+    "OR s ~* '^search_path=.*(information_schema|pg_toast|turnout)') AND "
+    "(getdatabaseencoding() = 'UTF8' OR p.prosrc !~ '[^\\x01-\\x7f]')) "
+    "AND coalesce(sum(length(p.prosrc)) FILTER (WHERE p.provolatile = 's'), 0) <= 65536";
 
 // A partitioned table is carried if every partition is; which tables are ready is the follower's book.
 constexpr const char* relations_sql =
@@ -62,15 +77,15 @@ constexpr const char* operators_sql =
     "SELECT o.oprname, fn.nspname, max(f.provolatile) FROM pg_operator o JOIN pg_proc f ON f.oid = o.oprcode "
     "JOIN pg_namespace fn ON fn.oid = f.pronamespace GROUP BY 1, 2";
 
-// A cast that calls a volatile function, a domain whose check does.
+// A cast that calls a function, a domain whose check does (pg_depend would not name Postgres' own), a domain over a
+// type whose values are rows of the catalogs.
 constexpr const char* types_sql =
-    "SELECT t.typname, max(f.provolatile) FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget JOIN pg_proc f ON "
-    "f.oid = c.castfunc "
-    "WHERE c.oid >= 16384 GROUP BY 1 UNION ALL "
-    "SELECT t.typname, max(f.provolatile) FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid JOIN pg_depend d "
-    "ON d.classid = "
-    "'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass JOIN pg_proc f ON f.oid = "
-    "d.refobjid GROUP BY 1";
+    "SELECT t.typname, max(CASE WHEN f.oid < 16384 AND f.provolatile = 's' THEN 'i' ELSE f.provolatile END) FROM "
+    "(SELECT casttarget, castfunc FROM pg_cast WHERE oid >= 16384 UNION ALL "
+    "SELECT contypid, (regexp_matches(conbin::text, ':(?:op)?funcid (\\d+)', 'g'))[1]::oid FROM pg_constraint "
+    "WHERE contypid <> 0) used(type, function) JOIN pg_type t ON t.oid = used.type JOIN pg_proc f ON "
+    "f.oid = used.function GROUP BY 1 UNION ALL "
+    "SELECT typname, 's' FROM pg_type WHERE typtype = 'd' AND format_type(typbasetype, NULL) ~ '^reg'";
 
 char letter(const std::string& text, char otherwise) {
   return text.empty() ? otherwise : text.front();

@@ -27,6 +27,7 @@ struct Abandoned {
   conf::Address address;
   std::uint32_t backend_pid;
   std::string cancel_key;
+  bool has_more = false;  // sent behind it: a cancel ends one, and the next one begins
 };
 
 class Farewell final : public Handler {
@@ -48,6 +49,7 @@ class Farewell final : public Handler {
   Transport transport_;
   const std::uint64_t until_ms_;
   const std::optional<Abandoned> abandoned_;
+  const std::uint64_t again_ms_;
   std::function<void()> over_;
   std::uint64_t cancel_again_ms_;
 };

@@ -29,7 +29,7 @@ std::unique_ptr<Connection> PostgresShadowLane::make_connection() {
 
 std::optional<Abandoned> PostgresShadowLane::cut_short() {
   const ServerConnection& connection = of_postgres(*connection_);
-  return Abandoned{connection.address(), connection.backend_pid(), connection.cancel_key()};
+  return Abandoned{connection.address(), connection.backend_pid(), connection.cancel_key(), at_ + 1 < asked_.size()};
 }
 
 // Where types have other numbers reads go one at a time: what the lens knows of unnamed statements is of the latest.

@@ -214,6 +214,9 @@ Effect effect_of_function(std::string_view schema, std::string_view name, char v
 bool is_harmless_volatile(std::string_view name) {
   return has(harmless_volatile, name);
 }
+bool takes_no_argument(std::string_view name) {
+  return name == "version";
+}
 bool is_catalog_type(std::string_view name) {
   return has(catalog_types, name);
 }

@@ -16,6 +16,9 @@ namespace turnout::router {
 // One of Postgres' own that counts as a read although two calls differ: random(), clock_timestamp(), ….
 [[nodiscard]] bool is_harmless_volatile(std::string_view name);
 
+// Of those of Postgres' own that are not portable, one that x.name cannot call and that columns are often called like.
+[[nodiscard]] bool takes_no_argument(std::string_view name);
+
 // regclass and its kin: their values are read from the system catalogs and differ between the sides.
 [[nodiscard]] bool is_catalog_type(std::string_view name);
 

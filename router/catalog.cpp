@@ -1,6 +1,7 @@
 #include "router/catalog.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <unordered_set>
 #include <utility>
@@ -63,7 +64,7 @@ struct Catalog::Database {
 
   std::string name;
   NameMap<char> functions;      // joined key → worst volatility
-  NameMap<Body> bodies;         // joined key; of functions that are stable at worst
+  NameMap<Body> bodies;         // joined key; of functions that are not volatile
   NameMap<Relation> relations;  // joined key
   NameMap<Effect> operators;    // by name; only what is worse than a read
   NameMap<Effect> types;
@@ -98,7 +99,7 @@ Effect Catalog::Database::function(const Catalog& catalog, std::string_view sche
   if (found == functions.end()) {
     return {false, Verdict::write, "function " + shown(schema, function_name) + "() is not known"};
   }
-  const auto body = found->second == 's' ? bodies.find(key) : bodies.end();
+  const auto body = found->second == 'v' ? bodies.end() : bodies.find(key);
   if (body != bodies.end()) return resolve(catalog, key, body->second);
   return effect_of_function(schema, function_name, found->second);
 }
@@ -178,11 +179,29 @@ Effect Catalog::Database::anything(const Catalog& catalog, const std::string& ca
   if (const auto schemas = relation_schemas.find(called); schemas != relation_schemas.end())
     for (const std::string& schema : schemas->second)
       worsen(worst, resolve(catalog, relations.find(joined(schema, called))->second));
-  if (const auto type = types.find(called); type != types.end()) worsen(worst, type->second);
+  // An array type's own name is its element's with an underscore.
+  if (called.starts_with('_')) worsen(worst, anything(catalog, called.substr(1), but_function));
+  // x t.c%TYPE, x t%ROWTYPE: any type.
+  const bool is_any_type = called == "type" || called == "rowtype";
+  for (const auto& [type, of_it] : types)
+    if (is_any_type || type == called) worsen(worst, of_it);
   return worst;
 }
 
+namespace {
+
+// IN, BETWEEN, DISTINCT, CASE, LIKE, !=: these need not stand in a text as they are called.
+bool is_meant_by_words(std::string_view operation) {
+  constexpr auto meant =
+      std::to_array<std::string_view>({"!~", "!~~", "!~~*", "<", "<=", "<>", "=", ">", ">=", "~", "~~", "~~*"});
+  static_assert(std::ranges::is_sorted(meant));
+  return std::ranges::binary_search(meant, operation);
+}
+
+}  // namespace
+
 // What is stable never changes anything, says who made it: at worst its answer belongs to the writer.
+// Of an immutable one the caller runs what is looked at here.
 const Effect& Catalog::Database::resolve(const Catalog& catalog, std::string_view key, Body& body) {
   static const Effect circular{true, Verdict::read_writer, "functions that call each other"};
   static const Effect too_deep{true, Verdict::read_writer, "functions nested too deep"};
@@ -200,10 +219,13 @@ const Effect& Catalog::Database::resolve(const Catalog& catalog, std::string_vie
   for (const std::string& one : names.calls)
     if (functions.contains(joined("pg_catalog", one))) worsen(effect, function(catalog, "pg_catalog", one));
   for (const auto& [operation, of_it] : operators)
-    if (body.text.find(operation) != std::string::npos) worsen(effect, of_it);
+    if (is_meant_by_words(operation) || body.text.find(operation) != std::string::npos) worsen(effect, of_it);
   if (effect.verdict != Verdict::read) {
     const bool is_long = effect.why.size() > 300;
-    effect = {true, Verdict::read_writer, is_long ? effect.why : shown_name + ": " + effect.why};
+    const auto row = functions.find(key);  // none: made while the rows were read
+    const bool is_callers = row != functions.end() && row->second == 'i';
+    effect = {true, is_callers ? effect.verdict : Verdict::read_writer,
+              is_long ? effect.why : shown_name + ": " + effect.why};
   }
   body.effect = std::move(effect);
   body.text = {};
@@ -364,8 +386,12 @@ void CatalogBuilder::add_operator(std::string_view database, const OperatorRow& 
 }
 
 void CatalogBuilder::add_type(std::string_view database, const TypeRow& row) {
-  if (row.volatility == 'i' || row.volatility == 's') return;
-  this->database(database).types[row.name] = {true, Verdict::write, "type " + row.name + " runs a volatile function"};
+  if (row.volatility == 'i') return;
+  const Effect effect =
+      row.volatility == 's'
+          ? Effect{true, Verdict::read_writer, "type " + row.name + " runs a function that may read anything"}
+          : Effect{true, Verdict::write, "type " + row.name + " runs a volatile function"};
+  worsen(this->database(database).types.try_emplace(row.name, Effect{true, Verdict::read, ""}).first->second, effect);
 }
 
 CatalogPtr CatalogBuilder::build(std::uint64_t generation, std::string_view deployment) {

@@ -26,7 +26,9 @@ struct FunctionRow {
   char volatility = 'v';  // pg_proc.provolatile; overloads of one name: the worst counts
 };
 
-// Of a stable function of the user's: all that its overloads of that name run, if it can be read (function_body.h).
+// Of a stable function of the user's: all that its overloads of that name run, with their arguments, if it can be read
+// (function_body.h). An immutable one is believed, but not the defaults and the types of its arguments: they are the
+// caller's.
 struct FunctionBodyRow {
   std::string schema;
   std::string name;
@@ -58,7 +60,8 @@ struct RelationUse {
 };
 
 // An operator by name, with the volatility of its function; a type with the worst volatility of its domain checks and
-// of the functions of casts to it (input functions of ordinary types need not be told).
+// of the functions of casts to it, where `s`tability is the user's word (input functions of ordinary types need not be
+// told).
 struct OperatorRow {
   std::string name;
   std::string function_schema;

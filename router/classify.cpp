@@ -394,7 +394,13 @@ Classified classify(std::string_view sql, const Catalog& catalog, std::string_vi
   const std::optional<ParseTree> tree = ParseTree::read(parsed->parse_tree);
   if (!tree) return write("the parser's answer is not understood");
   if (tree->depth_max() > depth_max) return write("nested too deep, not looked into");
-  return Walker(*tree, Names(catalog, database, *std::move(path))).run();
+  const bool leads_into_system = std::ranges::any_of(
+      path->schemas, [](const std::string& schema) { return schema != "pg_catalog" && is_system_schema(schema); });
+  Classified found = Walker(*tree, Names(catalog, database, *std::move(path))).run();
+  // What functions and views find by that path was not looked up in it.
+  if (leads_into_system && found.verdict == Verdict::read)
+    found = {Verdict::read_writer, "the search_path leads into the server's own schemas", found.by_literal};
+  return found;
 }
 
 }  // namespace turnout::router

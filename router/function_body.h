@@ -13,7 +13,7 @@ namespace turnout::router {
 
 struct BodyNames {
   std::vector<std::string> names;  // sorted, each once, as are
-  std::vector<std::string> calls;  // those with a parenthesis behind them
+  std::vector<std::string> calls;  // those with a parenthesis behind them, or a dot before: x.f is f(x)
   std::string refusal;             // why they do not say what it reaches; "" = they do
 };
 [[nodiscard]] BodyNames names_in_body(std::string_view body);

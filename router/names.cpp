@@ -100,7 +100,11 @@ Effect Names::member(std::string_view name) const {
       return effect;
     }
   }
-  return {true, Verdict::read, ""};
+  if (takes_no_argument(name)) return {true, Verdict::read, ""};
+  Effect effect = catalog_.function(database_, "pg_catalog", name);
+  if (!effect.known || effect.verdict == Verdict::read) return {true, Verdict::read, ""};
+  effect.why = "." + std::string(name) + " may be the call of " + effect.why;
+  return effect;
 }
 
 }  // namespace turnout::router

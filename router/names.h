@@ -19,7 +19,8 @@ class Names {
   [[nodiscard]] Effect function(std::string_view schema, std::string_view name) const;
   [[nodiscard]] Effect type(std::string_view schema, std::string_view name) const;
   [[nodiscard]] Effect operation(std::string_view name) const;
-  // The b of a.b or (a).b: a column, a system column, or a function of one composite argument.
+  // The b of a.b or (a).b: a column, a system column, or the call b(a). A function's own alias is a value of any type,
+  // (a) is one too, so it may be one of Postgres' own.
   [[nodiscard]] Effect member(std::string_view name) const;
 
  private:

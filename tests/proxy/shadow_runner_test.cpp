@@ -192,8 +192,8 @@ class Trains : public Shadow {
   static constexpr std::uint64_t reads = 3 * router::ShadowTrain::reads_max;
 
   // The client's shape is known to be quick, and so many of its reads wait.
-  void let_reads_wait() {
-    begin("blue");
+  void let_reads_wait(const conf::Shadow& limits = limits_of_test()) {
+    begin("blue", limits);
     client_ = std::make_unique<FakeClient>(port_, "app");  // one, for every worker has its own shadow
     ASSERT_TRUE(eventually([&] {
       read();
@@ -257,6 +257,46 @@ TEST_F(Trains, AHoldLeavesNothingOfOne) {
   EXPECT_TRUE(proxy_->shadow_pids(0, Side::green).empty());
   EXPECT_TRUE(eventually([&] { return green_->open() == 0; }));
   EXPECT_GE(count(ShadowDrop::interrupted), reads - 5);
+}
+
+// A cancel ends one read, and the server begins the next one: each may hang as the first one did.
+TEST_F(Trains, AHoldCancelsOneReadAfterTheOther) {
+  conf::Shadow limits = limits_of_test();
+  limits.connections_max = 2;  // one a side
+  let_reads_wait(limits);
+  green_->delay_ms = 700;
+  proxy_->tokens(0).proven = ever_after;
+  const std::uint64_t asked = green_->queries();
+  ASSERT_TRUE(eventually([&] { return green_->queries() > asked; }));
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_TRUE(eventually([&] { return green_->open() == 0; }));
+  EXPECT_GE(green_->cancels(), 12U);
+}
+
+TEST_F(Trains, OffInTheMidstOfOneLeavesNothing) {
+  let_reads_wait();
+  green_->delay_ms = 50;
+  proxy_->tokens(0).proven = ever_after;
+  const std::uint64_t asked = green_->queries();
+  ASSERT_TRUE(eventually([&] { return green_->queries() > asked; }));
+  table_.shadow.percent = 0;
+  publish();
+  ASSERT_TRUE(reached());
+  EXPECT_TRUE(eventually([&] { return green_->open() == 0; }));
+  EXPECT_EQ(client_->query("SELECT 1").row, "blue");
+}
+
+TEST_F(Trains, NonsenseInOneCostsItsReadsAndNoMore) {
+  let_reads_wait();
+  green_->talks_nonsense = true;
+  proxy_->tokens(0).proven = ever_after;
+  EXPECT_TRUE(eventually([&] { return count(ShadowDrop::no_server) == reads; }));
+  green_->talks_nonsense = false;
+  const std::uint64_t same = count(ShadowOutcome::same);
+  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= same + 5; }));
+  EXPECT_EQ(count(ShadowOutcome::different) + count(ShadowOutcome::failed), 0U);
 }
 
 // The connection is lost while it idles; the next read opens another one.

@@ -144,7 +144,7 @@ TEST(function_body, names_and_calls) {
       names_in_body("SELECT Sum (t.x), \"Odd Name\", 'a literal' /* a comment */ FROM t -- and one more");
   EXPECT_EQ(found.refusal, "");
   EXPECT_THAT(found.names, ElementsAre("Odd Name", "from", "select", "sum", "t", "x"));
-  EXPECT_THAT(found.calls, ElementsAre("sum"));
+  EXPECT_THAT(found.calls, ElementsAre("sum", "x"));
 }
 
 TEST(function_body, what_its_names_do_not_tell) {
@@ -152,6 +152,37 @@ TEST(function_body, what_its_names_do_not_tell) {
     EXPECT_NE(names_in_body(body).refusal, "") << body;
   for (const char* body : {"", "SELECT \"execute\"", "SELECT 'EXECUTE'", "SELECT executed"})
     EXPECT_EQ(names_in_body(body).refusal, "") << body;
+  EXPECT_EQ(names_in_body(std::string(63, 'a')).refusal, "");
+  EXPECT_NE(names_in_body(std::string(64, 'a')).refusal, "") << "the server would look for 63 of them";
+}
+
+TEST(function_body, what_words_mean_without_naming_it) {
+  const auto verdict = [](const char* operation, const char* body) {
+    CatalogBuilder builder;
+    builder.add_operator("d", {operation, "s", 's'});
+    builder.add_function("d", {"s", "f", 's'});
+    builder.add_function_body("d", {"s", "f", body});
+    return builder.build(1)->function("d", "s", "f").verdict;
+  };
+  EXPECT_EQ(verdict("=", "SELECT a IN (1, 2)"), Verdict::read_writer);
+  EXPECT_EQ(verdict("<>", "SELECT a != b"), Verdict::read_writer);
+  EXPECT_EQ(verdict("~~", "SELECT a LIKE b"), Verdict::read_writer);
+  EXPECT_EQ(verdict("<?>", "SELECT a LIKE b"), Verdict::read);
+}
+
+TEST(function_body, of_an_immutable_one_only_what_the_caller_runs_counts) {
+  CatalogBuilder builder;
+  builder.add_function("d", {"pg_catalog", "nextval", 'v'});
+  for (const char* name : {"plain", "numbered", "named", "worse"}) builder.add_function("d", {"s", name, 'i'});
+  builder.add_function_body("d", {"s", "numbered", "integer\nnextval('s'::regclass)"});
+  builder.add_function_body("d", {"s", "named", "regclass"});
+  builder.add_function("d", {"s", "worse", 'v'});
+  builder.add_function_body("d", {"s", "worse", "integer"});
+  const CatalogPtr catalog = builder.build(1);
+  EXPECT_EQ(catalog->function("d", "s", "plain").verdict, Verdict::read);
+  EXPECT_EQ(catalog->function("d", "s", "numbered").verdict, Verdict::write);
+  EXPECT_EQ(catalog->function("d", "s", "named").verdict, Verdict::read_writer);
+  EXPECT_EQ(catalog->function("d", "s", "worse").verdict, Verdict::write);
 }
 
 TEST(function_body, of_functions_that_call_functions_all_count_wherever_it_begins) {

@@ -93,6 +93,11 @@ CatalogPtr sample_catalog(std::uint64_t generation, std::string_view deployment)
   stable("logs", "SELECT log_access()");
   stable("uses_operator", "SELECT a <?> b FROM orders");
   stable("uses_type", "SELECT a::audited FROM orders");
+  stable("uses_any_type", "DECLARE x orders.total%TYPE; BEGIN RETURN 1; END");
+  stable("uses_array_type", "SELECT '{orders}'::_regclass::oid[]");
+  stable("asks_behind_a_dot", "SELECT n.current_setting");
+  stable("draws_behind_a_dot", "SELECT ($1) . \"nextval\"");
+  stable("names_columns", "SELECT o.length, o.version, o.to_char FROM orders o");
   stable("open_end", "SELECT 'x");
   stable("round_a", "SELECT round_b()");
   stable("round_b", "SELECT round_a()");

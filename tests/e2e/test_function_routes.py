@@ -1,0 +1,87 @@
+"""What a function of the user reaches without its name in the text, on a real server: none of these may be a read."""
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from harness.pair import Pair
+from harness.turnout import Turnout
+
+CHANGES: dict[str, Any] = {}
+
+LONG = "fr_" + "x" * 60  # as long as a name may be
+
+SCHEMA = f"""
+CREATE SEQUENCE fr_numbers;
+CREATE TABLE fr_log (id int);
+CREATE UNLOGGED TABLE {LONG} (id int);
+CREATE FUNCTION fr_plain(n int DEFAULT 1) RETURNS int STABLE LANGUAGE sql SET search_path = public AS 'SELECT n + 1';
+CREATE FUNCTION fr_fixed(n int DEFAULT 1) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n + 1';
+CREATE FUNCTION fr_default(n bigint DEFAULT nextval('fr_numbers')) RETURNS bigint IMMUTABLE LANGUAGE sql AS 'SELECT n';
+CREATE FUNCTION fr_table(t regclass) RETURNS oid STABLE LANGUAGE sql AS 'SELECT t::oid';
+CREATE FUNCTION fr_fixed_table(t regclass) RETURNS oid IMMUTABLE LANGUAGE sql AS 'SELECT t::oid';
+CREATE FUNCTION fr_long() RETURNS bigint STABLE LANGUAGE sql AS 'SELECT count(*) FROM {LONG}yz';
+CREATE FUNCTION fr_dotted(n text) RETURNS text STABLE LANGUAGE sql AS 'SELECT n.current_setting';
+CREATE FUNCTION fr_tables() RETURNS bigint STABLE LANGUAGE sql SET search_path = information_schema AS 'SELECT count(*) FROM tables';
+CREATE FUNCTION fr_quoted() RETURNS text STABLE LANGUAGE plpgsql SET standard_conforming_strings = off AS
+  $$BEGIN RETURN '\\'' || version() || '\\''; END$$;
+CREATE FUNCTION fr_add(a int, b int) RETURNS int LANGUAGE plpgsql AS $$BEGIN INSERT INTO fr_log VALUES (b); RETURN b; END$$;
+CREATE AGGREGATE fr_sum (int) (SFUNC = fr_add, STYPE = int, INITCOND = '0');
+CREATE AGGREGATE fr_real_sum (int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
+CREATE DOMAIN fr_number AS int CHECK (nextval('fr_numbers') > 0);
+CREATE DOMAIN fr_even AS int CHECK (VALUE % 2 = 0);
+CREATE FUNCTION fr_checked(n int) RETURNS fr_number STABLE LANGUAGE sql AS 'SELECT n';
+CREATE FUNCTION fr_fixed_checked(n fr_number) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION fr_fixed_even(n fr_even) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
+CREATE TYPE fr_audited AS (n int);
+CREATE FUNCTION fr_audit(n int) RETURNS fr_audited LANGUAGE plpgsql AS $$BEGIN INSERT INTO fr_log VALUES (n); RETURN ROW(n)::fr_audited; END$$;
+CREATE CAST (int AS fr_audited) WITH FUNCTION fr_audit (int) AS IMPLICIT;
+CREATE FUNCTION fr_cast(a fr_audited) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT a.n';
+CREATE FUNCTION fr_later() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1';
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def functions(pair: Pair) -> None:
+    for side in pair.sides.values():
+        side.sql(SCHEMA)
+
+
+def verdict(turnout: Turnout, text: str) -> str:
+    return str(turnout.ask("explain-route", "app", text)["verdict"])
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("SELECT fr_plain(), fr_plain(4), fr_fixed()", "read"),
+    ("SELECT fr_real_sum(n), 4::fr_even FROM generate_series(1, 3) n", "read"),
+    ("SELECT fr_later()", "read"),
+    ("SELECT fr_default()", "write"),
+    ("SELECT fr_table('fr_log')", "read_writer"),
+    ("SELECT fr_fixed_table('fr_log')", "read_writer"),
+    ("SELECT fr_long()", "read_writer"),
+    ("SELECT fr_dotted('server_version')", "read_writer"),
+    ("SELECT fr_tables()", "read_writer"),
+    ("SELECT fr_quoted()", "read_writer"),
+    ("SELECT fr_checked(1)", "read_writer"),
+    ("SELECT fr_fixed_even(2)", "read"),
+    ("SELECT fr_fixed_checked(1)", "write"),
+    ("SELECT fr_cast(5)", "write"),
+    ("SELECT 5::fr_number", "write"),
+    ("SELECT fr_sum(n) FROM generate_series(1, 3) n", "write"),
+    ("SELECT n.pg_advisory_lock FROM generate_series(1, 1) n", "write"),
+    ("SELECT (12345).lo_unlink", "write"),
+])
+def test_what_it_reaches(turnout: Turnout, text: str, expected: str) -> None:
+    assert verdict(turnout, text) == expected
+
+
+def test_a_body_that_changes_is_noticed(turnout: Turnout, pair: Pair) -> None:
+    turnout.ask("shift", "app", "100")  # without a ramp or a shadow nobody needs to know
+    assert verdict(turnout, "SELECT fr_later()") == "read"
+    pair.blue.sql("CREATE OR REPLACE FUNCTION fr_later() RETURNS int STABLE LANGUAGE sql AS 'SELECT pg_backend_pid()'")
+    until = time.monotonic() + 20
+    while verdict(turnout, "SELECT fr_later()") == "read":
+        assert time.monotonic() < until, "the change is not noticed"
+        time.sleep(0.1)
