@@ -13,50 +13,46 @@ from pathlib import Path
 from typing import Any, Callable
 
 import measure
-import peers
 from ground import Ground
-from peers import DATABASE, Missing
+from peers import DATABASE, Missing, Turnout
 from report import Row, distinct, table
 
 import harness.turnout
-from harness.pair import Pair  # peers.py has put tests/e2e on the path
-from harness.workspace import Workspace
+from harness.workspace import Workspace  # peers.py has put tests/e2e on the path
 
 LEVELS = {"without": (("shadow", "off"), ("shift", "0")), "shadow 10 %": (("shift", "0"), ("shadow", "on", "10")),
           "ramp 50 %": (("shadow", "off"), ("shift", "50"))}
 CLIENTS, SHORT, LONG = 4, 100, 1100  # transactions of each client
 
 
-def run(workspace: Workspace, ground: Ground, modes: list[str]) -> list[Row]:
+def run(workspace: Workspace, ground: Ground, modes: list[str], read_modes: list[str]) -> list[Row]:
     if not shutil.which("valgrind"):
         raise Missing("no valgrind: `apt-get install valgrind`")
-    if ground.mysql_pair:
-        server = ground.start_server(workspace)
-        return measured(workspace, ground, modes, {"without": ()}, lambda: peers.mysql_turnout(1)(workspace, server), server.stop)
-    pair = Pair(workspace, "bench-instructions")
-    pair.build(1)
-    return measured(workspace, ground, modes, LEVELS, lambda: peers.turnout(1)(workspace, pair.blue, pair.green), pair.stop)
-
-
-def measured(workspace: Workspace, ground: Ground, modes: list[str], levels: dict[str, Any], start: Callable[[], peers.Turnout],
-             end: Callable[[], None]) -> list[Row]:
+    pair = ground.start_pair(workspace, "bench-instructions")
     counts = workspace.directory("callgrind")
+    peer = counted_turnout(workspace, counts, lambda: ground.turnout(1)(workspace, pair.blue, pair.green))
+    try:
+        return [counted(peer, counts, ground, mode, level, orders) for mode in modes for level, orders in LEVELS.items()
+                if mode in read_modes or level == "without"]
+    finally:
+        peer.stop()
+        for server in (pair.green, pair.blue):
+            server.stop()
+
+
+def counted_turnout(workspace: Workspace, counts: Path, start: Callable[[], Turnout]) -> Turnout:
+    """What `start` starts as the program named Turnout runs under valgrind."""
     wrapped = workspace.directory("counted") / "turnout"
     wrapped.write_text(f'#!/bin/sh\nif [ "$1" = run ]; then exec valgrind -q --tool=callgrind --separate-threads=yes '
                        f'--callgrind-out-file={counts}/%p {harness.turnout.binary()} "$@"; fi\nexec {harness.turnout.binary()} "$@"\n')
     wrapped.chmod(0o755)
     before, os.environ["TURNOUT_BINARY"] = os.environ.get("TURNOUT_BINARY"), str(wrapped)
     try:
-        peer = start()
+        return start()
     finally:
         os.environ.pop("TURNOUT_BINARY")
         if before is not None:
             os.environ["TURNOUT_BINARY"] = before
-    try:
-        return [counted(peer, counts, ground, mode, level, levels[level]) for mode in modes for level in levels]
-    finally:
-        peer.stop()
-        end()
 
 
 def counted(peer: Any, counts: Path, ground: Ground, mode: str, level: str, orders: tuple[tuple[str, ...], ...]) -> Row:
