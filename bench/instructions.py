@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import measure
+import ramp
 from ground import Ground
 from peers import DATABASE, Missing, Turnout
 from report import Row, distinct, table
@@ -63,8 +64,10 @@ def counted(peer: Any, counts: Path, ground: Ground, mode: str, level: str, orde
     load = ground.loads[mode]()
     # Opens server connections; the ramp's threshold follows a running load, and a shadow looks at 2 000 units before it looks at fewer.
     instructions(peer, counts, load, 600)
+    before = ramp.reads(peer)
     (short, few), (long, many) = (instructions(peer, counts, load, transactions) for transactions in (SHORT, LONG))
-    return {"target": level, "mode": mode, "instructions": (long - short) / (many - few)}
+    return {"target": level, "mode": mode, "instructions": (long - short) / (many - few),
+            "green_percent": ramp.green_percent(before, ramp.reads(peer))}
 
 
 def instructions(peer: Any, counts: Path, load: measure.Load, transactions: int) -> tuple[int, float]:
@@ -85,8 +88,9 @@ def control(peer: Any, order: str) -> None:
 def instruction_tables(rows: list[Row], ground: Ground) -> list[str]:
     lines: list[str] = []
     for mode in distinct(rows, "mode"):
-        part = {row["target"]: row["instructions"] for row in rows if row["mode"] == mode}
-        body = [[level, f"{count:.0f}", f"{count / part['without']:.2f}"] for level, count in part.items()]
+        part = {row["target"]: row for row in rows if row["mode"] == mode}
+        body = [[level, f"{row['green_percent']:.0f}", f"{row['instructions']:.0f}", f"{row['instructions'] / part['without']['instructions']:.2f}"]
+                for level, row in part.items()]
         lines += table(f"instructions: {ground.load_title} {mode}, {CLIENTS} at a time",
-                       ["", f"worker's instructions/{ground.unit}", "× without"], body)
+                       ["", "% on green", f"worker's instructions/{ground.unit}", "× without"], body)
     return lines

@@ -30,9 +30,7 @@ def weighed(peer: Any, weight: int, load: measure.Load, clients: int, seconds: f
     load.run(peer, clients, seconds=2)
     before = reads(peer)
     figures = measure.cpu(peer, load, clients, seconds)
-    after = reads(peer)
-    green, blue = after["green"] - before["green"], after["blue"] - before["blue"]
-    return figures | {"target": f"weight {weight}", "green_percent": 100 * green / (green + blue) if green + blue else 0.0}
+    return figures | {"target": f"weight {weight}", "green_percent": green_percent(before, reads(peer))}
 
 
 def reads(peer: Any) -> dict[str, float]:
@@ -40,6 +38,12 @@ def reads(peer: Any) -> dict[str, float]:
     samples = peer.server.metrics()
     return {side: sum(value for key, value in samples.items()
                       if key.startswith("turnout_ramped_reads_total") and f'side="{side}"' in key) for side in ("blue", "green")}
+
+
+def green_percent(before: dict[str, float], after: dict[str, float]) -> float:
+    """Of the proven reads between the two."""
+    green, blue = after["green"] - before["green"], after["blue"] - before["blue"]
+    return 100 * green / (green + blue) if green + blue else 0.0
 
 
 def ramp_tables(rows: list[Row], ground: Ground) -> list[str]:
