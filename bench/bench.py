@@ -38,7 +38,7 @@ except ImportError as error:
 
 PARTS = ("cpu", "syscalls", "memory", "logins", "ramp", "shadow", "instructions", "cutover")
 OWN_GROUND = ("ramp", "shadow", "instructions", "cutover")  # need a pair of servers
-MYSQL_PARTS = ("cpu", "syscalls", "memory", "instructions", "cutover")
+MYSQL_PARTS = ("cpu", "syscalls", "memory", "ramp", "shadow", "instructions", "cutover")
 
 
 class Bench:
@@ -190,6 +190,7 @@ def arguments() -> argparse.Namespace:
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))} (there are {', '.join(parts)})")
     options.clients = options.clients or options.ground.clients
+    options.read_modes = options.modes or options.ground.reads
     options.modes = options.modes or options.ground.modes
     if unknown := set(options.modes) - set(options.ground.loads):
         parser.error(f"no such mode: {', '.join(sorted(unknown))} (there are {', '.join(options.ground.loads)})")
@@ -199,6 +200,16 @@ def arguments() -> argparse.Namespace:
 def machine() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "kernel": platform.release(), "load_average_before": os.getloadavg()[0],
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def of_a_pair(workspace: Workspace, options: argparse.Namespace) -> dict[str, tuple[Callable[[], Any], Callable[..., list[str]]]]:
+    """What features cost that take two servers; by part, how it is measured and shown."""
+    usual = options.ground.clients[1]
+    clients = [usual] if usual in options.clients else options.clients[:1]
+    how = (workspace, options.ground, options.rounds, options.seconds, clients, options.read_modes, options.workers[0])
+    return {"ramp": (lambda: ramp.run(*how), ramp.ramp_tables),
+            "shadow": (lambda: shadow.run(*how), shadow.shadow_tables),
+            "instructions": (lambda: instructions.run(workspace, options.ground, options.modes, options.read_modes), instructions.instruction_tables)}
 
 
 def main() -> None:
@@ -233,20 +244,13 @@ def main() -> None:
                    *memory_table(results.get("memory", []), options.idle_clients, options.ground.rival),
                    *login_table(results.get("logins", []))]
         document |= results
-    if "ramp" in options.parts:
-        clients = [16] if 16 in options.clients else options.clients[:1]
-        document["ramp"] = ramp.run(workspace, options.rounds, options.seconds, clients, options.modes, options.workers[0])
-        tables += ramp.ramp_tables(document["ramp"])
-    if "shadow" in options.parts:
-        clients = [16] if 16 in options.clients else options.clients[:1]
-        document["shadow"] = shadow.run(workspace, options.rounds, options.seconds, clients, options.modes, options.workers[0])
-        tables += shadow.shadow_tables(document["shadow"])
-    if "instructions" in options.parts:
-        try:
-            document["instructions"] = instructions.run(workspace, options.ground, options.modes)
-            tables += instructions.instruction_tables(document["instructions"], options.ground)
-        except Missing as error:
-            bench.left_out["turnout", "instructions"] = str(error)
+    for part, (run, tables_of) in of_a_pair(workspace, options).items():
+        if part in options.parts:
+            try:
+                document[part] = run()
+                tables += tables_of(document[part], options.ground)
+            except Missing as error:
+                bench.left_out["turnout", part] = str(error)
     if "cutover" in options.parts:
         document["cutover"] = bench.cutover()
         tables += cutover_tables(document["cutover"], options.ground.rival)

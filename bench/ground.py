@@ -1,4 +1,4 @@
-"""What is measured upon: a server, who stands before it, the work, and clients that do nothing. One for each protocol."""
+"""What is measured upon: a server or a pair, who stands before it, the work, and clients that do nothing. One for each protocol."""
 from __future__ import annotations
 
 import re
@@ -18,6 +18,7 @@ from harness import mariadb, mysql97, sysbench  # peers.py has put tests/e2e on 
 from harness.mariadb import MariaDb
 from harness.mariadb_pair import MariaPair
 from harness.mysql97_pair import Mysql97Pair
+from harness.pair import Pair
 from harness.postgres import DEBIAN_BIN, Postgres
 from harness.workspace import Workspace
 
@@ -27,11 +28,14 @@ Starter = Callable[..., Peer]
 @dataclass(frozen=True)
 class Ground:
     start_server: Callable[[Workspace], Any]
+    start_pair: Callable[[Workspace, str], Any]          # what has .blue and .green, which follows it; under that name
     starters: Callable[[list[int]], dict[str, Starter]]  # by the number of Turnout's workers, each a target
+    turnout: Callable[[int], Callable[..., peers.Turnout]]  # by the number of workers, before a server or a pair
     loads: dict[str, Callable[[], measure.Load]]         # by mode
     idle_client: Callable[[int], measure.Idle]
     modes: list[str]     # those that are measured by default
-    clients: list[int]
+    reads: list[str]     # and where the work has to be reads, outside of transactions
+    clients: list[int]   # few, usual, many
     load_title: str
     unit: str            # what costs are divided by
     rival: str           # besides the relay
@@ -57,6 +61,12 @@ def start_postgres(workspace: Workspace) -> Postgres:
     subprocess.run([str(PGBENCH), "-i", "-q", "-s", "1", "-h", "127.0.0.1", "-p", str(server.port), "-U", USER, DATABASE], check=True,
                    capture_output=True)
     return server
+
+
+def postgres_pair(workspace: Workspace, name: str) -> Pair:
+    pair = Pair(workspace, name)
+    pair.build(1)
+    return pair
 
 
 def before_postgres(workers: list[int]) -> dict[str, Starter]:
@@ -85,9 +95,9 @@ def _until_ready(client: socket.socket) -> None:
 
 
 POSTGRES = Ground(
-    start_postgres, before_postgres,
+    start_postgres, postgres_pair, before_postgres, peers.turnout,
     {mode: lambda mode=mode: measure.SelectOnly(mode) for mode in ("simple", "extended", "prepared")},  # type: ignore[misc]
-    idle_in_postgres, ["simple", "prepared"], [1, 16, 64], "pgbench -S -M", "transaction", "pgbouncer")
+    idle_in_postgres, ["simple", "prepared"], ["simple", "prepared"], [1, 16, 64], "pgbench -S -M", "transaction", "pgbouncer")
 
 
 # ---- MySQL's protocol, as MariaDB and MySQL itself speak it
@@ -119,13 +129,26 @@ _FIGURES = {
 }
 
 
-def start_mysql(workspace: Workspace, product: type[MariaDb]) -> MariaDb:
+def must_be_there(product: type[MariaDb]) -> None:
     if product is mysql97.Mysql97 and not mysql97.is_there():
         raise peers.Missing(mysql97.MISSING)
+
+
+def start_mysql(workspace: Workspace, product: type[MariaDb]) -> MariaDb:
+    must_be_there(product)
     server = product(workspace, f"bench-{product.PRODUCT}", options=["--max-connections=1000"])
     server.start()
     sysbench.fill(server.port)
     return server
+
+
+def start_mysql_pair(workspace: Workspace, kind: type[MariaPair], name: str) -> MariaPair:
+    must_be_there(kind.SERVER)
+    pair = kind(workspace, name=f"{name}-")
+    pair.start()
+    sysbench.fill(pair.blue.port)
+    pair.caught_up()
+    return pair
 
 
 def before_mysql(workers: list[int]) -> dict[str, Starter]:
@@ -145,10 +168,12 @@ def idle_in_mysql(port: int) -> measure.Idle:
 
 def mysql_ground(pair: type[MariaPair]) -> Ground:
     return Ground(
-        lambda workspace: start_mysql(workspace, pair.SERVER), before_mysql,
+        lambda workspace: start_mysql(workspace, pair.SERVER), lambda workspace, name: start_mysql_pair(workspace, pair, name),
+        before_mysql, peers.mysql_turnout,
         {"text": lambda: Sysbench("oltp_point_select", False), "prepared": lambda: Sysbench("oltp_point_select", True),
          "read_write": lambda: Sysbench("oltp_read_write", True)},
-        idle_in_mysql, ["text", "prepared", "read_write"], [1, 8, 64], f"sysbench, {pair.SERVER.PRODUCT},", "query", "mysqlrouter", pair)
+        idle_in_mysql, ["text", "prepared", "read_write"], ["text", "prepared"], [1, 8, 64], f"sysbench, {pair.SERVER.PRODUCT},", "query",
+        "mysqlrouter", pair)
 
 
 # By the word of --server.

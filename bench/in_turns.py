@@ -6,28 +6,30 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
-from peers import say, turnout
+from ground import Ground
+from measure import Load
+from peers import say
 from report import Row
 
-from harness.pair import Pair  # peers.py has put tests/e2e on the path
-from harness.workspace import Workspace
+from harness.workspace import Workspace  # peers.py has put tests/e2e on the path
 
 
-def run(workspace: Workspace, part: str, levels: Sequence[int], measured: Callable[[Any, int, str, int, float], Row], rounds: int,
-        seconds: float, clients: list[int], modes: list[str], workers: int) -> list[Row]:
-    """`measured(peer, level, mode, clients, seconds)` sets the level and measures under it."""
-    pair = Pair(workspace, f"bench-{part}")
-    pair.build(1)
-    peer = turnout(workers)(workspace, pair.blue, pair.green)
+def run(workspace: Workspace, ground: Ground, part: str, levels: Sequence[int], measured: Callable[[Any, int, Load, int, float], Row],
+        rounds: int, seconds: float, clients: list[int], modes: list[str], workers: int) -> list[Row]:
+    """`measured(peer, level, load, clients, seconds)` sets the level and measures under it."""
+    pair = ground.start_pair(workspace, f"bench-{part}")
+    peer = ground.turnout(workers)(workspace, pair.blue, pair.green)
     rows: list[Row] = []
     try:
         for round_number in range(rounds):
             for count in clients:
                 for mode in modes:
                     for level in levels if round_number % 2 == 0 else levels[::-1]:
-                        rows.append({"round": round_number, "mode": mode, "clients": count} | measured(peer, level, mode, count, seconds))
+                        figures = measured(peer, level, ground.loads[mode](), count, seconds)
+                        rows.append({"round": round_number, "mode": mode, "clients": count} | figures)
             say(f"{part}: round {round_number + 1} of {rounds} done")
     finally:
         peer.stop()
-        pair.stop()
+        for server in (pair.green, pair.blue):  # who follows first, or it complains about whom it follows
+            server.stop()
     return rows

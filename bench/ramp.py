@@ -1,7 +1,6 @@
 """What a ramp costs: CPU of Turnout per transaction with half of the reads on green, against the same load with none.
 
-`simple` sends literals in
-the text, so every statement goes through the shape lexer; `prepared` remembers its verdict.
+`simple` and `text` send literals in the text, so every statement goes through the shape lexer; `prepared` remembers its verdict.
 """
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Any
 
 import in_turns
 import measure
-from measure import pgbench
+from ground import Ground
 from peers import DATABASE
 from report import Row, distinct, ratios, spread, table
 
@@ -19,21 +18,19 @@ from harness.workspace import Workspace  # peers.py has put tests/e2e on the pat
 WEIGHTS = (0, 50)
 
 
-def run(workspace: Workspace, *how: Any) -> list[Row]:
-    return in_turns.run(workspace, "ramp", WEIGHTS, weighed, *how)
+def run(workspace: Workspace, ground: Ground, *how: Any) -> list[Row]:
+    return in_turns.run(workspace, ground, "ramp", WEIGHTS, weighed, *how)
 
 
-def weighed(peer: Any, weight: int, mode: str, clients: int, seconds: float) -> Row:
+def weighed(peer: Any, weight: int, load: measure.Load, clients: int, seconds: float) -> Row:
     shift = peer.server.cli("shift", DATABASE, str(weight), "--yes")
     if shift.code != 0:
         raise RuntimeError(f"turnout shift {weight}: {shift}")
     # The threshold follows what the sessions of a running load read: give it one.
-    pgbench(peer, "-S", "-M", mode, "-c", str(clients), "-j", "2", "-T", "2")
+    load.run(peer, clients, seconds=2)
     before = reads(peer)
-    figures = measure.cpu(peer, measure.SelectOnly(mode), clients, seconds)
-    after = reads(peer)
-    green, blue = after["green"] - before["green"], after["blue"] - before["blue"]
-    return figures | {"target": f"weight {weight}", "green_percent": 100 * green / (green + blue) if green + blue else 0.0}
+    figures = measure.cpu(peer, load, clients, seconds)
+    return figures | {"target": f"weight {weight}", "green_percent": green_percent(before, reads(peer))}
 
 
 def reads(peer: Any) -> dict[str, float]:
@@ -43,7 +40,13 @@ def reads(peer: Any) -> dict[str, float]:
                       if key.startswith("turnout_ramped_reads_total") and f'side="{side}"' in key) for side in ("blue", "green")}
 
 
-def ramp_tables(rows: list[Row]) -> list[str]:
+def green_percent(before: dict[str, float], after: dict[str, float]) -> float:
+    """Of the proven reads between the two."""
+    green, blue = after["green"] - before["green"], after["blue"] - before["blue"]
+    return 100 * green / (green + blue) if green + blue else 0.0
+
+
+def ramp_tables(rows: list[Row], ground: Ground) -> list[str]:
     lines: list[str] = []
     for mode, clients in distinct(rows, "mode", "clients"):
         part = [row for row in rows if row["mode"] == mode and row["clients"] == clients]
@@ -53,6 +56,6 @@ def ramp_tables(rows: list[Row]) -> list[str]:
             body.append([name, spread((row["tps"] for row in own), 0), spread((row["green_percent"] for row in own), 0),
                          spread(row["cpu_us"] for row in own),
                          spread(ratios(part, name, "weight 0", lambda row: row["cpu_us"]), 2)])
-        lines += table(f"ramp: pgbench -S -M {mode} -c {clients}",
-                       ["", "tps", "% on green", "proxy CPU µs/transaction", "× weight 0"], body)
+        lines += table(f"ramp: {ground.load_title} {mode}, {clients} at a time",
+                       ["", "tps", "% on green", f"proxy CPU µs/{ground.unit}", "× weight 0"], body)
     return lines

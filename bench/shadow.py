@@ -9,7 +9,7 @@ from typing import Any
 
 import in_turns
 import measure
-from measure import pgbench
+from ground import Ground
 from peers import DATABASE
 from report import Row, distinct, ratios, spread, table
 
@@ -18,18 +18,18 @@ from harness.workspace import Workspace  # peers.py has put tests/e2e on the pat
 SHARES = (0, 10)
 
 
-def run(workspace: Workspace, *how: Any) -> list[Row]:
-    return in_turns.run(workspace, "shadow", SHARES, shadowed, *how)
+def run(workspace: Workspace, ground: Ground, *how: Any) -> list[Row]:
+    return in_turns.run(workspace, ground, "shadow", SHARES, shadowed, *how)
 
 
-def shadowed(peer: Any, share: int, mode: str, clients: int, seconds: float) -> Row:
+def shadowed(peer: Any, share: int, load: measure.Load, clients: int, seconds: float) -> Row:
     words = ("off",) if share == 0 else ("on", str(share))
     order = peer.server.cli("shadow", DATABASE, *words, "--yes")
     if order.code != 0:
         raise RuntimeError(f"turnout shadow {share}: {order}")
-    pgbench(peer, "-S", "-M", mode, "-c", str(clients), "-j", "2", "-T", "2")
+    load.run(peer, clients, seconds=2)
     before = counts(peer)
-    figures = measure.cpu(peer, measure.SelectOnly(mode), clients, seconds)
+    figures = measure.cpu(peer, load, clients, seconds)
     after = counts(peer)
     ran, dropped, read = (after[key] - before[key] for key in ("ran", "dropped", "read"))
     return figures | {"target": f"shadow {share} %",
@@ -47,7 +47,7 @@ def counts(peer: Any) -> dict[str, float]:
     return {"ran": total("turnout_shadow_reads"), "dropped": total("turnout_shadow_dropped"), "read": total("turnout_queries_total")}
 
 
-def shadow_tables(rows: list[Row]) -> list[str]:
+def shadow_tables(rows: list[Row], ground: Ground) -> list[str]:
     lines: list[str] = []
     for mode, clients in distinct(rows, "mode", "clients"):
         part = [row for row in rows if row["mode"] == mode and row["clients"] == clients]
@@ -57,6 +57,6 @@ def shadow_tables(rows: list[Row]) -> list[str]:
             body.append([name, spread((row["tps"] for row in own), 0), spread((row["shadow_percent"] for row in own), 1),
                          spread((row["dropped_percent"] for row in own), 1), spread(row["cpu_us"] for row in own),
                          spread(ratios(part, name, "shadow 0 %", lambda row: row["cpu_us"]), 2)])
-        lines += table(f"shadow: pgbench -S -M {mode} -c {clients}",
-                       ["", "tps", "% run on green too", "% dropped", "proxy CPU µs/transaction", "× without"], body)
+        lines += table(f"shadow: {ground.load_title} {mode}, {clients} at a time",
+                       ["", "tps", "% run on green too", "% dropped", f"proxy CPU µs/{ground.unit}", "× without"], body)
     return lines
