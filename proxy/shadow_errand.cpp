@@ -18,7 +18,8 @@ using router::Side;
 namespace {
 
 constexpr std::size_t plan_bytes_max = 64 * 1024;
-constexpr std::uint64_t errand_rest_factor = 9;  // so that errands take a tenth of the time at most
+constexpr std::uint64_t errand_rest_factor = 9;   // so that errands take a tenth of the time at most
+constexpr std::uint64_t errand_rest_ms_min = 10;  // between two questions, too: what takes no millisecond costs as well
 
 }  // namespace
 
@@ -73,6 +74,7 @@ void ShadowRunner::errand_answered(ShadowReply reply) {
   errand.is_asked = false;
   errand.waits_since_ms = now_ms();
   errand.busy_ms += errand.waits_since_ms - std::min(errand.waits_since_ms, errand.asked_ms);
+  errand.not_before_ms = errand.waits_since_ms + errand_rest_ms_min;
   errand_work_ = 0;
   if (errand.is_for_plans) {
     const bool is_writers = errand.stage == Stage::ask_writer;
@@ -150,7 +152,7 @@ void ShadowRunner::end_trial(router::TrialVerdict verdict, ShadowMatch match) {
 }
 
 void ShadowRunner::end_errand() {
-  errand_rests_until_ms_ = now_ms() + errand_rest_factor * errand_->busy_ms;
+  errand_rests_until_ms_ = now_ms() + std::max(errand_rest_ms_min, errand_rest_factor * errand_->busy_ms);
   errand_.reset();
   errand_work_ = 0;
 }

@@ -121,8 +121,7 @@ void ShadowRunner::interrupt() {
 
 std::uint32_t ShadowRunner::tick(std::uint64_t now_ms) {
   drop_late(now_ms);
-  start_jobs(now_ms);
-  continue_errand(now_ms);
+  give_work(now_ms);
   sweep_lanes(now_ms);
   if (!queue_.empty() || errand_) return tick_ms;
   if (suspects_.empty()) return 0;
@@ -165,7 +164,7 @@ ShadowLane* ShadowRunner::lane_for(SharedAccount& account, Side side) {
     if (lane->state() == ShadowLane::State::idle) return lane.get();
     is_opening = is_opening || lane->state() == ShadowLane::State::opening;
   }
-  if (!is_opening && now_ms() >= lane_retry_ms_ && !make_lane(account, side)) lane_retry_ms_ = now_ms() + tick_ms;
+  if (!is_opening && now_ms() >= lane_retry_ms_) make_lane(account, side);
   return nullptr;
 }
 
@@ -175,8 +174,9 @@ void ShadowRunner::retire(std::vector<std::unique_ptr<ShadowLane>>::iterator lan
   lanes_.erase(lane);
 }
 
-// One place stays free for the other of the two sides: an errand needs both.
-bool ShadowRunner::make_lane(SharedAccount& account, Side side) {
+// One place stays free for the other of the two sides: an errand needs both. When all are busy there is none: the next
+// one that is free is retired then, for whoever comes first.
+void ShadowRunner::make_lane(SharedAccount& account, Side side) {
   const auto is_open = [](const auto& lane) { return lane->state() != ShadowLane::State::closed; };
   const auto all = static_cast<std::size_t>(std::ranges::count_if(lanes_, is_open));
   const auto on_side = static_cast<std::size_t>(std::ranges::count_if(
@@ -189,12 +189,12 @@ bool ShadowRunner::make_lane(SharedAccount& account, Side side) {
       if (on_side + 1 >= limits().connections_max && (*at)->side() != side) continue;
       if (oldest == lanes_.end() || (*at)->since_ms() < (*oldest)->since_ms()) oldest = at;
     }
-    if (oldest == lanes_.end()) return false;
+    if (oldest == lanes_.end()) return;
     retire(oldest);
   }
   lanes_.push_back(shard_.deployment.of_mysql ? mysql::shadow_lane(*this, shard_.account(account), side)
                                               : postgres_shadow_lane(*this, shard_.account(account), side));
-  return lanes_.back()->open();
+  if (!lanes_.back()->open()) lane_retry_ms_ = now_ms() + tick_ms;
 }
 
 void ShadowRunner::sweep_lanes(std::uint64_t now_ms) {
@@ -241,7 +241,7 @@ void ShadowRunner::answered(const ShadowLane& lane, std::uint64_t work, ShadowRe
   Job job = std::move(found->second);
   running_.erase(found);
   judge(std::move(job), reply);
-  if (lane.state() != ShadowLane::State::busy) start_jobs(now_ms());
+  if (lane.state() != ShadowLane::State::busy) give_work(now_ms());
 }
 
 // ---- the queue -----------------------------------------------------------------------------------------------------
@@ -252,6 +252,12 @@ void ShadowRunner::drop_late(std::uint64_t now_ms) {
     dropped(has_caught_up ? ShadowDrop::no_server : ShadowDrop::behind);
     queue_.pop_front();
   }
+}
+
+// The errand has the first lane that is free: behind reads that never end there would be none for it.
+void ShadowRunner::give_work(std::uint64_t now_ms) {
+  continue_errand(now_ms);
+  start_jobs(now_ms);
 }
 
 void ShadowRunner::start_jobs(std::uint64_t now_ms) {

@@ -102,9 +102,10 @@ class ShadowRunner {
   [[nodiscard]] router::Side writer_side() const;
   [[nodiscard]] std::uint64_t now_ms() const;
   [[nodiscard]] ShadowLane* lane_for(SharedAccount& account, router::Side side);
-  [[nodiscard]] bool make_lane(SharedAccount& account, router::Side side);
+  void make_lane(SharedAccount& account, router::Side side);
   void retire(std::vector<std::unique_ptr<ShadowLane>>::iterator lane);
   void sweep_lanes(std::uint64_t now_ms);
+  void give_work(std::uint64_t now_ms);
   void start_jobs(std::uint64_t now_ms);
   void start_train(std::size_t first, std::uint64_t proven, ShadowLane& lane, std::uint64_t now_ms);
   void drop_late(std::uint64_t now_ms);

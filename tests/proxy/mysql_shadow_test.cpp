@@ -68,7 +68,7 @@ class MysqlShadow : public ::testing::Test {
 
   template <typename Condition>
   bool eventually(Condition condition) {
-    for (int i = 0; i < 40'000; ++i) {
+    for (int i = 0; i < 10'000; ++i) {
       if (condition()) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }

@@ -67,7 +67,7 @@ class Shadow : public ::testing::Test {
 
   template <typename Condition>
   bool eventually(Condition condition) {
-    for (int i = 0; i < 40'000; ++i) {
+    for (int i = 0; i < 10'000; ++i) {
       if (condition()) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
@@ -187,6 +187,41 @@ TEST_F(Shadow, AServerThatHangsUpOrTalksNonsenseCostsTheReadAndNoMore) {
   EXPECT_EQ(count(ShadowOutcome::different) + count(ShadowOutcome::failed), 0U);
 }
 
+// Reads without end on the one connection that a side has.
+class BusyShadow : public Shadow {
+ protected:
+  void begin_busy(const std::string& name_of_green) {
+    conf::Shadow limits = limits_of_test();
+    limits.connections_max = 2;
+    begin(name_of_green, limits);
+    green_->delay_ms = 5;
+    for (int i = 0; i < 4; ++i)
+      readers_.emplace_back([this](const std::stop_token& over) {
+        FakeClient client(port_, "app");
+        while (!over.stop_requested()) EXPECT_EQ(client.query("SELECT 1").row, "blue");
+      });
+    ASSERT_TRUE(eventually([&] { return count(ShadowDrop::queue_full) >= 100; }));
+  }
+  ~BusyShadow() override { readers_.clear(); }
+
+  std::vector<std::jthread> readers_;
+};
+
+TEST_F(BusyShadow, ADifferenceIsTriedAllTheSame) {
+  begin_busy("quite another");
+  EXPECT_TRUE(eventually([&] { return count(ShadowOutcome::different) >= 1; }));
+}
+
+TEST_F(BusyShadow, TheReadsOfAnotherUserHaveTheirTurn) {
+  begin_busy("blue");
+  FakeClient other(port_, "another");
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_EQ(other.query("SELECT 2").row, "blue");
+    const auto texts = green_->texts();
+    return std::ranges::find(texts, "SELECT 2") != texts.end();
+  }));
+}
+
 class Trains : public Shadow {
  protected:
   static constexpr std::uint64_t reads = 3 * router::ShadowTrain::reads_max;
@@ -206,6 +241,15 @@ class Trains : public Shadow {
   void read() {
     EXPECT_EQ(client_->query("SELECT 1").row, "blue");
     ++read_;
+  }
+  void costs_its_reads_and_no_more(std::atomic<bool>& fault) {
+    fault = true;
+    proxy_->tokens(0).proven = ever_after;
+    EXPECT_TRUE(eventually([&] { return count(ShadowDrop::no_server) == reads; }));
+    fault = false;
+    const std::uint64_t same = count(ShadowOutcome::same);
+    EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= same + 5; }));
+    EXPECT_EQ(count(ShadowOutcome::different) + count(ShadowOutcome::failed), 0U);
   }
   std::uint64_t timed() {
     look();
@@ -227,12 +271,7 @@ TEST_F(Trains, QuickReadsGoTogetherAndTheFirstOneIsTimed) {
 
 TEST_F(Trains, AllOfOneAreLostWithItsConnection) {
   let_reads_wait();
-  green_->hangs_up = true;
-  proxy_->tokens(0).proven = ever_after;
-  EXPECT_TRUE(eventually([&] { return count(ShadowDrop::no_server) == reads; }));
-  green_->hangs_up = false;
-  const std::uint64_t same = count(ShadowOutcome::same);
-  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= same + 5; }));
+  costs_its_reads_and_no_more(green_->hangs_up);
 }
 
 TEST_F(Trains, AnErrorIsOneReadsOwn) {
@@ -290,13 +329,7 @@ TEST_F(Trains, OffInTheMidstOfOneLeavesNothing) {
 
 TEST_F(Trains, NonsenseInOneCostsItsReadsAndNoMore) {
   let_reads_wait();
-  green_->talks_nonsense = true;
-  proxy_->tokens(0).proven = ever_after;
-  EXPECT_TRUE(eventually([&] { return count(ShadowDrop::no_server) == reads; }));
-  green_->talks_nonsense = false;
-  const std::uint64_t same = count(ShadowOutcome::same);
-  EXPECT_TRUE(reads_until([&] { return count(ShadowOutcome::same) >= same + 5; }));
-  EXPECT_EQ(count(ShadowOutcome::different) + count(ShadowOutcome::failed), 0U);
+  costs_its_reads_and_no_more(green_->talks_nonsense);
 }
 
 // The connection is lost while it idles; the next read opens another one.
