@@ -15,8 +15,8 @@ constexpr std::uint64_t again_ms = 200;
 
 }  // namespace
 
-Killer::Killer(Shard& shard, const ServerConnection& victim, CancelTicket ticket)
-    : Canceller(shard, victim, std::move(ticket)), victim_(victim.backend_pid()) {}
+Killer::Killer(Shard& shard, const ServerConnection& victim, CancelTicket ticket, Kills kills)
+    : Canceller(shard, victim, std::move(ticket)), victim_(victim.backend_pid()), kills_(kills) {}
 
 bool Killer::has_abandoned_victim() const {
   const Connection* const victim = pool_->find(connection_id_);
@@ -108,7 +108,8 @@ void Killer::take_leave() {
 
 void Killer::kill() {
   std::string payload, message;
-  my::put_query(payload, "KILL QUERY " + std::to_string(victim_), capabilities_);
+  const char* const kill = kills_ == Kills::query ? "KILL QUERY " : "KILL ";
+  my::put_query(payload, kill + std::to_string(victim_), capabilities_);
   my::put_message(message, 0, payload);
   state_ = State::killing;
   if (transport_.write(message).bytes != message.size()) finish(false);  // it fits any socket buffer
@@ -147,9 +148,9 @@ void Killer::time_out() {
 
 // ---- asking --------------------------------------------------------------------------------------------------------
 
-bool send_kill(Shard& shard, ServerConnection& victim, CancelTicket ticket) {
+bool send_kill(Shard& shard, ServerConnection& victim, CancelTicket ticket, Killer::Kills kills) {
   return begin_cancel(shard, victim, std::move(ticket),
-                      [&](CancelTicket its) { return std::make_unique<Killer>(shard, victim, std::move(its)); });
+                      [&](CancelTicket its) { return std::make_unique<Killer>(shard, victim, std::move(its), kills); });
 }
 
 bool abandon(Shard& shard, ServerConnection& victim) {

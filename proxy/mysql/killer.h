@@ -1,4 +1,4 @@
-// KILL QUERY on its way to a server: a connection of its own, logged in as the user whose statement it is, which needs
+// KILL on its way to a server: a connection of its own, logged in as the user whose statement it is, which needs
 // no privilege. What is always true of cancels (proxy/canceller.h) is true of it: the connection that it is for goes to
 // nobody before the server has answered.
 //
@@ -18,7 +18,9 @@ namespace turnout::proxy::mysql {
 
 class Killer final : public Canceller {
  public:
-  Killer(Shard& shard, const ServerConnection& victim, CancelTicket ticket);
+  enum class Kills { query, connection };
+
+  Killer(Shard& shard, const ServerConnection& victim, CancelTicket ticket, Kills kills);
 
   [[nodiscard]] bool open() override;
   void on_events(std::uint32_t events) override;
@@ -43,6 +45,7 @@ class Killer final : public Canceller {
 
   State state_ = State::dialling;
   const std::uint32_t victim_;  // the server's number of it
+  const Kills kills_;
   std::unique_ptr<ServerDial> dial_;
   protocol::mysql::Capabilities capabilities_ = 0;
   std::string input_;
@@ -50,7 +53,7 @@ class Killer final : public Canceller {
 };
 
 // For a client that asks. False: limits.cancels are on their way already.
-bool send_kill(Shard& shard, ServerConnection& victim, CancelTicket ticket);
+bool send_kill(Shard& shard, ServerConnection& victim, CancelTicket ticket, Killer::Kills kills = Killer::Kills::query);
 // For a client that is gone. False: nothing can be sent, and the connection is of no more use.
 [[nodiscard]] bool abandon(Shard& shard, ServerConnection& victim);
 

@@ -32,44 +32,66 @@ std::unique_ptr<Connection> ShadowLane::make_connection() {
                                             account_.shard.worker.next_connection_id(), this);
 }
 
-// Said once. One that comes before the server has begun the statement does nothing: then the statement's own time limit
-// ends it.
+// With its connection: what was sent behind the read that runs would be next.
 std::optional<Abandoned> ShadowLane::cut_short() {
-  static_cast<void>(send_kill(account_.shard, connection(), {}));
+  static_cast<void>(send_kill(account_.shard, connection(), {}, Killer::Kills::connection));
   return std::nullopt;
 }
 
 // ---- asking --------------------------------------------------------------------------------------------------------
 
-// One command at a time.
 std::size_t ShadowLane::put(std::span<const ShadowRead* const> reads, std::uint64_t kept_bytes_max) {
-  const auto& request = static_cast<const ShadowRequest&>(*reads.front());
-  const conf::Deployment& conf = account_.shard.settings->conf;
-  const router::MysqlAnswerReader::Limits limits{conf.shadow.result_bytes_max, kept_bytes_max};
-  reader_.emplace(runner_.hash_start(), limits, request.is_prepared());
-  reader_->begin(connection().exchange.capabilities());
-  is_over_ = is_spoiled_ = false;
+  kept_bytes_max_ = kept_bytes_max;
+  asked_.clear();
+  at_ = 0;
   std::string message;
-  put_state(message, request);
-  is_as_usual_ = message.empty();
+  for (const ShadowRead* const read : reads) {
+    const auto& request = static_cast<const ShadowRequest&>(*read);
+    if (!asked_.empty() && !goes_along(request)) break;
+    put_request(message, request);
+    if (!asked_.back().is_as_usual) break;  // what precedes it may fail
+  }
+  begin_answer();
+  start_clock();
+  connection().send(message);
+  return asked_.size();
+}
+
+// Behind another one: nothing has to be said before it.
+bool ShadowLane::goes_along(const ShadowRequest& request) {
+  ServerConnection& line = connection();
+  const bool is_at_home = request.database.empty() || line.database == request.database;
+  return is_at_home && line.variables == request.variables &&
+         (!request.is_prepared() || line.find_statement(request.key) != nullptr);
+}
+
+void ShadowLane::put_request(std::string& out, const ShadowRequest& request) {
+  const std::size_t begin = out.size();
+  put_state(out, request);
+  asked_.push_back({request.is_prepared(), out.size() == begin});
   if (!request.is_prepared()) {
     std::string payload;
     my::put_query(payload, request.sql, connection().exchange.capabilities());
-    ask(message, my::Command::query, payload);
-  } else {
-    execute_ = request.execute;
-    key_ = request.key;
-    if (const auto* const known = connection().find_statement(key_)) {
-      ask_execute(message, known->number);
-    } else {
-      is_as_usual_ = false;
-      connection().make_room(message, conf.pool.prepared_statements_max);
-      connection().put_own(message, my::Command::statement_prepare, request.sql, own_prepare);
-    }
+    ask(out, my::Command::query, payload);
+    return;
   }
-  start_clock();
-  connection().send(message);
-  return 1;
+  execute_ = request.execute;
+  key_ = request.key;
+  if (const auto* const known = connection().find_statement(key_)) {
+    ask_execute(out, known->number);
+    return;
+  }
+  asked_.back().is_as_usual = false;
+  connection().make_room(out, account_.shard.settings->conf.pool.prepared_statements_max);
+  connection().put_own(out, my::Command::statement_prepare, request.sql, own_prepare);
+}
+
+void ShadowLane::begin_answer() {
+  reader_.emplace(runner_.hash_start(),
+                  router::MysqlAnswerReader::Limits{runner_.limits().result_bytes_max, kept_bytes_max_},
+                  asked_[at_].is_prepared);
+  reader_->begin(connection().exchange.capabilities());
+  is_over_ = is_spoiled_ = false;
 }
 
 // A session without a database reads nothing that its name would stand for: it may run in any.
@@ -102,17 +124,22 @@ void ShadowLane::ask_execute(std::string& out, std::uint32_t statement) {
 
 std::size_t ShadowLane::line_bytes(Bytes data) {
   std::size_t at = 0;
-  while (at < data.size() && !is_over_ && reader_) {
+  while (at < data.size() && reader_) {
     const std::size_t used = take_packet(data.subspan(at));
-    if (used == 0) break;
+    if (used == 0) return at;
     at += used;
+    if (!is_over_) continue;
+    if (at_ + 1 != asked_.size()) {
+      finish();
+    } else if (at == data.size()) {
+      finish();
+      return at;
+    } else {
+      lost();  // more than was asked for: its last words
+    }
   }
-  if (state() == State::closed) return data.size();
-  if (is_over_ && at == data.size())
-    finish();
-  else if (is_over_ || !reader_)
-    lost();  // more than was asked for: its last words
-  return at;
+  if (state() != State::closed && at < data.size()) lost();
+  return data.size();
 }
 
 // 0: it is not all here.
@@ -174,10 +201,12 @@ void ShadowLane::finish() {
   if (is_in_transaction || reader_->digest().gap == router::AnswerGap::malformed) return lost();
   ShadowReply reply;
   reply.answer = {reader_->digest(), reader_->columns(), reader_->kept(), reader_->keeps_rows()};
-  if (is_as_usual_) reply.us = clock_us();
+  if (asked_[at_].is_as_usual && at_ == 0) reply.us = clock_us();
+  const bool is_spoiled = is_spoiled_;
   reader_.reset();
+  if (++at_ != asked_.size()) begin_answer();
   rest();
-  if (is_spoiled_) close();
+  if (is_spoiled) close();
   answered(std::move(reply));
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "proxy/mysql/server_connection.h"
 #include "proxy/mysql/shadow_request.h"
@@ -33,17 +34,26 @@ class ShadowLane final : public proxy::ShadowLane, public LineKeeper {
   [[nodiscard]] std::optional<Abandoned> cut_short() override;
 
   [[nodiscard]] ServerConnection& connection() { return of_mysql(*connection_); }
+  [[nodiscard]] bool goes_along(const ShadowRequest& request);
+  void put_request(std::string& out, const ShadowRequest& request);
   void put_state(std::string& out, const ShadowRequest& request);
   void ask(std::string& out, protocol::mysql::Command command, std::string_view payload, std::uint32_t statement = 0);
   void ask_execute(std::string& out, std::uint32_t statement);
   [[nodiscard]] std::size_t take_packet(Bytes rest);
   void take_own(const Received& received, Bytes payload);
+  void begin_answer();
   void finish();
 
-  std::optional<router::MysqlAnswerReader> reader_;
-  std::string execute_, key_;  // of the prepared statement that is asked for
-  bool is_over_ = false;       // nothing more of the answer comes
-  bool is_as_usual_ = false;
+  struct Asked {
+    bool is_prepared;
+    bool is_as_usual;  // nothing was sent that its latency on the writer did not have
+  };
+  std::vector<Asked> asked_;  // together, in order
+  std::size_t at_ = 0;        // of them, whose answer comes
+  std::uint64_t kept_bytes_max_ = 0;
+  std::optional<router::MysqlAnswerReader> reader_;  // of it; none: no answer is awaited
+  std::string execute_, key_;                        // of the prepared statement that was asked for last
+  bool is_over_ = false;                             // nothing more of the answer comes
   bool is_spoiled_ =
       false;  // what precedes the read has failed: that is its answer, and the connection is not used again
 };

@@ -247,9 +247,13 @@ void FakeMysql::serve(int fd, std::uint32_t connection) {
         if (query->sql.starts_with("KILL QUERY ")) {
           killed_.insert(static_cast<std::uint32_t>(std::stoul(std::string(query->sql.substr(11)))));
           kills_.notify_all();
+        } else if (query->sql.starts_with("KILL ")) {
+          ended_.insert(static_cast<std::uint32_t>(std::stoul(std::string(query->sql.substr(5)))));
         }
+        if (ended_.contains(connection)) break;
       }
       if (query->sql.starts_with("SELECT SLEEP")) sleep_until_killed(connection);
+      std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms.load()));
       goes_on = write_all(fd, answers.to_query(query->sql, is_read_only));
       continue;
     }

@@ -31,10 +31,12 @@ class FakeMysql {
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] std::uint64_t connections() const { return connections_.load(); }
+  [[nodiscard]] std::uint64_t open() const { return open_.load(); }
   [[nodiscard]] std::uint64_t most_at_once() const { return most_at_once_.load(); }
   [[nodiscard]] std::vector<std::string> texts() const;  // of queries, in the order they came
 
   std::atomic<bool> is_read_only{false};
+  std::atomic<std::uint32_t> delay_ms{0};  // of each text
 
  private:
   void accept_loop();
@@ -47,7 +49,7 @@ class FakeMysql {
   std::atomic<std::uint64_t> connections_{0}, open_{0}, most_at_once_{0};
   mutable std::mutex mutex_;
   std::vector<std::string> texts_;
-  std::set<std::uint32_t> killed_;
+  std::set<std::uint32_t> killed_, ended_;  // statements; connections
   std::condition_variable kills_;
   bool is_over_ = false;
   std::list<std::thread> threads_;

@@ -15,6 +15,7 @@
 #include "proxy/proxy.h"
 #include "router/catalog.h"
 #include "router/mysql_classify.h"
+#include "router/shadow.h"
 #include "tests/proxy/fake_mysql.h"
 
 namespace turnout::proxy {
@@ -171,6 +172,78 @@ TEST_F(MysqlShadow, AHoldAndTheEndLeaveNoConnections) {
     publish();
   }
   EXPECT_TRUE(reads_until(client, [&] { return count(ShadowOutcome::same) >= 5; })) << "it goes on";
+}
+
+class MysqlTrains : public MysqlShadow {
+ protected:
+  static constexpr std::uint64_t reads = 3 * router::ShadowTrain::reads_max;
+
+  // The client's shape is known to be quick, and so many of its reads wait.
+  void let_reads_wait(const char* also = nullptr) {
+    begin("blue");
+    client_ = std::make_unique<FakeMysqlClient>(port_, "app");  // one, for every worker has its own shadow
+    ASSERT_TRUE(eventually([&] {
+      read("SELECT 1");
+      return timed() >= router::ShadowTrain::timed_enough;
+    }));
+    ASSERT_TRUE(eventually([&] { return count(ShadowOutcome::same) == read_; }));
+    proxy_->tokens(0).proven = 0;
+    for (std::uint64_t i = 0; i < reads; ++i) read(also != nullptr && i % 4 == 3 ? also : "SELECT 1");
+  }
+  void read(const char* sql) {
+    client_->query(sql);
+    ++read_;
+  }
+  void let_them_go() { proxy_->tokens(0).proven = 1'000'000; }
+  std::uint64_t timed() {
+    static_cast<void>(count(ShadowOutcome::same));
+    const auto shapes = seen_.shapes({}, 1);
+    return shapes.empty() ? 0 : shapes[0]->latency[1].count();
+  }
+
+  std::unique_ptr<FakeMysqlClient> client_;
+  std::uint64_t read_ = 0;
+};
+
+TEST_F(MysqlTrains, QuickReadsGoTogetherAndTheFirstOneIsTimed) {
+  let_reads_wait();
+  const std::uint64_t before = timed();
+  let_them_go();
+  EXPECT_TRUE(eventually([&] { return count(ShadowOutcome::same) == read_; }));
+  EXPECT_LE(timed(), before + reads / 2) << "on a busy machine they are less quick, and trains shorter";
+}
+
+TEST_F(MysqlTrains, AnErrorIsOneReadsOwn) {
+  let_reads_wait("SELECT nonsense");
+  let_them_go();
+  EXPECT_TRUE(eventually([&] { return count(ShadowOutcome::same) == read_; }));
+  EXPECT_EQ(count(ShadowOutcome::failed) + count(ShadowOutcome::different), 0U);
+}
+
+TEST_F(MysqlTrains, WhatHasToBeSetGoesFirst) {
+  let_reads_wait();
+  client_->query("SET time_zone = '+02:00'");
+  for (int i = 0; i < 8; ++i) read("SELECT 1");
+  let_them_go();
+  EXPECT_TRUE(eventually([&] { return count(ShadowOutcome::same) == read_; }));
+  const auto texts = green_->texts();
+  const auto set = std::ranges::find(texts, "SET time_zone = '+02:00'");
+  EXPECT_GE(texts.end() - set, 8) << "behind it the reads under it";
+}
+
+TEST_F(MysqlTrains, AHoldLeavesNothingOfOne) {
+  let_reads_wait();
+  green_->delay_ms = 200;
+  const auto asked = [&] { return std::ranges::count(green_->texts(), "SELECT 1"); };
+  const auto before = asked();
+  let_them_go();
+  ASSERT_TRUE(eventually([&] { return asked() > before; }));
+  table_.hold = router::Hold::writes;
+  publish();
+  ASSERT_TRUE(eventually([this] { return proxy_->levels(0).version == table_.version; }));
+  EXPECT_TRUE(proxy_->shadow_pids(0, Side::green).empty());
+  EXPECT_TRUE(eventually([&] { return green_->open() == 0; }));
+  EXPECT_LE(asked(), before + 12) << "two lanes: none of them goes on with its train";
 }
 
 TEST(MysqlShadowRequest, TheTimeLimitInTheProductsOwnWords) {
