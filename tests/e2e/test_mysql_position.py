@@ -7,7 +7,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from harness import faults, mysql97
+from harness import faults, mysql97, shadowed
 from harness.compared import compare, rows_of
 from harness.mariadb import DATABASE
 from harness.mariadb_pair import LASTING, make_pair_turnout, other
@@ -272,15 +272,28 @@ def test_a_writer_that_comes_up_read_only_is_opened() -> None:
         made.space.close()
 
 
-def test_compare_needs_no_gtids() -> None:
-    made = Moving("compared-", changes={"compare": {"rows_per_second": 0}})
+def test_compare_and_the_shadow_need_no_gtids() -> None:
+    """Neither calls equal sides different while they are written to; both name what was planted."""
+    made = Moving("compared-", changes={"compare": {"rows_per_second": 0}, "shadow": {"brackets": 2}})
+
+    def read() -> None:
+        with connect(made.turnout) as client:
+            for _ in range(10):
+                one(client, "SELECT name FROM item WHERE id = 1")
+                one(client, "SELECT COUNT(*) FROM item")
+
     try:
+        shadowed.on(made.turnout)
         with made.ledger(0) as ledger:
             ledger.wait_commits(20)
             compare(made.turnout)
+            found = shadowed.wait_for(made.turnout, lambda r: r["same"] >= 100, read)
+        assert not shadowed.differing(found), found
         made.pair.execute("green", "SET GLOBAL read_only = OFF")
         made.pair.execute("green", f"UPDATE {DATABASE}.item SET name = 'other' WHERE id = 1")
         made.pair.execute("green", "SET GLOBAL super_read_only = ON")
+        found = shadowed.wait_for(made.turnout, shadowed.differing, read)
+        assert [shape["shape"] for shape in shadowed.differing(found)] == ["SELECT name FROM item WHERE id = ?"], found
         found = compare(made.turnout, expect=REFUSED)
         assert rows_of(found, f"{DATABASE}.item"), found
     finally:
