@@ -242,6 +242,12 @@ class Trains : public Shadow {
     EXPECT_EQ(client_->query("SELECT 1").row, "blue");
     ++read_;
   }
+  void let_them_run_slowly(int delay_ms) {
+    green_->delay_ms = delay_ms;
+    proxy_->tokens(0).proven = ever_after;
+    const std::uint64_t asked = green_->queries();
+    ASSERT_TRUE(eventually([&] { return green_->queries() > asked; }));
+  }
   void costs_its_reads_and_no_more(std::atomic<bool>& fault) {
     fault = true;
     proxy_->tokens(0).proven = ever_after;
@@ -286,10 +292,7 @@ TEST_F(Trains, AnErrorIsOneReadsOwn) {
 
 TEST_F(Trains, AHoldLeavesNothingOfOne) {
   let_reads_wait();
-  green_->delay_ms = 100;
-  proxy_->tokens(0).proven = ever_after;
-  const std::uint64_t asked = green_->queries();
-  ASSERT_TRUE(eventually([&] { return green_->queries() > asked; }));
+  let_them_run_slowly(100);
   table_.hold = router::Hold::writes;
   publish();
   ASSERT_TRUE(reached());
@@ -303,10 +306,7 @@ TEST_F(Trains, AHoldCancelsOneReadAfterTheOther) {
   conf::Shadow limits = limits_of_test();
   limits.connections_max = 2;  // one a side
   let_reads_wait(limits);
-  green_->delay_ms = 700;
-  proxy_->tokens(0).proven = ever_after;
-  const std::uint64_t asked = green_->queries();
-  ASSERT_TRUE(eventually([&] { return green_->queries() > asked; }));
+  let_them_run_slowly(700);
   table_.hold = router::Hold::writes;
   publish();
   ASSERT_TRUE(reached());
@@ -316,10 +316,7 @@ TEST_F(Trains, AHoldCancelsOneReadAfterTheOther) {
 
 TEST_F(Trains, OffInTheMidstOfOneLeavesNothing) {
   let_reads_wait();
-  green_->delay_ms = 50;
-  proxy_->tokens(0).proven = ever_after;
-  const std::uint64_t asked = green_->queries();
-  ASSERT_TRUE(eventually([&] { return green_->queries() > asked; }));
+  let_them_run_slowly(50);
   table_.shadow.percent = 0;
   publish();
   ASSERT_TRUE(reached());
