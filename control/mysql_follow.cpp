@@ -57,6 +57,7 @@ void MysqlFollow::forget() {
   close(writer_);
   close(reader_);
   positions_.clear();
+  applied_.reset();
   bytes_at_ms_ = 0;
 }
 
@@ -97,12 +98,14 @@ bool MysqlFollow::learn_kind() {
   kind_ = kind_of(*here, *there, link);
   writer_id_ = here->id();
   positions_.clear();
+  applied_.reset();
   return link || kind_ == PositionKind::gtid;
 }
 
 void MysqlFollow::lose_reader() {
   close(reader_);
   positions_.clear();
+  applied_.reset();
   proxy_.tokens(index_).proven.store(0);
 }
 
@@ -135,16 +138,21 @@ std::optional<LagNumbers> MysqlFollow::look(const router::RoutingTable& table, b
     return std::nullopt;
   }
   positions_.add(number, std::move(*position), now_ms);
+  const auto prove = [&] {
+    const auto proven = positions_.proven(*applied_);
+    // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.
+    if (proves && routes_.table().epoch == table.epoch) board.proven.store(proven);
+    return proven >= number;
+  };
+  // Where nothing was written since, what it had applied then will do.
+  if (applied_ && reader_->is_alive()) static_cast<void>(prove());
   for (int times = 0; times < looks; ++times) {
-    const auto applied = ask_applied();
-    if (!applied) {
+    applied_ = ask_applied();
+    if (!applied_) {
       lose_reader();
       return std::nullopt;
     }
-    const auto proven = positions_.proven(*applied);
-    // A table of another epoch may have been published meanwhile; its sessions must not trust these numbers.
-    if (proves && routes_.table().epoch == table.epoch) board.proven.store(proven);
-    if (proven >= number || !proves) break;
+    if (prove() || !proves) break;
     medium_pause();
   }
   if (now_ms - bytes_at_ms_ >= bytes_ms) ask_bytes(now_ms);

@@ -70,6 +70,7 @@ class MysqlFollow {
   PositionKind kind_ = PositionKind::gtid;
   std::uint32_t writer_id_ = 0;
   LogPositions positions_;
+  std::optional<MysqlPosition> applied_;  // at the last look, over the connection that there is
   double bytes_ = 0;
   std::int64_t bytes_at_ms_ = 0;
 };
