@@ -78,6 +78,10 @@ struct Catalog::Database {
   [[nodiscard]] Effect function(const Catalog& catalog, std::string_view schema, std::string_view function_name);
   const Effect& resolve(const Catalog& catalog, Relation& relation);
   const Effect& resolve(const Catalog& catalog, std::string_view key, Body& body);
+  template <typename Subject, typename Find>
+  const Effect& look_into(Subject& subject, const Effect& circular, const Effect& too_deep, const Find& find);
+  [[nodiscard]] Effect effect_of(const Catalog& catalog, Relation& relation);
+  [[nodiscard]] Effect effect_of(const Catalog& catalog, std::string_view key, Body& body);
   // The worst of the user's that is called so, or of the system's without a parenthesis behind it.
   [[nodiscard]] Effect anything(const Catalog& catalog, const std::string& called, std::string_view but_function);
   void resolve_all(const Catalog& catalog);
@@ -136,22 +140,36 @@ constexpr std::uint32_t views_deep_max = 64;
 
 }  // namespace
 
-// Depth first: classifying a definition asks for the relations in it, which come back here.
+// Once. Depth first: what it finds may be asked for again before it is found.
+template <typename Subject, typename Find>
+const Effect& Catalog::Database::look_into(Subject& subject, const Effect& circular, const Effect& too_deep,
+                                           const Find& find) {
+  if (subject.visit == Visit::done) return subject.effect;
+  if (subject.visit == Visit::running) return circular;
+  if (resolving >= views_deep_max) return too_deep;
+  ++resolving;
+  subject.visit = Visit::running;
+  subject.effect = find();
+  subject.visit = Visit::done;
+  --resolving;
+  return subject.effect;
+}
+
+// Classifying a definition asks for the relations in it, which come back here.
 const Effect& Catalog::Database::resolve(const Catalog& catalog, Relation& relation) {
   static const Effect circular{true, Verdict::read_writer, "its definition refers to itself"};
   static const Effect too_deep{true, Verdict::write, "views nested too deep"};
-  if (relation.visit == Visit::done) return relation.effect;
-  if (relation.visit == Visit::running) return circular;
-  if (resolving >= views_deep_max) return too_deep;
-  ++resolving;
-  relation.visit = Visit::running;
-  relation.effect = effect_of_kind(relation.row, !relation.definitions.empty());
+  return look_into(relation, circular, too_deep, [&] { return effect_of(catalog, relation); });
+}
+
+Effect Catalog::Database::effect_of(const Catalog& catalog, Relation& relation) {
+  Effect effect = effect_of_kind(relation.row, !relation.definitions.empty());
   const std::string shown_name = shown(relation.row.schema, relation.row.name);
   const auto through = [&](const Effect& used) {
     if (used.verdict == Verdict::read) return;
     // Past a few steps the chain helps nobody, and a tower of views would make the texts grow without bound.
     const bool is_long = used.why.size() > 300;
-    worsen(relation.effect, {true, used.verdict, is_long ? used.why : shown_name + " uses: " + used.why});
+    worsen(effect, {true, used.verdict, is_long ? used.why : shown_name + " uses: " + used.why});
   };
   for (const std::string& sql : relation.definitions) {
     Classified found = classify(sql, catalog, name, "pg_catalog");
@@ -163,9 +181,7 @@ const Effect& Catalog::Database::resolve(const Catalog& catalog, Relation& relat
                                      : resolve(catalog, found->second));
   }
   relation.definitions = {};
-  relation.visit = Visit::done;
-  --resolving;
-  return relation.effect;
+  return effect;
 }
 
 Effect Catalog::Database::anything(const Catalog& catalog, const std::string& called, std::string_view but_function) {
@@ -205,11 +221,10 @@ bool is_meant_by_words(std::string_view operation) {
 const Effect& Catalog::Database::resolve(const Catalog& catalog, std::string_view key, Body& body) {
   static const Effect circular{true, Verdict::read_writer, "functions that call each other"};
   static const Effect too_deep{true, Verdict::read_writer, "functions nested too deep"};
-  if (body.visit == Visit::done) return body.effect;
-  if (body.visit == Visit::running) return circular;
-  if (resolving >= views_deep_max) return too_deep;
-  ++resolving;
-  body.visit = Visit::running;
+  return look_into(body, circular, too_deep, [&] { return effect_of(catalog, key, body); });
+}
+
+Effect Catalog::Database::effect_of(const Catalog& catalog, std::string_view key, Body& body) {
   BodyNames names = names_in_body(body.text);
   const std::size_t split = key.find('\0');
   const std::string shown_name = shown(key.substr(0, split), key.substr(split + 1)) + "()";
@@ -227,11 +242,8 @@ const Effect& Catalog::Database::resolve(const Catalog& catalog, std::string_vie
     effect = {true, is_callers ? effect.verdict : Verdict::read_writer,
               is_long ? effect.why : shown_name + ": " + effect.why};
   }
-  body.effect = std::move(effect);
   body.text = {};
-  body.visit = Visit::done;
-  --resolving;
-  return body.effect;
+  return effect;
 }
 
 void Catalog::Database::resolve_all(const Catalog& catalog) {
