@@ -31,6 +31,7 @@ CREATE TABLE people (region VARCHAR(5), id INT, name TEXT, born DATETIME(6), see
           "CREATE TABLE terms (term VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY, n INT)",
           "CREATE TABLE digests (k VARBINARY(20) PRIMARY KEY, n INT)",
           "CREATE TABLE moments (at TIMESTAMP(6) NOT NULL, e ENUM('b', 'a') NOT NULL, b BIT(4) NOT NULL, n INT, PRIMARY KEY (at, e, b))",
+          "CREATE TABLE reals (k DOUBLE PRIMARY KEY, w DOUBLE, n INT, whole INT)",
           "CREATE TABLE bag (a INT, b TEXT)",
           "CREATE TABLE maybe (u INT UNIQUE, b VARCHAR(20))",
           "CREATE TABLE wide (id BIGINT UNSIGNED PRIMARY KEY, payload VARCHAR(40), n INT)",
@@ -50,6 +51,7 @@ ROWS = [
     ("words", "CONCAT(ELT(seq % 3 + 1, 'Äpfel ', 'apfel-', 'Zebra'''), seq), seq", 2500),
     ("terms", "CONCAT(ELT(seq % 3 + 1, 'Äpfel ', 'apfel-', 'Zebra'''), seq), seq", 2500),
     ("moments", "'2024-03-31 00:00:00.5' + INTERVAL seq MINUTE, seq % 2 + 1, seq % 16, seq", 2000),
+    ("reals", "-seq / 3e-150, -seq / 7e30, seq, seq", 2000),
     ("bag", "seq % 10, 'x'", 900),
     ("maybe", "IF(seq % 3 = 0, NULL, seq), 'x'", 300),
     ("wide", "seq, CONCAT('pppppppppppppppp', seq), 0", 60000),
@@ -104,6 +106,7 @@ def compared(request: pytest.FixtureRequest) -> Iterator[Compared]:
         pair.caught_up()
         # The sides order these differently: no difference, and no reason not to find one.
         made.by_hand("ALTER TABLE terms MODIFY term VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        made.by_hand("ALTER TABLE reals MODIFY whole DOUBLE")
         made.turnout.ask("prepare", "app")
         yield made
 
@@ -203,7 +206,8 @@ def test_what_was_planted_is_named_and_nothing_else(compared: Compared) -> None:
         "UPDATE words SET word = 'ZEBRA''14' WHERE word = 'Zebra''14'",
         "UPDATE terms SET n = -1 WHERE term = 'Äpfel 9'", "DELETE FROM terms WHERE term = 'Zebra''11'", "INSERT INTO terms VALUES ('surplus', 0)",
         "UPDATE digests SET n = -1 WHERE k = UNHEX(LEFT(SHA2(3, 256), 40))", "DELETE FROM digests WHERE k = ''",
-        "UPDATE moments SET n = -1 WHERE n = 5", "UPDATE bag SET b = 'y' LIMIT 1", "DELETE FROM maybe WHERE u IS NULL LIMIT 1",
+        "UPDATE moments SET n = -1 WHERE n = 5", "UPDATE reals SET n = -1 WHERE n = 7", "UPDATE reals SET w = w * (1 + 2.3e-16) WHERE n = 9",
+        "UPDATE bag SET b = 'y' LIMIT 1", "DELETE FROM maybe WHERE u IS NULL LIMIT 1",
         "DELETE FROM wide WHERE id = 31000", "INSERT INTO wide SELECT 900000 + a + 1, 'far beyond', 0 FROM bag WHERE a < 12 GROUP BY a",
         f"DELETE FROM huge WHERE id = {MAX} - 1700", f"UPDATE huge SET n = 0 WHERE id = {MAX} - 3", "UPDATE parted SET body = 'other' WHERE id = 700",
         f"DELETE FROM {ODD} WHERE `i'd` LIKE '%s _ 7'", "UPDATE other.stock SET n = 0 WHERE id = 50", "INSERT INTO empty_one VALUES (1)")
@@ -221,6 +225,8 @@ def test_what_was_planted_is_named_and_nothing_else(compared: Compared) -> None:
     assert rows_of(found, "shop.terms") == {"differs": {("Äpfel 9",)}, "only_on_blue": {("Zebra'11",)}, "only_on_green": {("surplus",)}}
     assert rows_of(found, "shop.digests") == {"differs": {("0x" + sha256(b"3").hexdigest()[:40].upper(),)}, "only_on_blue": {("0x",)}}
     assert rows_of(found, "shop.moments") == {"differs": {("2024-03-31 00:05:00.500000", "2", "5")}}
+    reals = {row["key"]["k"]: row["columns"] for row in found["differing"] if row["table"] == "shop.reals"}
+    assert sorted(reals.values()) == [["n"], ["w"]] and {float(key) for key in reals} == {-7 / 3e-150, -9 / 3e-150}, reals
     bag = [row["text"] for row in found["differing"] if row["table"] == "shop.bag"]
     assert bag == ["blue has 900 rows, green has 900 rows with another content"]
     assert [row["text"] for row in found["differing"] if row["table"] == "shop.maybe"] == ["blue has 300 rows, green has 299 rows"]
@@ -230,7 +236,7 @@ def test_what_was_planted_is_named_and_nothing_else(compared: Compared) -> None:
     assert rows_of(found, "shop.o`dd; -- '\"") == {"only_on_blue": {("it's \\ 7", "1")}}
     assert rows_of(found, "other.stock") == {"differs": {("50",)}}
     assert rows_of(found, "shop.empty_one") == {"only_on_green": {("1",)}}
-    counted = 15 + 2 + 5 + 3 + 2 + 1 + 1 + 1 + 11 + 2 + 1 + 1 + 1 + 1
+    counted = 15 + 2 + 5 + 3 + 2 + 1 + 2 + 1 + 1 + 11 + 2 + 1 + 1 + 1 + 1
     assert found["differences"] == counted, [row for row in found["differing"]]
     text = turnout.cli("compare", "app", "--show")
     assert text.code == REFUSED and "region=r1 id=100  in name" in text.stdout and "shop.people" in text.stdout, text
