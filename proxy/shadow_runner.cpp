@@ -114,7 +114,9 @@ void ShadowRunner::interrupt() {
   errand_.reset();
   errand_work_ = 0;
   plans_wanted_.clear();
-  for (auto& [shape, one] : known_) one.pace = {};  // the other side may be the other one behind it
+  // Behind it the other side may be the other one, or mended, and the report begins anew: nothing is proven already.
+  known_.clear();
+  taken_.clear();
   lanes_.clear();
   retired_.clear();
 }

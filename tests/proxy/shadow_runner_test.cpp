@@ -368,6 +368,28 @@ TEST_F(Shadow, OffTakesEverythingAway) {
   EXPECT_EQ(green_->queries(), asked);
 }
 
+// The report on the former writer is a new one, and as much is proven for it as for the one before.
+TEST_F(Shadow, WhatWasProvenBeforeAMoveIsProvenAgainBehindIt) {
+  begin("quite another");
+  FakeClient client(port_, "app");  // one session: each worker has proven things of its own
+  const auto reads_until_proven = [&](std::uint64_t different, std::uint64_t unproven) {
+    return eventually([&] {
+      static_cast<void>(client.query("SELECT 1"));
+      return count(ShadowOutcome::different) >= different && count(ShadowOutcome::unproven) >= unproven;
+    });
+  };
+  ASSERT_TRUE(reads_until_proven(10, 50)) << "as often as it is";
+  table_.hold = router::Hold::all;
+  publish();
+  ASSERT_TRUE(reached());
+  look();
+  seen_ = router::ShadowBook{100};
+  table_.writer = Side::green;
+  table_.hold = router::Hold::nothing;
+  publish();
+  EXPECT_TRUE(reads_until_proven(1, 0));
+}
+
 // The writer's answer is on its way, the copy waits for it, and nobody is there any more; nor is, at times, the shadow.
 TEST_F(Shadow, AClientThatGoesInTheMidstOfAReadTakesItsCopyAlong) {
   begin("blue");
