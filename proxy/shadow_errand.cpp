@@ -59,7 +59,11 @@ void ShadowRunner::continue_errand(std::uint64_t now_ms) {
   if (errand.stage == Stage::rest) errand.stage = Stage::ask_writer;
   const Side side = errand.stage == Stage::ask_other ? router::shadow_side(shard_.table()) : writer_side();
   ShadowLane* const lane = lane_for(*errand.job.taken.read->account, side);
-  if (lane == nullptr) return;
+  if (lane == nullptr) {
+    if (!is_shut_out(*errand.job.taken.read->account, side)) return;
+    dropped(ShadowDrop::no_server);
+    return end_errand();
+  }
   errand.is_asked = true;
   errand.asked_ms = now_ms;
   errand_work_ = ++works_;

@@ -21,8 +21,8 @@ using router::Side;
 
 namespace {
 
-constexpr std::uint32_t tick_ms = 10;           // as often as positions are sampled, by default
-constexpr std::uint64_t lane_retry_ms = 1'000;  // after a login that failed
+constexpr std::uint32_t tick_ms = 10;         // as often as positions are sampled, by default
+constexpr std::uint64_t give_way_ms = 1'000;  // a lane that made room is not opened again at once
 constexpr std::uint64_t lane_idle_ms_max = 10'000;
 constexpr std::uint64_t answer_grace_ms = 5'000;  // beyond statement_timeout: then the server is not there
 constexpr std::size_t looked_ahead = 32;          // jobs of the queue, when the first one's account has no lane free
@@ -98,6 +98,7 @@ std::optional<ShadowTaken> ShadowRunner::take(std::unique_ptr<ShadowRead> read) 
 
 void ShadowRunner::submit(ShadowTaken taken, const router::AnswerDigest& answer, std::uint64_t required_sample) {
   if (!router::casts_shadow(shard_.table())) return dropped(ShadowDrop::interrupted);
+  if (is_shut_out(*taken.read->account, router::shadow_side(shard_.table()))) return dropped(ShadowDrop::no_server);
   if (queue_.size() >= limits().queue_max) return dropped(ShadowDrop::queue_full);
   queue_.push_back({std::move(taken), answer, required_sample, now_ms()});
   shard_.worker.loop.tick_within(tick_ms);
@@ -117,6 +118,7 @@ void ShadowRunner::interrupt() {
   // Behind it the other side may be the other one, or mended, and the report begins anew: nothing is proven already.
   known_.clear();
   taken_.clear();
+  pauses_.clear();
   lanes_.clear();
   retired_.clear();
 }
@@ -140,7 +142,7 @@ bool ShadowRunner::give_way(const RoomClaim& claim) {
   });
   if (idle == lanes_.end()) return false;
   retire(idle);
-  lane_retry_ms_ = now_ms() + lane_retry_ms;
+  lane_retry_ms_ = now_ms() + give_way_ms;
   return true;
 }
 
@@ -166,8 +168,16 @@ ShadowLane* ShadowRunner::lane_for(SharedAccount& account, Side side) {
     if (lane->state() == ShadowLane::State::idle) return lane.get();
     is_opening = is_opening || lane->state() == ShadowLane::State::opening;
   }
-  if (!is_opening && now_ms() >= lane_retry_ms_) make_lane(account, side);
+  if (!is_opening && now_ms() >= lane_retry_ms_ && !pauses_.is_on(&account, side, now_ms())) make_lane(account, side);
   return nullptr;
+}
+
+// It has no lane there, and is to get none before its pause is over.
+bool ShadowRunner::is_shut_out(const SharedAccount& account, Side side) const {
+  return pauses_.is_on(&account, side, now_ms()) && std::ranges::none_of(lanes_, [&account, side](const auto& lane) {
+           return &lane->account().shared == &account && lane->side() == side &&
+                  lane->state() != ShadowLane::State::closed;
+         });
 }
 
 void ShadowRunner::retire(std::vector<std::unique_ptr<ShadowLane>>::iterator lane) {
@@ -223,10 +233,10 @@ void ShadowRunner::opened() {
 
 void ShadowRunner::failed(const ShadowLane& lane, bool was_busy) {
   shard_.worker.loop.tick_within(tick_ms);
-  if (!was_busy) {
-    lane_retry_ms_ = now_ms() + lane_retry_ms;
-    return;
-  }
+  const SharedAccount& account = lane.account().shared;
+  pauses_.failed(&account, lane.side(), was_busy, now_ms());
+  if (lane.side() == router::shadow_side(shard_.table()) && is_shut_out(account, lane.side())) drop_all(account);
+  if (!was_busy) return;
   if (lane.work() == errand_work_) {
     dropped(ShadowDrop::no_server);
     return end_errand();
@@ -237,6 +247,7 @@ void ShadowRunner::failed(const ShadowLane& lane, bool was_busy) {
 
 void ShadowRunner::answered(const ShadowLane& lane, std::uint64_t work, ShadowReply reply) {
   shard_.worker.loop.tick_within(tick_ms);
+  pauses_.answered(&lane.account().shared, lane.side());
   if (errand_ && work == errand_work_) return errand_answered(std::move(reply));
   const auto found = running_.find(work);
   if (found == running_.end()) return;
@@ -254,6 +265,13 @@ void ShadowRunner::drop_late(std::uint64_t now_ms) {
     dropped(has_caught_up ? ShadowDrop::no_server : ShadowDrop::behind);
     queue_.pop_front();
   }
+}
+
+// They would wait for nothing, and keep those of others waiting.
+void ShadowRunner::drop_all(const SharedAccount& account) {
+  const std::size_t before = queue_.size();
+  std::erase_if(queue_, [&account](const Job& job) { return job.taken.read->account == &account; });
+  for (std::size_t left = queue_.size(); left != before; ++left) dropped(ShadowDrop::no_server);
 }
 
 // The errand has the first lane that is free: behind reads that never end there would be none for it.

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/lane_pauses.h"
 #include "proxy/pool_rules.h"
 #include "proxy/shadow_lane.h"
 #include "proxy/shadow_read.h"
@@ -102,6 +103,7 @@ class ShadowRunner {
   [[nodiscard]] router::Side writer_side() const;
   [[nodiscard]] std::uint64_t now_ms() const;
   [[nodiscard]] ShadowLane* lane_for(SharedAccount& account, router::Side side);
+  [[nodiscard]] bool is_shut_out(const SharedAccount& account, router::Side side) const;
   void make_lane(SharedAccount& account, router::Side side);
   void retire(std::vector<std::unique_ptr<ShadowLane>>::iterator lane);
   void sweep_lanes(std::uint64_t now_ms);
@@ -109,6 +111,7 @@ class ShadowRunner {
   void start_jobs(std::uint64_t now_ms);
   void start_train(std::size_t first, std::uint64_t proven, ShadowLane& lane, std::uint64_t now_ms);
   void drop_late(std::uint64_t now_ms);
+  void drop_all(const SharedAccount& account);
 
   [[nodiscard]] Known& known(const ShadowRead& read);
   [[nodiscard]] router::ShadowShape* page(const ShadowRead& read);
@@ -141,7 +144,8 @@ class ShadowRunner {
   std::set<std::uint64_t> plans_wanted_;
   std::vector<std::unique_ptr<ShadowLane>> lanes_;
   std::vector<std::unique_ptr<ShadowLane>> retired_;  // closed; one of them may be what is calling just now
-  std::uint64_t lane_retry_ms_ = 0;
+  std::uint64_t lane_retry_ms_ = 0;                   // limits that are shared leave no room before
+  LanePauses pauses_;
   bool was_ramped_ = false;  // at the last suspect
   std::uint64_t works_ = 0;
   const std::shared_ptr<std::size_t> memory_ = std::make_shared<std::size_t>(0);  // of all requests, also sessions'

@@ -113,6 +113,13 @@ void FakeServer::serve(int fd) {
     ::shutdown(fd, SHUT_RDWR);
     return;
   }
+  if (refuses_strangers && body.find("stranger") != std::string::npos) {
+    std::string refusal;
+    pg::put_error(refusal, {"FATAL", "28000", "role does not exist", {}, {}});
+    write_all(fd, refusal);
+    ::shutdown(fd, SHUT_RDWR);
+    return;
+  }
   ++connections_;
   raise(most_at_once_, ++open_);
   std::string hello;

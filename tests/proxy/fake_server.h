@@ -38,6 +38,7 @@ class FakeServer {
   std::atomic<bool> hangs_up{false};            // at a SELECT, without an answer
   std::atomic<bool> talks_nonsense{false};      // a message of an impossible length for each SELECT
   std::atomic<int> delay_ms{0};                 // before each answer
+  std::atomic<bool> refuses_strangers{false};   // lets in nobody whose name begins so
   std::atomic<bool> knows_only_3_0{false};      // refuses to speak of any other version of the protocol
 
  private:

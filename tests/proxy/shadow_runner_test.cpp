@@ -187,6 +187,26 @@ TEST_F(Shadow, AServerThatHangsUpOrTalksNonsenseCostsTheReadAndNoMore) {
   EXPECT_EQ(count(ShadowOutcome::different) + count(ShadowOutcome::failed), 0U);
 }
 
+// Of users that the other side refuses nothing is compared; those of others are.
+TEST_F(Shadow, WhoIsRefusedKeepsNobodyWaiting) {
+  conf::Shadow limits = limits_of_test();
+  limits.queue_max = 20;
+  begin("blue", limits);
+  green_->refuses_strangers = true;
+  FakeClient known(port_, "app");
+  std::vector<std::unique_ptr<FakeClient>> strangers;
+  for (int i = 0; i < 4; ++i) strangers.push_back(std::make_unique<FakeClient>(port_, "stranger" + std::to_string(i)));
+  std::uint64_t reads = 0;
+  EXPECT_TRUE(eventually([&] {
+    for (const auto& stranger : strangers) stranger->query("SELECT 1");
+    known.query("SELECT 1");
+    ++reads;
+    return count(ShadowOutcome::same) >= 200;
+  }));
+  EXPECT_GE(count(ShadowOutcome::same), reads / 2) << "of the reads that it is to run";
+  EXPECT_GE(count(ShadowDrop::no_server), 4U);
+}
+
 // Reads without end on the one connection that a side has.
 class BusyShadow : public Shadow {
  protected:
