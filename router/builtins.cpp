@@ -39,6 +39,16 @@ constexpr auto server_volatile = std::to_array<std::string_view>({
     "pg_total_relation_size",
 });
 
+// Immutable, of values that are numbers of one server: an enum's, or a row's or an array's that may hold one.
+constexpr auto server_immutable = std::to_array<std::string_view>({
+    "hash_array",
+    "hash_array_extended",
+    "hash_record",
+    "hash_record_extended",
+    "hashenum",
+    "hashenumextended",
+});
+
 // Stable functions of Postgres 15 to 18 whose answer follows from their arguments, the session's parameters (which
 // travel with the session) and the time. A stable function that is not here may look at the catalogs, at the server or
 // at relations named by its arguments (current_setting, has_table_privilege, table_to_xml, …).
@@ -154,6 +164,7 @@ constexpr auto portable_stable = std::to_array<std::string_view>({
     "to_tsvector",
     "transaction_timestamp",
     "ts_headline",
+    "ts_lexize",
     "ts_match_tq",
     "ts_match_tt",
     "websearch_to_tsquery",
@@ -181,8 +192,8 @@ constexpr auto system_columns = std::to_array<std::string_view>({"cmax", "cmin",
 
 // The lookups are binary searches; a table out of order would lose entries without a word.
 static_assert(std::ranges::is_sorted(harmless_volatile) && std::ranges::is_sorted(server_volatile) &&
-              std::ranges::is_sorted(portable_stable) && std::ranges::is_sorted(catalog_types) &&
-              std::ranges::is_sorted(system_columns));
+              std::ranges::is_sorted(server_immutable) && std::ranges::is_sorted(portable_stable) &&
+              std::ranges::is_sorted(catalog_types) && std::ranges::is_sorted(system_columns));
 
 bool has(const auto& table, std::string_view name) {
   return std::ranges::binary_search(table, name);
@@ -195,7 +206,7 @@ Effect effect_of_builtin(std::string_view name, char volatility, const std::stri
     if (has(server_volatile, name)) return speaks_of_server;
     return {true, Verdict::write, shown + " is volatile"};
   }
-  if (name.starts_with("pg_")) return speaks_of_server;
+  if (name.starts_with("pg_") || has(server_immutable, name)) return speaks_of_server;
   if (volatility == 's' && !has(portable_stable, name)) return speaks_of_server;
   return {true, Verdict::read, ""};
 }

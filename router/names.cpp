@@ -77,7 +77,7 @@ Effect Names::type(std::string_view schema, std::string_view name) const {
   if (is_catalog_type(name)) {
     return {true, Verdict::read_writer, "a value of type " + std::string(name) + " is read from the system catalogs"};
   }
-  if (schema == "pg_catalog") return {true, Verdict::read, ""};
+  if (schema == "pg_catalog" && !catalog_.knows(database_)) return {true, Verdict::read, ""};
   Effect effect = catalog_.type(database_, name);
   // An array type's own name is its element's with an underscore.
   if (name.starts_with('_')) keep_worse(effect, type(schema, name.substr(1)));
@@ -93,16 +93,14 @@ Effect Names::member(std::string_view name) const {
     return {true, Verdict::read_writer, std::string(name) + " is a system column, it differs between the servers"};
   }
   if (!catalog_.knows(database_)) return {false, Verdict::write, "the functions of this database are not known"};
+  Effect effect{true, Verdict::read, ""};
+  if (!takes_no_argument(name)) keep_worse(effect, catalog_.function(database_, "pg_catalog", name));
   for (const std::string_view schema : catalog_.schemas_of_function(database_, name)) {
-    Effect effect = catalog_.function(database_, schema, name);
-    if (effect.verdict == Verdict::write) {
-      effect.why = "." + std::string(name) + " may be the call of " + effect.why;
-      return effect;
-    }
+    keep_worse(effect, catalog_.function(database_, schema, name));
   }
-  if (takes_no_argument(name)) return {true, Verdict::read, ""};
-  Effect effect = catalog_.function(database_, "pg_catalog", name);
-  if (!effect.known || effect.verdict == Verdict::read) return {true, Verdict::read, ""};
+  // Or the cast to a type: (5).positive is positive(5), is 5::positive.
+  keep_worse(effect, type({}, name));
+  if (effect.verdict == Verdict::read) return effect;
   effect.why = "." + std::string(name) + " may be the call of " + effect.why;
   return effect;
 }
