@@ -1,6 +1,7 @@
 #include "control/catalog_loader.h"
 
 #include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <functional>
 #include <map>
@@ -16,14 +17,54 @@ namespace {
 
 constexpr std::uint32_t connect_ms_max = 2'000;
 
+// What runs functions that no text names, with all that is made of such a type. Which texts that concerns: 'a', who
+// names the type (a cast that has to be asked for); 'c', functions and operators that take it or give it as well (a
+// domain's check; pg_depend would not name Postgres' own); 'v', whoever has a value of it (casts that nobody asks for,
+// comparing and hashing without an operator, numbers that belong to one server). Support functions in C are believed:
+// those of PostGIS are volatile for want of a word.
+constexpr const char* types_sql =
+    "WITH RECURSIVE used(type, function, scope) AS (SELECT castsource, castfunc, 'v' FROM pg_cast WHERE oid >= 16384 "
+    "AND castsource >= 16384 AND (castcontext = 'i' OR casttarget IN ('json'::regtype, 'jsonb'::regtype)) UNION ALL "
+    "SELECT casttarget, castfunc, CASE WHEN castcontext <> 'i' THEN 'a' WHEN casttarget >= 16384 THEN 'v' "
+    "WHEN castsource < 16384 THEN 'c' ELSE 'a' END FROM pg_cast WHERE oid >= 16384 UNION ALL "
+    "SELECT contypid, (regexp_matches(conbin::text, ':(?:op)?funcid (\\d+)', 'g'))[1]::oid, 'c' FROM pg_constraint "
+    "WHERE contypid <> 0 UNION ALL "
+    "SELECT o.opcintype, s.amproc, 'v' FROM pg_opclass o JOIN pg_amproc s ON s.amprocfamily = o.opcfamily JOIN pg_proc "
+    "f ON f.oid = s.amproc JOIN pg_language l ON l.oid = f.prolang WHERE (o.opcdefault OR o.opcintype >= 16384) AND "
+    "l.lanname NOT IN ('internal', 'c') UNION ALL "
+    "SELECT o.opcintype, p.oprcode, 'v' FROM pg_opclass o JOIN pg_amop a ON a.amopfamily = o.opcfamily JOIN "
+    "pg_operator p ON p.oid = a.amopopr WHERE o.oid >= 16384 AND (o.opcdefault OR o.opcintype >= 16384)), "
+    "touchy(type, volatility, scope) AS (SELECT u.type, CASE WHEN f.oid < 16384 AND f.provolatile = 's' THEN 'i' ELSE "
+    "f.provolatile END::text, u.scope FROM used u JOIN pg_proc f ON f.oid = u.function WHERE f.provolatile <> 'i' "
+    "UNION SELECT oid, 's', 'v' FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype = 'b' AND "
+    "(typname ~ '^reg' OR typname = 'aclitem') "
+    "UNION SELECT m.type, y.volatility, CASE WHEN y.scope = 'c' AND NOT m.keeps THEN 'v' ELSE y.scope END FROM touchy "
+    "y "
+    "JOIN (SELECT typbasetype AS of, oid AS type, true AS keeps FROM pg_type WHERE typtype = 'd' UNION ALL "
+    "SELECT typelem, oid, false FROM pg_type WHERE typcategory = 'A' UNION ALL "
+    "SELECT a.atttypid, t.oid, false FROM pg_type t JOIN pg_attribute a ON a.attrelid = t.typrelid WHERE t.typtype = "
+    "'c' AND t.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped UNION ALL "
+    "SELECT r.rngsubtype, x.type, false FROM pg_range r CROSS JOIN LATERAL (VALUES (r.rngtypid), (r.rngmultitypid)) "
+    "x(type)) m ON m.of = y.type) "
+    "SELECT t.typname, max(y.volatility), max(y.scope), t.oid FROM touchy y JOIN pg_type t ON t.oid = y.type WHERE "
+    "y.volatility <> 'i' GROUP BY 1, 4";
+
+// $1 of the questions below: those types.
+#define TOUCHY_TYPES "json_to_recordset($1::json) AS y(type oid, volatility text, scope text)"
+
 // Overloads of one name: the worst volatility counts. 'v' sorts after 's' after 'i'.
-// An aggregate itself is always said to be immutable: the user's are what their functions are.
+// An aggregate itself is always said to be immutable: the user's are what their functions are. What takes or gives a
+// value of a type that runs functions runs them; populating a record does so for columns that no text names.
 constexpr const char* functions_sql =
     "SELECT n.nspname, p.proname, max(CASE WHEN p.prokind IN ('f', 'a', 'w') THEN greatest(p.provolatile::text, "
     "(SELECT max(f.provolatile::text) FROM pg_aggregate a JOIN pg_proc f ON f.oid IN (a.aggtransfn, a.aggfinalfn, "
     "a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) "
-    "WHERE p.prokind = 'a' AND p.oid >= 16384 AND a.aggfnoid = p.oid)) ELSE 'v' END) "
-    "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace GROUP BY 1, 2";
+    "WHERE p.prokind = 'a' AND p.oid >= 16384 AND a.aggfnoid = p.oid), t.volatility) ELSE 'v' END) "
+    "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace LEFT JOIN (SELECT f.oid, max(y.volatility) "
+    "FROM " TOUCHY_TYPES
+    ", pg_proc f CROSS JOIN LATERAL unnest(coalesce(f.proallargtypes, f.proargtypes) || "
+    "f.prorettype) used(type) WHERE y.scope <> 'a' AND (y.type = used.type OR y.volatility = 'v' AND f.proname ~ "
+    "'^jsonb?_populate_record') GROUP BY 1) t(oid, volatility) ON t.oid = p.oid GROUP BY 1, 2";
 
 // What stable functions run, with their arguments and results (types, defaults), where it is in a language of SQL's
 // names: of all overloads, or of none. Not those whose settings say that names and literals mean something else there,
@@ -65,27 +106,31 @@ constexpr const char* partitions_sql =
     "cn.oid = c.relnamespace "
     "WHERE c.relkind IN ('r', 'p', 'f') AND p.relkind IN ('r', 'p')";
 
-// What reading a view or a table with row security runs; names are written out because the session's search_path is "".
+// What reading a view or a table with row security runs, and what values of its columns may run; names are written out
+// because the session's search_path is "".
 constexpr const char* definitions_sql =
     "SELECT n.nspname, c.relname, pg_get_viewdef(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
     "WHERE c.relkind IN ('v', 'm') UNION ALL "
     "SELECT n.nspname, c.relname, 'SELECT ' || pg_get_expr(p.polqual, p.polrelid) FROM pg_policy p JOIN pg_class c ON "
     "c.oid = p.polrelid "
-    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.polqual IS NOT NULL AND p.polcmd IN ('*', 'r')";
+    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.polqual IS NOT NULL AND p.polcmd IN ('*', 'r') UNION "
+    "SELECT n.nspname, c.relname, format('SELECT NULL::%I.%I', tn.nspname, t.typname) FROM " TOUCHY_TYPES
+    " JOIN pg_type t ON t.oid = y.type JOIN pg_namespace tn ON tn.oid = t.typnamespace JOIN pg_attribute a ON "
+    "a.atttypid = t.oid JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
+    "y.scope = 'v' AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384";
 
+// What it calls, what comparing its operands may, and an index whose own functions stand behind it.
 constexpr const char* operators_sql =
     "SELECT o.oprname, fn.nspname, max(f.provolatile) FROM pg_operator o JOIN pg_proc f ON f.oid = o.oprcode "
-    "JOIN pg_namespace fn ON fn.oid = f.pronamespace GROUP BY 1, 2";
+    "JOIN pg_namespace fn ON fn.oid = f.pronamespace GROUP BY 1, 2 UNION ALL "
+    "SELECT o.oprname, '', max(y.volatility) FROM pg_operator o JOIN " TOUCHY_TYPES
+    " ON y.type IN (o.oprleft, o.oprright, o.oprresult) WHERE y.scope <> 'a' AND (y.volatility = 'v' OR y.type >= "
+    "16384) GROUP BY 1 UNION ALL "
+    "SELECT o.oprname, '', max(f.provolatile) FROM pg_amproc s JOIN pg_proc f ON f.oid = s.amproc JOIN pg_language l "
+    "ON l.oid = f.prolang JOIN pg_amop a ON a.amopfamily = s.amprocfamily JOIN pg_operator o ON o.oid = a.amopopr "
+    "WHERE l.lanname NOT IN ('internal', 'c') GROUP BY 1";
 
-// A cast that calls a function, a domain whose check does (pg_depend would not name Postgres' own), a domain over a
-// type whose values are rows of the catalogs.
-constexpr const char* types_sql =
-    "SELECT t.typname, max(CASE WHEN f.oid < 16384 AND f.provolatile = 's' THEN 'i' ELSE f.provolatile END) FROM "
-    "(SELECT casttarget, castfunc FROM pg_cast WHERE oid >= 16384 UNION ALL "
-    "SELECT contypid, (regexp_matches(conbin::text, ':(?:op)?funcid (\\d+)', 'g'))[1]::oid FROM pg_constraint "
-    "WHERE contypid <> 0) used(type, function) JOIN pg_type t ON t.oid = used.type JOIN pg_proc f ON "
-    "f.oid = used.function GROUP BY 1 UNION ALL "
-    "SELECT typname, 's' FROM pg_type WHERE typtype = 'd' AND format_type(typbasetype, NULL) ~ '^reg'";
+#undef TOUCHY_TYPES
 
 char letter(const std::string& text, char otherwise) {
   return text.empty() ? otherwise : text.front();
@@ -104,12 +149,12 @@ class DatabaseCatalog {
 
   [[nodiscard]] std::optional<PgError> load() {
     builder_.add_database(stream_.database);
+    types();
     functions();
     relations();
     definitions();
     children();
     operators();
-    types();
     return error_;
   }
 
@@ -130,7 +175,7 @@ class DatabaseCatalog {
   }
 
   void functions() {
-    const auto rows = ask(functions_sql, 3);
+    const auto rows = ask(functions_sql, 3, {types_});
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_function(stream_.database, {rows.text(row, 0), rows.text(row, 1), letter(rows.text(row, 2), 'v')});
     }
@@ -171,7 +216,7 @@ class DatabaseCatalog {
   }
 
   void definitions() {
-    const auto rows = ask(definitions_sql, 3);
+    const auto rows = ask(definitions_sql, 3, {types_});
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_definition(stream_.database, {rows.text(row, 0), rows.text(row, 1), rows.text(row, 2)});
     }
@@ -186,17 +231,21 @@ class DatabaseCatalog {
   }
 
   void operators() {
-    const auto rows = ask(operators_sql, 3);
+    const auto rows = ask(operators_sql, 3, {types_});
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_operator(stream_.database, {rows.text(row, 0), rows.text(row, 1), letter(rows.text(row, 2), 'v')});
     }
   }
 
   void types() {
-    const auto rows = ask(types_sql, 2);
+    boost::json::array known;
+    const auto rows = ask(types_sql, 4);
     for (int row = 0; row < rows.size(); ++row) {
       builder_.add_type(stream_.database, {rows.text(row, 0), letter(rows.text(row, 1), 'v')});
+      known.push_back(boost::json::object{
+          {"type", rows.text(row, 3)}, {"volatility", rows.text(row, 1)}, {"scope", rows.text(row, 2)}});
     }
+    types_ = boost::json::serialize(known);
   }
 
   router::CatalogBuilder& builder_;
@@ -204,6 +253,7 @@ class DatabaseCatalog {
   const Stream& stream_;
   const std::set<Name>& ready_;
   std::optional<PgError> error_;
+  std::string types_ = "[]";  // what runs functions by itself, as TOUCHY_TYPES reads it
   std::uint64_t content_ = 0;
 };
 

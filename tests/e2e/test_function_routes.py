@@ -40,6 +40,25 @@ CREATE TYPE fr_audited AS (n int);
 CREATE FUNCTION fr_audit(n int) RETURNS fr_audited LANGUAGE plpgsql AS $$BEGIN INSERT INTO fr_log VALUES (n); RETURN ROW(n)::fr_audited; END$$;
 CREATE CAST (int AS fr_audited) WITH FUNCTION fr_audit (int) AS IMPLICIT;
 CREATE FUNCTION fr_cast(a fr_audited) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT a.n';
+CREATE DOMAIN fr_number_too AS fr_number;
+CREATE TYPE fr_holder AS (n fr_number, t regclass);
+CREATE FUNCTION fr_gives() RETURNS fr_number_too IMMUTABLE LANGUAGE plpgsql AS $$BEGIN RETURN 1; END$$;
+CREATE TABLE fr_readings (n fr_number);
+CREATE DOMAIN fr_place AS regclass;
+CREATE DOMAIN fr_place_too AS fr_place;
+CREATE FUNCTION fr_server(b pgbench_branches) RETURNS int STABLE LANGUAGE sql AS 'SELECT pg_backend_pid()';
+CREATE TYPE fr_weight AS (n int);
+CREATE FUNCTION fr_weigh(a fr_weight, b fr_weight) RETURNS int LANGUAGE plpgsql AS $$BEGIN INSERT INTO fr_log VALUES (1); RETURN a.n - b.n; END$$;
+CREATE FUNCTION fr_less(a fr_weight, b fr_weight) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT a.n < b.n';
+CREATE OPERATOR <~ (LEFTARG = fr_weight, RIGHTARG = fr_weight, FUNCTION = fr_less);
+CREATE OPERATOR =~ (LEFTARG = fr_weight, RIGHTARG = fr_weight, FUNCTION = fr_less);
+CREATE OPERATOR >~ (LEFTARG = fr_weight, RIGHTARG = fr_weight, FUNCTION = fr_less);
+CREATE OPERATOR CLASS fr_weights DEFAULT FOR TYPE fr_weight USING btree AS OPERATOR 1 <~, OPERATOR 3 =~, OPERATOR 5 >~, FUNCTION 1 fr_weigh (fr_weight, fr_weight);
+CREATE TABLE fr_goods (w fr_weight);
+CREATE TYPE fr_label AS (n int);
+CREATE FUNCTION fr_written(l fr_label) RETURNS text LANGUAGE plpgsql AS $$BEGIN INSERT INTO fr_log VALUES (2); RETURN 'x'; END$$;
+CREATE CAST (fr_label AS text) WITH FUNCTION fr_written (fr_label) AS IMPLICIT;
+CREATE TABLE fr_labels (l fr_label);
 CREATE FUNCTION fr_later() RETURNS int STABLE LANGUAGE sql AS 'SELECT 1';
 CREATE DOMAIN fr_later_number AS int;
 CREATE TYPE fr_later_type AS (n int);
@@ -68,7 +87,23 @@ def verdict(turnout: Turnout, text: str) -> str:
     ("SELECT fr_dotted('server_version')", "read_writer"),
     ("SELECT fr_tables()", "read_writer"),
     ("SELECT fr_quoted()", "read_writer"),
-    ("SELECT fr_checked(1)", "read_writer"),
+    ("SELECT fr_checked(1)", "write"),
+    ("SELECT fr_gives()", "write"),
+    ("SELECT 5::fr_number_too", "write"),
+    ("SELECT (5).fr_number_too", "write"),
+    ("SELECT (ROW(5, NULL)::fr_holder).n", "write"),
+    ("SELECT jsonb_populate_record(r, '{}') FROM fr_readings r", "write"),
+    ("SELECT 'fr_log'::fr_place_too::bigint", "read_writer"),
+    ("SELECT regconfigsend('english')", "read_writer"),
+    ("SELECT hashenum('ok'::mood)", "read_writer"),
+    ("SELECT b.fr_server FROM pgbench_branches b", "read_writer"),
+    ("SELECT w FROM fr_goods ORDER BY w", "write"),
+    ("SELECT DISTINCT w FROM fr_goods", "write"),
+    ("SELECT greatest(ROW(1)::fr_weight, ROW(2)::fr_weight)", "write"),
+    ("SELECT upper(l) FROM fr_labels", "write"),
+    ("SELECT row_to_json(ROW(1)), 5::text, 'x' || 5, to_tsvector('english', 'x'), ts_lexize('simple', 'x')", "write"),  # fr_label → text
+    ("SELECT row_to_json(ROW(1)), 5::int8, 'x' || 5, to_tsvector('english', 'x'), ts_lexize('simple', 'x')", "read"),
+    ("SELECT jsonb_build_array(5) || '[6]' FROM pgbench_branches ORDER BY bid", "read"),
     ("SELECT fr_fixed_even(2)", "read"),
     ("SELECT fr_fixed_checked(1)", "write"),
     ("SELECT fr_cast(5)", "write"),
