@@ -106,8 +106,8 @@ class Session final : public Client {
   };
   // What verdicts depend on among the session's parameters.
   struct ReadSettings {
-    std::uint64_t version = 0;  // of the parameters
-    bool is_serializable = false, is_read_only = false, has_standard_strings = true;
+    std::uint64_t version = UINT64_MAX;  // of the parameters
+    bool is_serializable = false, is_read_only = false, has_standard_strings = true, is_ascii_safe = true;
     std::optional<std::string> search_path;  // a list of names; nothing: the server's default
   };
   // Of a unit that may have to run once more.

@@ -1,5 +1,8 @@
 // Units of work and leases: where a unit goes, what a session brings to a server connection, how it leaves it.
 #include <algorithm>
+#include <array>
+#include <cctype>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -47,9 +50,25 @@ bool begins_read_only(const pg::Watch& watch, bool by_default) {
   return !contains_word(effect.value, "serializable");
 }
 
-bool turns_off(const std::string* value) {
-  return value != nullptr && (value->find("off") != std::string::npos || value->find("OFF") != std::string::npos ||
-                              value->find("false") != std::string::npos || value->find('0') != std::string::npos);
+bool turns_off(std::string_view value) {
+  return value.find("off") != std::string_view::npos || value.find("OFF") != std::string_view::npos ||
+         value.find("false") != std::string_view::npos || value.find('0') != std::string_view::npos;
+}
+
+// Is each byte of a text below 0x80 the letter that it looks like? Not in those that clients alone may have (SJIS,
+// BIG5, GBK, …: PostgreSQL's manual, "Supported Character Sets"), where half a letter may look like a backslash. Names
+// as pg_encname_tbl has them: without what is no letter or digit.
+bool is_ascii_safe(std::string_view encoding) {
+  std::string name;
+  for (const char c : encoding)
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      name.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
+  constexpr auto safe = std::to_array<std::string_view>(
+      {"utf8", "unicode", "sqlascii", "euc", "iso8859", "latin", "koi8", "win1", "windows1"});
+  return std::ranges::any_of(safe, [&name](std::string_view beginning) { return name.starts_with(beginning); });
+}
+bool is_ascii(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
 }  // namespace
@@ -175,8 +194,17 @@ const Session::ReadSettings& Session::read_settings() {
   const std::string* const by_default = parameters_.find("default_transaction_read_only");
   read_settings_.version = parameters_.version();
   read_settings_.is_serializable = isolation != nullptr && contains_word(*isolation, "serializable");
-  read_settings_.has_standard_strings = !turns_off(parameters_.find("standard_conforming_strings"));
-  read_settings_.is_read_only = by_default != nullptr && !turns_off(by_default);
+  const auto effective = [this](const char* name) -> std::string {
+    if (const std::string* const set = parameters_.find(name)) return *set;
+    const WelcomePtr welcome = account_.shared.welcome(shard_.table().writer);
+    if (!welcome) return {};
+    const auto found = std::ranges::find(*welcome, name, [](const auto& one) { return one.first; });
+    return found == welcome->end() ? std::string() : found->second;
+  };
+  const std::string encoding = effective("client_encoding");
+  read_settings_.has_standard_strings = !turns_off(effective("standard_conforming_strings"));
+  read_settings_.is_ascii_safe = encoding.empty() || is_ascii_safe(encoding);
+  read_settings_.is_read_only = by_default != nullptr && !turns_off(*by_default);
   read_settings_.search_path = path != nullptr ? std::optional(Parameters::list_of(*path)) : std::nullopt;
   return read_settings_;
 }
@@ -186,7 +214,7 @@ router::Verdict Session::text_verdict(std::string_view sql) {
   const router::Verdict verdict = shard_.verdicts.verdict(
       sql, shard_.catalog, account_.shared.database,
       settings.search_path ? std::string_view(*settings.search_path) : account_.default_search_path,
-      settings.has_standard_strings);
+      settings.has_standard_strings && (settings.is_ascii_safe || is_ascii(sql)));
   shard_.reads.saw(shard_.verdicts.last_shape(), sql);
   return verdict;
 }

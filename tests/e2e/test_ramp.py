@@ -116,6 +116,32 @@ def test_read_only_transactions_are_ramped_whole(turnout: Turnout, marked: None)
         connection.execute("COMMIT")
 
 
+def asked_again(connection: psycopg.Connection[Any], text: str) -> set[Any]:
+    """What it answers, prepared: on green as soon as that is ready, if the text is taken for a read."""
+    answers = set()
+    for _ in range(30):
+        answers.add(connection.execute(text, prepare=True).fetchone())
+        time.sleep(0.03)
+    return answers
+
+
+def test_what_is_half_a_letter(turnout: Turnout, pair: Pair, marked: None) -> None:
+    """In SJIS that letter ends in a backslash; who does not know it takes the quote behind it for a part of the text."""
+    set_weight(turnout, 100)
+    with turnout.connect() as connection:
+        connection.execute("SET client_encoding TO SJIS")
+        wait_where(connection, "green")
+        assert asked_again(connection, "SELECT E'\u8868', inet_server_port() -- '") == {("\u8868", pair.blue.port)}
+
+
+def test_backslashes_by_the_role_s_default(turnout: Turnout, pair: Pair, marked: None) -> None:
+    set_weight(turnout, 100)
+    for side in pair.sides.values():
+        side.sql("ALTER ROLE hammer SET standard_conforming_strings = off")
+    with turnout.connect(user="hammer") as connection:
+        assert asked_again(connection, "SELECT '\\'', inet_server_port() -- '") == {("'", pair.blue.port)}
+
+
 @pytest.mark.parametrize("prepare_threshold", [None, 0])
 def test_read_only_transaction_that_becomes_another(turnout: Turnout, pair: Pair, marked: None, prepare_threshold: int | None) -> None:
     """Until its first read a transaction may still be made READ WRITE: then it is the writer's, and green is never written to."""
