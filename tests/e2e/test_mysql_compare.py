@@ -322,7 +322,8 @@ def test_stops_when_told_and_gives_way_to_a_cutover(compared: Compared) -> None:
 
 def test_the_former_writer_is_compared_with_the_new_one(compared: Compared) -> None:
     turnout, pair = compared.turnout, compared.pair
-    compared.by_hand("ALTER TABLE terms MODIFY term VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    compared.by_hand("ALTER TABLE terms MODIFY term VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+                     "ALTER TABLE reals MODIFY whole INT")
     compared.on_blue("DROP TABLE bag", "DROP TABLE maybe")  # without a key a preflight warns
     pair.caught_up()
     turnout.ask("cutover", "app", timeout_s=120)
