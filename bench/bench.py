@@ -176,6 +176,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="of cutovers, each with a fresh pair")
     parser.add_argument("--moves", type=int, help="of the writes in each run, to and fro; default: 1, of mysql 6")
     parser.add_argument("--rate", type=float, help="transactions a second in cutovers; default: half of what the machine does, of mysql 60")
+    parser.add_argument("--pace", type=float, default=0, help="transactions a second in ramp and shadow, with and without; default: as many as go")
     parser.add_argument("--window", type=float, help="seconds of a cutover's window, at least; default: 4, of mysql 2")
     parser.add_argument("--baseline", type=float, help="seconds of load before each window; default: 12, of mysql 8")
     parser.add_argument("--durable", action="store_true", help="of mysql: commits wait for the disk in cutovers, as PostgreSQL's always do")
@@ -206,7 +207,7 @@ def of_a_pair(workspace: Workspace, options: argparse.Namespace) -> dict[str, tu
     """What features cost that take two servers; by part, how it is measured and shown."""
     usual = options.ground.clients[1]
     clients = [usual] if usual in options.clients else options.clients[:1]
-    how = (workspace, options.ground, options.rounds, options.seconds, clients, options.read_modes, options.workers[0])
+    how = (workspace, options.ground, options.rounds, options.seconds, clients, options.read_modes, options.workers[0], options.pace)
     return {"ramp": (lambda: ramp.run(*how), ramp.ramp_tables),
             "shadow": (lambda: shadow.run(*how), shadow.shadow_tables),
             "instructions": (lambda: instructions.run(workspace, options.ground, options.modes, options.read_modes), instructions.instruction_tables)}

@@ -109,10 +109,11 @@ class Sysbench:
     def __init__(self, script: str, is_prepared: bool) -> None:
         self._script = script
         self._options = (f"--db-ps-mode={'auto' if is_prepared else 'disable'}",)
+        self.pace = 0.0
 
     def run(self, peer: Peer, clients: int, *, each: int = 0, seconds: float = 0) -> dict[str, float]:
         amount = (f"--events={each * clients}", "--time=0") if each else ("--events=0", f"--time={max(1, round(seconds))}")
-        command = sysbench.command(peer.port, self._script, "run", f"--threads={clients}", *self._options, *amount)
+        command = sysbench.command(peer.port, self._script, "run", f"--threads={clients}", f"--rate={round(self.pace)}", *self._options, *amount)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found = {name: re.search(pattern, done.stdout, re.M) for name, pattern in _FIGURES.items()}
         if done.returncode != 0 or not all(found.values()):

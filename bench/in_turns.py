@@ -15,8 +15,8 @@ from harness.workspace import Workspace  # peers.py has put tests/e2e on the pat
 
 
 def run(workspace: Workspace, ground: Ground, part: str, levels: Sequence[int], measured: Callable[[Any, int, Load, int, float], Row],
-        rounds: int, seconds: float, clients: list[int], modes: list[str], workers: int) -> list[Row]:
-    """`measured(peer, level, load, clients, seconds)` sets the level and measures under it."""
+        rounds: int, seconds: float, clients: list[int], modes: list[str], workers: int, pace: float) -> list[Row]:
+    """`measured(peer, level, load, clients, seconds)` sets the level and measures under it; `pace`: of the load."""
     pair = ground.start_pair(workspace, f"bench-{part}")
     peer = ground.turnout(workers)(workspace, pair.blue, pair.green)
     rows: list[Row] = []
@@ -25,7 +25,9 @@ def run(workspace: Workspace, ground: Ground, part: str, levels: Sequence[int], 
             for count in clients:
                 for mode in modes:
                     for level in levels if round_number % 2 == 0 else levels[::-1]:
-                        figures = measured(peer, level, ground.loads[mode](), count, seconds)
+                        load = ground.loads[mode]()
+                        load.pace = pace
+                        figures = measured(peer, level, load, count, seconds)
                         rows.append({"round": round_number, "mode": mode, "clients": count} | figures)
             say(f"{part}: round {round_number + 1} of {rounds} done")
     finally:

@@ -19,6 +19,8 @@ from peers import DATABASE, PGBENCH, USER, Peer
 class Load(Protocol):
     """Work that clients do. Of the figures `queries` is what costs are divided by."""
 
+    pace: float  # transactions a second, of all clients; 0 = as many as go
+
     def run(self, peer: Peer, clients: int, *, each: int = 0, seconds: float = 0) -> dict[str, float]:
         """`each` transactions of every client, or as many as `seconds` have room for."""
 
@@ -58,9 +60,12 @@ class SelectOnly:
 
     def __init__(self, mode: str) -> None:
         self._mode = mode
+        self.pace = 0.0
 
     def run(self, peer: Peer, clients: int, *, each: int = 0, seconds: float = 0) -> dict[str, float]:
         amount = ("-t", str(each)) if each else ("-T", str(max(1, round(seconds))))
+        if self.pace:
+            amount += ("-R", str(self.pace))
         figures = pgbench(peer, "-S", "-M", self._mode, "-c", str(clients), "-j", threads(clients), *amount)
         return figures | {"queries": figures["transactions"]}
 
