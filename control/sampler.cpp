@@ -287,16 +287,16 @@ void Sampler::judge_lag(const router::RoutingTable& table, bool known, const con
 // the time. Of every database that moves.
 std::string Sampler::definitions_mark(const router::RoutingTable& table) {
   constexpr const char* sql =
-      "SELECT string_agg(concat(part, ' ', mark), ' ' ORDER BY part) FROM ("
-      "SELECT 1 AS part, sum(hashtextextended(xmin::text, oid::bigint)) AS mark FROM pg_proc WHERE oid >= 16384 "
-      "UNION ALL SELECT 2, sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_rewrite WHERE oid >= 16384 "
-      "UNION ALL SELECT 3, sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_operator WHERE oid >= 16384 "
-      "UNION ALL SELECT 4, sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_policy "
-      "UNION ALL SELECT 5, sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_cast WHERE oid >= 16384 "
-      "UNION ALL SELECT 6, sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_constraint WHERE contypid <> 0 "
-      "UNION ALL SELECT 7, sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_publication "
-      "UNION ALL SELECT 8, sum(hashtextextended(xmin::text, oid::bigint)) FROM pg_publication_rel "
-      "UNION ALL SELECT 9, sum(hashtextextended('u', oid::bigint)) FROM pg_class WHERE relpersistence = 'u') AS marks";
+      "SELECT sum(hashtextextended(concat_ws(' ', tableoid, xmin), oid::bigint)) FROM ("
+      "SELECT tableoid, xmin, oid FROM pg_proc WHERE oid >= 16384 "
+      "UNION ALL SELECT tableoid, xmin, oid FROM pg_rewrite WHERE oid >= 16384 "
+      "UNION ALL SELECT tableoid, xmin, oid FROM pg_operator WHERE oid >= 16384 "
+      "UNION ALL SELECT tableoid, xmin, oid FROM pg_policy "
+      "UNION ALL SELECT tableoid, xmin, oid FROM pg_cast WHERE oid >= 16384 "
+      "UNION ALL SELECT tableoid, xmin, oid FROM pg_constraint WHERE contypid <> 0 "
+      "UNION ALL SELECT tableoid, xmin, oid FROM pg_publication "
+      "UNION ALL SELECT tableoid, xmin, oid FROM pg_publication_rel "
+      "UNION ALL SELECT tableoid, NULL, oid FROM pg_class WHERE relpersistence = 'u') AS rows";
   std::string mark;
   for (const auto& database : topology_->databases()) {
     auto loan = context_.shelf.take(table.writer, database, ask_ms_max);
