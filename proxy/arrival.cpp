@@ -18,9 +18,7 @@ void Arrival::send(std::string_view bytes) {
 }
 
 WelcomePtr Arrival::known_welcome() const {
-  const router::Side writer = shard_.table().writer;
-  if (WelcomePtr own = account_->shared.welcome(writer)) return own;
-  return account_->shared.welcome(router::other(writer));
+  return account_->shared.known_welcome(shard_.table().writer);
 }
 
 bool Arrival::await_welcome(Account& account) {

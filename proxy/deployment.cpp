@@ -67,6 +67,12 @@ WelcomePtr SharedAccount::welcome(router::Side side) const {
   return welcome_[router::index(side)];
 }
 
+WelcomePtr SharedAccount::known_welcome(router::Side side) const {
+  const std::lock_guard lock(mutex_);
+  const WelcomePtr& own = welcome_[router::index(side)];
+  return own ? own : welcome_[router::index(router::other(side))];
+}
+
 void SharedAccount::set_welcome(router::Side side, WelcomePtr welcome) {
   const std::lock_guard lock(mutex_);
   welcome_[router::index(side)] = std::move(welcome);

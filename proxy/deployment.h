@@ -84,6 +84,8 @@ struct SharedAccount {
   void give_shared(router::Side side);
 
   [[nodiscard]] WelcomePtr welcome(router::Side side) const;
+  // That side's, or else the other one's, which is as good until that side has greeted somebody.
+  [[nodiscard]] WelcomePtr known_welcome(router::Side side) const;
   void set_welcome(router::Side side, WelcomePtr welcome);
 
   // Prepared statements that a server has accepted for this database and user: preparing one of them again can be

@@ -196,7 +196,7 @@ const Session::ReadSettings& Session::read_settings() {
   read_settings_.is_serializable = isolation != nullptr && contains_word(*isolation, "serializable");
   const auto effective = [this](const char* name) -> std::string {
     if (const std::string* const set = parameters_.find(name)) return *set;
-    const WelcomePtr welcome = account_.shared.welcome(shard_.table().writer);
+    const WelcomePtr welcome = account_.shared.known_welcome(shard_.table().writer);
     if (!welcome) return {};
     const auto found = std::ranges::find(*welcome, name, [](const auto& one) { return one.first; });
     return found == welcome->end() ? std::string() : found->second;
